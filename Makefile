@@ -1,0 +1,94 @@
+# Everything a maintainer runs. `make help` lists it; .ci/run calls the same targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+NODES ?= 1
+BIN := .venv/bin
+STAMP := .venv/.installed
+CRD := crds/smtpgateways.yaml
+CHART := charts/smtp-gateway-operator
+LAB := NODES=$(NODES) $(PYTHON) -m tests.lab
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2} /^## / {printf "\n%s\n", substr($$0, 4)}' $(MAKEFILE_LIST)
+
+## Work
+.PHONY: setup
+setup: $(STAMP) ## Make the virtual environment from the locked requirements
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which with PYTHON=")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: format
+format: setup ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+
+.PHONY: crds
+crds: setup ## Write the CRD from the models, and the chart's copy of it
+	$(BIN)/python -m smtp_gateway.config.crd $(CRD) $(CHART)/files/smtpgateways.yaml
+
+.PHONY: golden
+golden: setup ## Write the golden manifests anew; read the difference before you commit it
+	$(BIN)/python -m tests.golden
+
+.PHONY: docs
+docs: setup ## Write the metrics' tables from the code
+	$(BIN)/python -m smtp_gateway.telemetry.prometheus > docs/metrics.md
+	$(BIN)/python -m smtp_gateway_operator.metrics > docs/operator-metrics.md
+
+.PHONY: lock
+lock: setup ## Lock the requirements anew: hashes, no index addresses
+	for name in build; do $(BIN)/uv pip compile $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	for extra in gateway operator; do $(BIN)/uv pip compile $(LOCK) pyproject.toml --extra $$extra -o requirements/$$extra.txt; done
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml requirements/build.in --extra gateway --extra operator --extra dev -o requirements/dev.txt
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+
+## Prove
+.PHONY: check
+check: setup ## Lint, types, import contracts, generated files up to date
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.generated
+
+.PHONY: test
+test: setup ## Every tier, the cluster included (boots one when none is there)
+	$(BIN)/python -m tests.tiers
+
+.PHONY: test-local
+test-local: setup ## The tiers that need no cluster
+	$(BIN)/python -m tests.tiers unit loopback crash
+
+.PHONY: test-cluster
+test-cluster: setup ## The chart and cluster tiers alone
+	$(BIN)/python -m tests.tiers chart cluster
+
+## Try
+.PHONY: demo
+demo: ## From nothing to a delivered mail on a real cluster, step by step
+	@$(PYTHON) -m tests.demo
+
+.PHONY: cluster-up
+cluster-up: ## Boot a real Kubernetes on this machine (NODES=2 for two nodes)
+	@$(LAB) up
+
+.PHONY: cluster-down
+cluster-down: ## Take it away again, without a trace
+	@$(LAB) down
+
+.PHONY: cluster-status
+cluster-status: ## Say what is running
+	@$(LAB) status
+
+.PHONY: images
+images: ## Build both images and load them into the cluster
+	@$(LAB) images

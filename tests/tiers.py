@@ -1,0 +1,93 @@
+"""`python -m tests.tiers [TIER ...]`: run the tests tier by tier, by how much world each needs, and print what each took.
+
+All tiers together stay under 55 minutes on two cores from nothing; a tier that needs twice its budget is ended, because something
+hangs. A skipped test fails its tier (`tests/conftest.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Tests that need the same world."""
+
+    name: str
+    needs: str
+    budget: int
+    """Seconds on two cores, with nothing cached."""
+    folders: tuple[str, ...]
+    measured: bool = False
+    """Whether branch coverage is measured: where the code under test runs in the tests' own process."""
+    cluster: tuple[str, ...] = ()
+    """What to ask of the lab before."""
+
+
+TIERS = (
+    Tier("unit", "no socket, disk or sleep", 120, ("tests/unit", "tests/golden"), measured=True),
+    Tier("loopback", "loopback and a disk", 300, ("tests/contract", "tests/pipeline"), measured=True),
+    Tier("crash", "processes to kill", 300, ("tests/crash",)),
+    Tier("chart", "helm", 1200, ("tests/chart",), cluster=("up",)),
+    Tier("cluster", "a real Kubernetes and both images", 1200, ("tests/cluster",), cluster=("up", "images")),
+)
+"""The first tier that asks for the cluster pays for building it: about 12 minutes of Go when nothing is cached."""
+COVERED = 85
+"""Percent of lines and branches that the measured tiers reach at least."""
+
+
+def run(tier: Tier) -> bool:
+    """Run one tier; tell whether it passed."""
+    for what in tier.cluster:
+        if subprocess.run(["python3", "-m", "tests.lab", what], cwd=ROOT, check=False, timeout=tier.budget).returncode:
+            return False
+    coverage = ["--cov", "--cov-append", "--cov-report="] if tier.measured else []
+    command = [sys.executable, "-m", "pytest", "-q", "--durations=5", *coverage, *tier.folders]
+    try:
+        return subprocess.run(command, cwd=ROOT, check=False, timeout=2 * tier.budget).returncode == 0
+    except subprocess.TimeoutExpired:
+        print(f"tier {tier.name} did not end within twice its budget of {tier.budget} s", file=sys.stderr)
+        return False
+
+
+def covered(names: list[str]) -> bool:
+    """Report the coverage of the measured tiers; tell whether it is enough. True when not all of them ran."""
+    if not {tier.name for tier in TIERS if tier.measured} <= set(names):
+        return True
+    return subprocess.run([sys.executable, "-m", "coverage", "report", f"--fail-under={COVERED}"], cwd=ROOT, check=False).returncode == 0
+
+
+def main() -> int:
+    """Run the tiers that the command line names, or all, and print the table."""
+    known = {tier.name: tier for tier in TIERS}
+    names = sys.argv[1:] or list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        print(f"no such tier: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
+        return 2
+    os.environ.setdefault("COVERAGE_CORE", "ctrace")
+    (ROOT / ".coverage").unlink(missing_ok=True)
+    rows = []
+    for name in names:
+        print(f"--- tier {name}: {known[name].needs}", flush=True)
+        begin = time.monotonic()
+        passed = run(known[name])
+        rows.append((name, passed, time.monotonic() - begin, known[name].budget))
+    enough = covered(names)
+    print(f"\n{'tier':10} {'result':8} {'seconds':>8} {'budget':>8}")
+    for name, passed, seconds, budget in rows:
+        print(f"{name:10} {'passed' if passed else 'FAILED':8} {seconds:8.0f} {budget:8}")
+    failed = sum(not passed for _, passed, _, _ in rows) + (not enough)
+    print(f"{'all':10} {'FAILED' if failed else 'passed':8} {sum(row[2] for row in rows):8.0f} {sum(row[3] for row in rows):8}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
