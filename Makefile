@@ -49,7 +49,7 @@ lock: setup ## Lock the requirements anew: hashes, no index addresses
 	for name in build; do $(BIN)/uv pip compile $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	for extra in gateway operator; do $(BIN)/uv pip compile $(LOCK) pyproject.toml --extra $$extra -o requirements/$$extra.txt; done
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml requirements/build.in --extra gateway --extra operator --extra dev -o requirements/dev.txt
-LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-strip-extras
 
 ## Prove
 .PHONY: check
