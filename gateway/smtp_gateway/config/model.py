@@ -1,0 +1,138 @@
+"""`Config`: everything a running gateway is told, as one frozen value.
+
+The operator renders it from an `SmtpGateway`, the gateway loads it (`smtp_gateway.config.rendered`); the same model validates on both
+sides, so a resource that renders is a gateway that starts. What a process is told by its command line (folders, the metrics
+port) is not in here: that is the pod's shape, not its behaviour.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic.alias_generators import to_camel
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+"""A DNS label (RFC 1123): what Kubernetes allows as the name of a port."""
+
+
+class ListenerTls(StrEnum):
+    """How a listener encrypts."""
+
+    START_TLS = "StartTLS"
+    """In the clear until the client sends STARTTLS (RFC 3207); AUTH and mail only after it."""
+    IMPLICIT = "Implicit"
+    """TLS from the first octet (RFC 8314 section 3.3)."""
+
+
+class HopTls(StrEnum):
+    """How a connection to a next hop is encrypted."""
+
+    NONE = "None"
+    """Never: STARTTLS is not used even where it is offered."""
+    OPPORTUNISTIC = "Opportunistic"
+    """When offered, without checking the certificate; in the clear otherwise (RFC 7435)."""
+    REQUIRED = "Required"
+    """Always, without checking the certificate: a hop that does not offer it gets no mail."""
+    VERIFY = "Verify"
+    """Always, and the certificate must be valid for the host's name."""
+
+
+class Model(BaseModel):
+    """The habits of every model here: frozen, nothing unknown, camelCase as in Kubernetes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class Listener(Model):
+    """One port that accepts mail."""
+
+    name: Name
+    port: Port
+    tls: ListenerTls = ListenerTls.START_TLS
+
+
+class Login(Model):
+    """One login that may send."""
+
+    login: Annotated[str, Field(min_length=1, max_length=255)]
+    password: SecretStr
+    identity: str
+    """The Secret that holds it: the name that logs and metrics use instead of the login."""
+
+
+class Smarthost(Model):
+    """One next hop by name."""
+
+    host: Annotated[str, Field(min_length=1, max_length=253)]
+    port: Port = 25
+    tls: HopTls = HopTls.VERIFY
+
+
+class Retry(Model):
+    """The curve of retries: after attempt *n* the wait is `initial * 2**(n-1)`, at most `maximum`, each shortened at random by up to a quarter.
+
+    The random part keeps messages that failed together from coming back together.
+    """
+
+    initial: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds before the second attempt."""
+    maximum: Annotated[float, Field(gt=0)] = 3600.0
+    """Seconds, the longest wait between two attempts."""
+
+
+class Route(Model):
+    """Where mail for some recipients goes; the first route that matches a recipient wins."""
+
+    name: Name
+    recipient_domains: tuple[str, ...] = ()
+    """Domains, or `*.domain` for those beneath it; empty matches every recipient."""
+    smarthosts: tuple[Smarthost, ...] = ()
+    """Tried in this order until one can be reached; empty means the recipient domain's MX on port 25."""
+    retry: Retry = Retry()
+
+
+class Limits(Model):
+    """What one message may be."""
+
+    message_size: Annotated[int, Field(ge=1024)] = 25 * 1024 * 1024
+    """Octets of content (RFC 1870)."""
+    recipients: Annotated[int, Field(ge=1)] = 100
+    """RCPT commands of one transaction; RFC 5321 section 4.5.3.1.8 asks for at least 100."""
+
+
+class Config(Model):
+    """What one gateway does."""
+
+    hostname: Annotated[str, Field(min_length=1, max_length=253)]
+    """The banner's and EHLO's name."""
+    listeners: tuple[Listener, ...]
+    logins: tuple[Login, ...] = ()
+    routes: tuple[Route, ...]
+    limits: Limits = Limits()
+    lifetime: Annotated[float, Field(gt=0)] = 5 * 86400.0
+    """Seconds that undelivered mail is retried before it is returned; RFC 5321 section 4.5.4.1 asks for 4 to 5 days."""
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> Self:
+        """Refuse what would make one part hide another."""
+        for what, values in (
+            ("listener name", [listener.name for listener in self.listeners]),
+            ("listener port", [str(listener.port) for listener in self.listeners]),
+            ("login", [login.login for login in self.logins]),
+            ("route name", [route.name for route in self.routes]),
+        ):
+            twice = sorted(value for value, times in Counter(values).items() if times > 1)
+            if twice:
+                message = f"the same {what} is used more than once: {', '.join(twice)}"
+                raise ValueError(message)
+        if not self.listeners:
+            message = "a gateway needs at least one listener"
+            raise ValueError(message)
+        if not self.routes or self.routes[-1].recipient_domains:
+            message = "the last route must match every recipient"
+            raise ValueError(message)
+        return self

@@ -1,0 +1,53 @@
+"""The status of an `SmtpGateway`: what the operator saw, as the CRD describes it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from smtp_gateway.config.model import Model, Port
+
+
+class Condition(Model):
+    """One thing that is true, false or unknown of the gateway (Kubernetes API conventions, typical status properties)."""
+
+    type: Annotated[str, Field(max_length=316)] = Field(
+        description="What is judged: Ready, Progressing, ConfigValid or ReferencesResolved."
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    reason: Annotated[str, Field(min_length=1, max_length=1024)] = Field(description="The cause in one word, for programs.")
+    message: Annotated[str, Field(max_length=32768)] = Field(description="The cause in a sentence, for people.")
+    observed_generation: Annotated[int, Field(ge=0)] = Field(default=0, description="The generation of the resource that was judged.")
+    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = Field(
+        description="When the status last changed."
+    )
+
+
+class Endpoint(Model):
+    """One address that applications send mail to."""
+
+    name: str = Field(description="Name of the listener.")
+    address: str = Field(description="Name of the Service, as other namespaces reach it.")
+    port: Port = Field(description="Port of the listener.")
+
+
+class Status(Model):
+    """What the gateway is, as the operator last saw it."""
+
+    observed_generation: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="The generation of the resource that this status is about."
+    )
+    replicas: Annotated[int, Field(ge=0)] = Field(default=0, description="Pods that exist.")
+    ready_replicas: Annotated[int, Field(ge=0)] = Field(default=0, description="Pods that accept mail.")
+    selector: str = Field(default="", description="Label selector of the pods, for autoscalers.")
+    endpoints: tuple[Endpoint, ...] = Field(
+        default=(),
+        description="Where applications send mail.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        description="What is true of the gateway; Ready is the one to wait for.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )

@@ -1,0 +1,1 @@
+"""The tests, by how much world they need: see CONTRIBUTING.md."""

@@ -1,0 +1,1 @@
+"""Listener, spool and delivery together, on loopback."""

@@ -1,0 +1,165 @@
+"""`SmtpGateway`: what is accepted, what is refused with which sentence, and what the pods are told."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from smtp_gateway.config import model
+from smtp_gateway.config.resource import SecretContentError, SmtpGateway, login_secrets, logins_of, to_config
+from smtp_gateway.config.sentences import sentence_of
+
+
+def gateway(**spec: Any) -> SmtpGateway:
+    """Return a valid gateway with *spec* changed."""
+    return SmtpGateway.model_validate({"metadata": {"name": "mail"}, "spec": {"hostname": "mail.example.com"} | spec})
+
+
+def refusal(**spec: Any) -> str:
+    """Return the sentence that refuses *spec*."""
+    with pytest.raises(ValidationError) as refused:
+        gateway(**spec)
+    return sentence_of(refused.value)
+
+
+def secret(data: dict[str, bytes], kind: str = "Opaque") -> dict[str, Any]:
+    """Return a Secret as the API server gives it."""
+    encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+    return {"metadata": {"name": "app-logins"}, "type": kind, "data": encoded}
+
+
+def test_a_hostname_is_all_that_is_needed() -> None:
+    """The defaults are 587 and 2525 with STARTTLS, straight to the MX, five days, 25 MiB, 100 recipients."""
+    config = to_config(gateway(), ())
+
+    assert [(one.name, one.port, one.tls) for one in config.listeners] == [
+        ("submission", 587, model.ListenerTls.START_TLS),
+        ("alternative", 2525, model.ListenerTls.START_TLS),
+    ]
+    assert config.routes == (model.Route(name="default"),)
+    assert config.lifetime == 5 * 86400
+    assert config.limits == model.Limits(message_size=25 * 2**20, recipients=100)
+
+
+def test_routes_are_translated() -> None:
+    """Matches, smarthosts, TLS and retry arrive in the configuration as written."""
+    hop = {"host": "mx.corp.svc", "port": 2525, "tls": "Opportunistic"}
+    internal = {
+        "name": "internal",
+        "match": {"recipientDomains": ["*.corp.example"]},
+        "smarthosts": [hop],
+        "retry": {"initial": "5s", "maximum": "1h30m"},
+    }
+
+    config = to_config(gateway(routes=[internal, {"name": "default"}]), ())
+
+    assert config.routes[0] == model.Route(
+        name="internal",
+        recipient_domains=("*.corp.example",),
+        smarthosts=(model.Smarthost(host="mx.corp.svc", port=2525, tls=model.HopTls.OPPORTUNISTIC),),
+        retry=model.Retry(initial=5, maximum=5400),
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({"hostname": "mail"}, "spec.hostname: must be a fully qualified host name such as mail.example.com"),
+        ({"hostname": "mail.example.com\n"}, "spec.hostname: must be a fully qualified host name such as mail.example.com"),
+        ({"color": "red"}, "spec.color: Extra inputs are not permitted"),
+        ({"listeners": [{"name": "a", "port": 25}, {"name": "b", "port": 25}]}, "spec.listeners: each listener needs a port of its own"),
+        (
+            {"listeners": [{"name": "Big", "port": 25}]},
+            "spec.listeners[0].name: must be lower case letters, digits and dashes, a letter first",
+        ),
+        (
+            {"routes": [{"name": "a"}, {"name": "b"}]},
+            "spec.routes: only the last route may be without a match: routes behind one would never be used",
+        ),
+        ({"spool": {"lifetime": "0d"}}, "spec.spool.lifetime: must be longer than nothing"),
+        ({"spool": {"volume": {"size": "0Gi"}}}, "spec.spool.volume.size: must be a whole quantity such as 500k, 25Mi or 5Gi"),
+        (
+            {"limits": {"messageSize": "129Mi"}},
+            "spec.limits.messageSize: must be at least 64Ki, which RFC 5321 asks of every server, and at most 128Mi",
+        ),
+        (
+            {"logins": [{"secretRef": {"name": "Secret"}}]},
+            "spec.logins[0].secretRef.name: must be the name of a Secret in the same namespace",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_sentence(spec: dict[str, Any], sentence: str) -> None:
+    """A refusal says where, and what to write instead."""
+    assert refusal(**spec) == sentence
+
+
+@pytest.mark.parametrize("host", ["smtp.example.com", "mx", "192.0.2.1", "2001:db8::1", "sink.mail-sink.svc"])
+def test_smarthosts_are_names_or_addresses(host: str) -> None:
+    """Names with and without dots, and addresses of both families are hosts."""
+    config = to_config(gateway(routes=[{"name": "default", "smarthosts": [{"host": host}]}]), ())
+
+    assert config.routes[0].smarthosts[0].host == host
+
+
+@pytest.mark.parametrize("host", ["", "smtp.example.com\r\nRSET", "a b", "<x>", "smtp..example.com", "-a.example"])
+def test_nothing_that_could_reach_smtp_as_a_command_is_a_host(host: str) -> None:
+    """A host with line ends, blanks or brackets is refused."""
+    assert "must be a host name or an IP address" in refusal(routes=[{"name": "default", "smarthosts": [{"host": host}]}])
+
+
+@pytest.mark.parametrize("name", ["x" * 53, "Mail", "mail.relay", "1mail", ""])
+def test_a_name_that_cannot_name_pods_is_refused(name: str) -> None:
+    """The resource's name is a Service's and a StatefulSet's name too."""
+    with pytest.raises(ValidationError, match="the name must be at most 52 lower case letters"):
+        SmtpGateway.model_validate({"metadata": {"name": name}, "spec": {"hostname": "mail.example.com"}})
+
+
+def test_keys_of_a_secret_are_logins() -> None:
+    """In an opaque Secret each key is a login and its value the password; its name is the identity."""
+    logins = logins_of(secret({"billing": b"one", "shop": "zwei ü".encode()}))
+
+    assert [(one.login, one.password.get_secret_value(), one.identity) for one in logins] == [
+        ("billing", "one", "app-logins"),
+        ("shop", "zwei ü", "app-logins"),
+    ]
+
+
+def test_a_basic_auth_secret_is_one_login() -> None:
+    """In a basic-auth Secret username and password are the login, so that it may look like an address."""
+    (login,) = logins_of(secret({"username": b"app@example.com", "password": b"pw"}, "kubernetes.io/basic-auth"))
+
+    assert (login.login, login.password.get_secret_value()) == ("app@example.com", "pw")
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        (secret({"app": b"\xff\xfe"}), "Secret app-logins holds a value that is not text in UTF-8"),
+        (secret({"app": b""}), "Secret app-logins has an empty password under app"),
+        (
+            secret({"username": b"app"}, "kubernetes.io/basic-auth"),
+            "Secret app-logins is of type kubernetes.io/basic-auth but has no username",
+        ),
+    ],
+)
+def test_a_secret_that_is_no_login_is_named(broken: dict[str, Any], sentence: str) -> None:
+    """What is wrong with a Secret is told without its contents."""
+    with pytest.raises(SecretContentError, match=sentence):
+        logins_of(broken)
+
+
+def test_each_secret_is_asked_for_once() -> None:
+    """A Secret named twice is one reference."""
+    references = [{"secretRef": {"name": name}} for name in ("a", "b", "a")]
+
+    assert login_secrets(gateway(logins=references)) == ("a", "b")
+
+
+def test_passwords_do_not_show() -> None:
+    """Printing a configuration shows no password."""
+    config = to_config(gateway(), logins_of(secret({"app": b"hunter2"})))
+
+    assert "hunter2" not in repr(config) + str(config) + config.model_dump_json()
