@@ -1,0 +1,1 @@
+"""What the gateway adds to a message or writes itself: trace headers and notices."""

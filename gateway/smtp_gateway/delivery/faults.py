@@ -1,0 +1,70 @@
+"""The ways in which a session with a next hop ends without a reply that could be judged. All of them are temporary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from smtp_gateway.mail.outcome import Deferred, unreachable
+
+if TYPE_CHECKING:
+    from smtp_gateway.mail.outcome import Outcome
+
+
+class SessionError(Exception):
+    """The session cannot go on. The text is a sentence for people, the class says which kind of thing happened."""
+
+    enhanced: ClassVar[str] = "4.4.0"
+    """The enhanced status code of the deferral (RFC 3463 section 3)."""
+
+    def deferral(self, hop: str) -> Deferred:
+        """Return the outcome for everything that *hop* had not answered for."""
+        return unreachable(self.enhanced, str(self), hop)
+
+
+class NoConnectionError(SessionError):
+    """No connection came about: refused, no route, timed out."""
+
+    enhanced = "4.4.1"
+
+
+class ConnectionLostError(SessionError):
+    """A connection that had come about broke, or an answer did not come in time."""
+
+    enhanced = "4.4.2"
+
+
+class UnknownHostError(SessionError):
+    """The next hop's name could not be turned into an address."""
+
+    enhanced = "4.4.4"
+
+
+class ForeignProtocolError(SessionError):
+    """What came is not SMTP, or not in its order."""
+
+    enhanced = "4.5.0"
+
+
+class NotEncryptedError(SessionError):
+    """TLS is asked for and the next hop does not offer it."""
+
+    enhanced = "4.7.4"
+
+
+class HandshakeError(SessionError):
+    """TLS was begun and failed: another protocol, a certificate that is not trusted or not for this name."""
+
+    enhanced = "4.7.5"
+
+
+class HopUnusableError(Exception):
+    """No session with a next hop came about, so that the next one may be tried."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        """Keep *outcome*: it holds for all recipients if no other next hop helps."""
+        super().__init__(str(outcome.reply))
+        self.outcome = outcome
+
+
+class TlsUnusableError(HopUnusableError):
+    """The same, and it was TLS that failed: in the clear a session might come about."""

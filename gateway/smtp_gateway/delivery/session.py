@@ -1,0 +1,125 @@
+"""A session with one next hop: greeting, EHLO, STARTTLS (RFC 5321 section 3.1 and 3.2, RFC 3207).
+
+What the next hop said before TLS is forgotten after it. Opportunistic TLS that fails is followed by a fresh connection in the clear
+(RFC 7435 section 3); where TLS is required, the session does not come about. Every way not to come about is a `HopUnusableError`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from smtp_gateway.config.model import HopTls
+from smtp_gateway.delivery.connection import Connection, open_connection
+from smtp_gateway.delivery.faults import HopUnusableError, NotEncryptedError, SessionError, TlsUnusableError
+from smtp_gateway.mail.outcome import Phase, judge
+
+if TYPE_CHECKING:
+    from smtp_gateway.delivery.settings import Settings
+    from smtp_gateway.mail.reply import Reply
+
+_READY = 220
+_UNKNOWN_COMMAND = (500, 502)
+"""Answers to EHLO that mean a server from before ESMTP (RFC 5321 section 3.2): HELO will do."""
+_DEMANDS_TLS = (HopTls.REQUIRED, HopTls.VERIFY)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One address of one next hop, and how it is to be spoken to."""
+
+    host: str
+    address: str
+    port: int
+    tls: HopTls
+
+    def __str__(self) -> str:
+        """Return the form that logs and notices use."""
+        return f"{self.host.rstrip('.')}[{self.address}]:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open session that waits for MAIL."""
+
+    hop: Hop
+    connection: Connection
+    extensions: frozenset[str]
+    """The keywords of the reply to EHLO, in upper case."""
+    tls: bool
+
+
+async def open_session(hop: Hop, settings: Settings) -> Session:
+    """Return a session with *hop*. Raises `HopUnusableError`."""
+    try:
+        return await _open(hop, settings)
+    except TlsUnusableError:
+        if hop.tls is not HopTls.OPPORTUNISTIC:
+            raise
+    return await _open(replace(hop, tls=HopTls.NONE), settings)
+
+
+async def _open(hop: Hop, settings: Settings) -> Session:
+    try:
+        connection = await open_connection(hop.address, hop.port, settings.timeouts.connect)
+    except SessionError as fault:
+        raise HopUnusableError(fault.deferral(str(hop))) from fault
+    try:
+        return await _introduce(Session(hop, connection, frozenset(), tls=False), settings)
+    except SessionError as fault:
+        connection.leave(settings.timeouts.goodbye)
+        raise HopUnusableError(fault.deferral(str(hop))) from fault
+    except BaseException:
+        connection.leave(settings.timeouts.goodbye)
+        raise
+
+
+async def _introduce(session: Session, settings: Settings) -> Session:
+    """Exchange the greeting and names, and put TLS beneath them as far as the hop's setting asks for it."""
+    greeting = await session.connection.reply(settings.timeouts.greeting)
+    if greeting.code != _READY:
+        raise HopUnusableError(judge(Phase.CONNECT, greeting, str(session.hop)))
+    greeted = await _hello(session, settings)
+    if session.hop.tls is HopTls.NONE:
+        return greeted
+    if "STARTTLS" in greeted.extensions:
+        return await _encrypt(greeted, settings)
+    if session.hop.tls in _DEMANDS_TLS:
+        message = "TLS is required and the next hop does not offer STARTTLS"
+        raise NotEncryptedError(message)
+    return greeted
+
+
+async def _hello(session: Session, settings: Settings) -> Session:
+    patience = settings.timeouts.hello
+    reply = await session.connection.exchange(f"EHLO {settings.hostname}", patience)
+    extensions = _extensions(reply)
+    if reply.code in _UNKNOWN_COMMAND:
+        reply = await session.connection.exchange(f"HELO {settings.hostname}", patience)
+        extensions = frozenset()
+    if not reply.positive:
+        raise HopUnusableError(judge(Phase.HELLO, reply, str(session.hop)))
+    return replace(session, extensions=extensions)
+
+
+async def _encrypt(session: Session, settings: Settings) -> Session:
+    """Send STARTTLS, shake hands, and introduce ourselves again: what was said before does not count (RFC 3207 section 4.2).
+
+    Raises `TlsUnusableError` whatever goes wrong, the second EHLO included.
+    """
+    connection, patience = session.connection, settings.timeouts.start_tls
+    try:
+        reply = await connection.exchange("STARTTLS", patience)
+        if reply.code != _READY:
+            raise TlsUnusableError(judge(Phase.STARTTLS, reply, str(session.hop)))
+        await connection.start_tls(await settings.trust.context(session.hop.tls), session.hop.host.rstrip("."), patience)
+        return await _hello(replace(session, tls=True), settings)
+    except SessionError as fault:
+        raise TlsUnusableError(fault.deferral(str(session.hop))) from fault
+    except HopUnusableError as fault:
+        raise TlsUnusableError(fault.outcome) from fault
+
+
+def _extensions(reply: Reply) -> frozenset[str]:
+    """Return the keywords of a reply to EHLO; its first line is the name of the server (RFC 5321 section 4.1.1.1)."""
+    return frozenset(line.split()[0].upper() for line in reply.text.splitlines()[1:] if line.split())

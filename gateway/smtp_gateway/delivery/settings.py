@@ -1,0 +1,67 @@
+"""How sessions with next hops are held: names, patience, trust. Values; the contexts alone are built by I/O, once and in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+
+from smtp_gateway.config.model import HopTls
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait in each phase: the least that RFC 5321 section 4.5.3.2 asks for, where it asks."""
+
+    connect: float = 30.0
+    """Not in the RFC; Postfix waits as long (smtp_connect_timeout), and the kernel alone would for two minutes."""
+    greeting: float = 300.0
+    hello: float = 300.0
+    """Not in the RFC: the same as for MAIL."""
+    start_tls: float = 120.0
+    """For the reply to STARTTLS, and again for the handshake. Not in the RFC; the same as for DATA."""
+    mail: float = 300.0
+    rcpt: float = 300.0
+    data: float = 120.0
+    block: float = 180.0
+    """For the next hop to take a block of content."""
+    end_of_data: float = 600.0
+    goodbye: float = 5.0
+    """For the answer to QUIT. The mail is safe by then, so it is not worth a wait."""
+
+
+class Trust:
+    """The TLS contexts for next hops: one that verifies and one that does not. Built at their first use."""
+
+    def __init__(self, verifying: ssl.SSLContext | None = None) -> None:
+        """Verify by *verifying*, or by the system's certificate authorities when it is None."""
+        self._verifying = verifying
+        self._encrypting: ssl.SSLContext | None = None
+
+    async def context(self, tls: HopTls) -> ssl.SSLContext:
+        """Return the context for *tls*. In a thread at first, because the system's authorities are a file of some 200 KB."""
+        if tls is HopTls.VERIFY:
+            if self._verifying is None:
+                self._verifying = await asyncio.to_thread(ssl.create_default_context)
+            return self._verifying
+        if self._encrypting is None:
+            self._encrypting = await asyncio.to_thread(_without_verification)
+        return self._encrypting
+
+
+def _without_verification() -> ssl.SSLContext:
+    """Encrypt without asking for whom: still better than the clear against those who only listen (RFC 7435 section 3)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is the same for every session."""
+
+    hostname: str
+    """The EHLO name."""
+    trust: Trust = field(default_factory=Trust)
+    timeouts: Timeouts = Timeouts()

@@ -1,0 +1,271 @@
+"""After the spool: what is due is leased, routed, delivered, and its result written down.
+
+Promises: a message is in one attempt at a time; the bounds of `spool.window` hold; no fault of one message ends the loop, and one that
+nobody foresaw is a deferral with its whole cause in the log. What was delivered is written down before its lease ends: while the
+spool cannot write, the result is kept and offered again, because an unwritten delivery would be made twice.
+
+A process that dies between a next hop's 250 and the settlement delivers twice; that is the one place where it can happen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from smtp_gateway.content.notice import Original, Report, notice
+from smtp_gateway.delivery.client import Client, Mail
+from smtp_gateway.delivery.settings import Settings, Timeouts, Trust
+from smtp_gateway.mail.envelope import END_OF_DATA, Envelope, MessageId
+from smtp_gateway.mail.identifier import ENTROPY, message_id
+from smtp_gateway.mail.outcome import UNEXPECTED, Outcome
+from smtp_gateway.resolver import Resolver
+from smtp_gateway.routing.exchangers import SMTP_PORT, MxTerms, next_hops
+from smtp_gateway.routing.table import Batch, batches
+from smtp_gateway.spool import schedule
+from smtp_gateway.spool.api import DamagedBodyError, Entry, NewMessage, Settlement, Spool, SpoolUnavailableError
+from smtp_gateway.spool.window import Bounds, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
+
+    from smtp_gateway.config.model import Config
+    from smtp_gateway.telemetry.observer import Observer
+
+_log = structlog.get_logger()
+
+BATCHES = 5
+"""Next hops that one message is handed to at the same time; a message for a hundred domains must not take a hundred connections."""
+LOOK_AGAIN = 60.0
+"""Seconds after which the queue is looked at even if nothing is due, because the system's clock may have been set."""
+
+
+def _new_id(now: float) -> MessageId:
+    return message_id(now, secrets.token_bytes(ENTROPY))
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What dispatch takes from the world; tests give another one."""
+
+    clock: Callable[[], float] = time.time
+    """Seconds since the epoch."""
+    jitter: Callable[[], float] = random.random
+    """A random number in [0, 1) for each settlement."""
+    new_id: Callable[[float], MessageId] = _new_id
+    resolver: Resolver = field(default_factory=Resolver)
+    trust: Trust = field(default_factory=Trust)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    bounds: Bounds = field(default_factory=Bounds)
+    mx_port: int = SMTP_PORT
+    unwritten_pause: float = 5.0
+    """Seconds before a result that the spool could not write is offered again."""
+
+
+class Dispatch:
+    """The conductor behind the spool."""
+
+    def __init__(self, spool: Spool, config: Config, observer: Observer, surroundings: Surroundings | None = None) -> None:
+        """Deliver what *spool* holds as *config* says; nothing happens before `run`."""
+        self._spool = spool
+        self._observer = observer
+        self._world = surroundings or Surroundings()
+        self._window = Window(self._world.bounds, self._destinations)
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._woken = asyncio.Event()
+        self._stopping = False
+        self.reconfigure(config)
+
+    def reconfigure(self, config: Config) -> None:
+        """Use *config* from the next attempt on; those under way end as they began."""
+        self._config = config
+        self._client = Client(self._world.resolver, Settings(config.hostname, self._world.trust, self._world.timeouts))
+        self._window.reroute()
+        self.wake()
+
+    def wake(self) -> None:
+        """Look at the queue now: a message has entered it."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Deliver until `stop` is called."""
+        while not self._stopping:
+            self._woken.clear()
+            pause = self._look()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
+
+    async def stop(self, grace: float) -> None:
+        """Lease no more, let what is under way finish within *grace* seconds, and release the rest."""
+        self._stopping = True
+        self.wake()
+        for entry in self._window.empty():
+            self._spool.release(entry.id)
+        if self._attempts:
+            _, late = await asyncio.wait(self._attempts, timeout=grace)
+            for attempt in late:
+                attempt.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _look(self) -> float:
+        """Begin what is due, and return the seconds until there is something to look for again."""
+        try:
+            self._begin_due()
+            due = self._spool.next_due() if self._window.appetite else None
+        except Exception:  # noqa: BLE001 the loop must not end; the cause is in the log
+            _log.exception("queue_unreadable")
+            due = None
+        return LOOK_AGAIN if due is None else min(max(due - self._world.clock(), 0.0), LOOK_AGAIN)
+
+    def _begin_due(self) -> None:
+        """Lease as many as the window has room for, and begin those that may begin."""
+        appetite = self._window.appetite
+        for entry in self._spool.lease(self._world.clock(), appetite) if appetite else ():
+            self._window.add(entry)
+        for entry in self._window.start(time.monotonic()):
+            self._begin(self._occupying(entry))
+        for entry in self._window.crowded_out(time.monotonic()):
+            self._begin(self._put_back(entry))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._attempts.add(task)
+        task.add_done_callback(self._attempts.discard)
+
+    async def _occupying(self, entry: Entry) -> None:
+        """Attempt *entry* and make its place free, whatever happens."""
+        try:
+            await self._attempt(entry)
+        except Exception:  # noqa: BLE001 no fault of one message ends the others; it comes back later, and the cause is in the log
+            _log.exception("attempt_failed", message_id=entry.id)
+            with suppress(ValueError):  # not leased any more: the result had been written
+                await self._put_back(entry)
+        finally:
+            self._window.finish(entry.id, time.monotonic())
+            self.wake()
+
+    async def _attempt(self, entry: Entry) -> None:
+        """Try once to deliver what is still owed, and write down the result."""
+        owed = batches(self._config.routes, (recipient.address for recipient in entry.recipients))
+        config = self._config
+        try:
+            body = await self._spool.body(entry.id)
+            outcomes = await self._deliver(entry, body, owed)
+        except DamagedBodyError as fault:
+            _log.error("damaged", message_id=entry.id, sender=entry.sender, reason=str(fault), age=self._age(entry))
+            return
+        except asyncio.CancelledError:
+            self._spool.release(entry.id)
+            raise
+        retries = {address: batch.route.retry for batch in owed for address in batch.recipients}
+        terms = schedule.Terms(config.lifetime, retries)
+        decision = schedule.settle(entry, outcomes, terms, self._world.clock(), self._world.jitter())
+        returned = self._notice(entry, body, decision)
+        await self._write_down(replace(decision.settlement, notice=returned))
+        self._tell(entry, owed, decision, returned)
+
+    async def _deliver(self, entry: Entry, body: bytes, owed: tuple[Batch, ...]) -> Mapping[str, Outcome]:
+        """Hand *entry* to the next hops of each batch, a few batches at a time."""
+        places = asyncio.Semaphore(BATCHES)
+
+        async def one(batch: Batch) -> Mapping[str, Outcome]:
+            async with places:
+                return await self._deliver_batch(entry, body, batch)
+
+        outcomes: dict[str, Outcome] = {}
+        for found in await asyncio.gather(*(one(batch) for batch in owed)):
+            outcomes |= found
+        return outcomes
+
+    async def _deliver_batch(self, entry: Entry, body: bytes, batch: Batch) -> Mapping[str, Outcome]:
+        """Deliver to *batch*'s recipients. What nobody foresaw defers them and no others."""
+        started = time.monotonic()
+        envelope = Envelope(entry.sender, batch.recipients, entry.smtputf8, entry.body_8bit)
+        try:
+            hops = await next_hops(batch, MxTerms(self._world.resolver, self._config.hostname, self._world.mx_port))
+            if isinstance(hops, tuple):
+                return await self._client.deliver(Mail(envelope, body), hops)
+        except Exception:  # noqa: BLE001 unknown means temporary, and the cause is in the log
+            _log.exception("delivery_failed", message_id=entry.id, route=batch.route.name)
+            return dict.fromkeys(batch.recipients, UNEXPECTED)
+        finally:
+            self._observer.attempted(batch.route.name, time.monotonic() - started)
+        return dict.fromkeys(batch.recipients, hops)
+
+    def _notice(self, entry: Entry, body: bytes, decision: schedule.Decision) -> NewMessage | None:
+        """Return the bounce for what failed; None when nothing did, or when there is nobody to tell (RFC 5321 section 4.5.5)."""
+        if not decision.failed or not entry.sender:
+            return None
+        now = self._world.clock()
+        report = Report(self._world.new_id(now), self._config.hostname, now)
+        original = Original(entry.id, entry.sender, entry.accepted_at, body)
+        try:
+            octets = notice(original, decision.failed, report)
+        except Exception:  # noqa: BLE001 a header that no one foresaw must not cost the others the record of their delivery
+            _log.exception("notice_without_headers", message_id=entry.id)
+            octets = notice(replace(original, body=END_OF_DATA), decision.failed, report)
+        beyond_ascii = not entry.sender.isascii()
+        return NewMessage(report.id, Envelope("", (entry.sender,), smtputf8=beyond_ascii, body_8bit=beyond_ascii), octets, now)
+
+    async def _write_down(self, settlement: Settlement) -> None:
+        """Settle; as long as the spool cannot write, keep the result and offer it again."""
+        while True:
+            try:
+                await self._spool.settle(settlement)
+            except SpoolUnavailableError as fault:
+                _log.error("result_not_written", message_id=settlement.id, reason=str(fault))
+                await asyncio.sleep(self._world.unwritten_pause)
+            else:
+                return
+
+    async def _put_back(self, entry: Entry) -> None:
+        """End the lease of *entry* without an attempt."""
+        retry = min((batch.route.retry for batch in self._batches(entry)), key=lambda retry: retry.initial)
+        await self._write_down(schedule.postpone(entry, retry, self._world.clock(), self._world.jitter()))
+
+    def _tell(self, entry: Entry, owed: tuple[Batch, ...], decision: schedule.Decision, returned: NewMessage | None) -> None:
+        """Tell the log and the observer what became of each recipient, once it is written down."""
+        age = self._age(entry)
+        about = {"message_id": entry.id, "age": age, "attempts": max(recipient.attempts for recipient in entry.recipients) + 1}
+        for batch in owed:
+            route = batch.route.name
+            for event, outcomes in (("delivered", decision.delivered), ("deferred", decision.deferred), ("bounced", decision.failed)):
+                for (hop, reply), addresses in _alike(batch, outcomes):
+                    told = {"notice": returned.id if returned else None} if event == "bounced" else {}
+                    _log.info(event, **about, route=route, hop=hop, reply=reply, recipients=len(addresses), to=addresses, **told)
+            self._observe(route, decision, batch, age)
+
+    def _observe(self, route: str, decision: schedule.Decision, batch: Batch, age: float) -> None:
+        recipients = frozenset(batch.recipients)
+        if delivered := len(recipients & decision.delivered.keys()):
+            self._observer.delivered(route, delivered, age)
+        if deferred := len(recipients & decision.deferred.keys()):
+            self._observer.deferred(route, deferred)
+        if failed := len(recipients & decision.failed.keys()):
+            self._observer.bounced(route, failed)
+
+    def _age(self, entry: Entry) -> float:
+        return round(self._world.clock() - entry.accepted_at, 3)
+
+    def _batches(self, entry: Entry) -> tuple[Batch, ...]:
+        return batches(self._config.routes, (recipient.address for recipient in entry.recipients))
+
+    def _destinations(self, entry: Entry) -> frozenset[str]:
+        return frozenset(batch.destination for batch in self._batches(entry))
+
+
+def _alike(batch: Batch, outcomes: Mapping[str, Outcome]) -> Iterator[tuple[tuple[str, str], list[str]]]:
+    """Divide *batch*'s recipients that have one of *outcomes* by what was said about them, so that one line tells of all alike."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for address in batch.recipients:
+        if address in outcomes:
+            outcome = outcomes[address]
+            found.setdefault((outcome.hop, str(outcome.reply)), []).append(address)
+    yield from found.items()

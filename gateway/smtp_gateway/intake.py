@@ -1,0 +1,160 @@
+"""The conductor before the spool: from a complete message to the reply that takes responsibility for it, or says why not.
+
+A reply of 250 is given only after `Spool.put` returned, that is after neither a crash nor a power cut can lose the message. Everything
+else is temporary (451, 452) and leaves the message with its client; only a message that goes in circles is refused for good.
+
+What can go wrong: the spool is full or broken (logged as `postponed` with the cause), or anything unforeseen (logged whole, answered
+451 4.3.0). A client that hangs up while its message is being made durable may send it again: a duplicate, never a loss (RFC 1047).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from smtp_gateway.content import received
+from smtp_gateway.mail import reply
+from smtp_gateway.mail.identifier import ENTROPY, message_id
+from smtp_gateway.mail.reply import Reply
+from smtp_gateway.spool.api import NewMessage, SpoolFullError, SpoolUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from smtp_gateway.config.model import Config
+    from smtp_gateway.mail.envelope import Envelope, Peer
+    from smtp_gateway.spool.api import Spool
+    from smtp_gateway.telemetry.observer import Observer
+
+ROOM = 64 * 1024 * 1024
+"""Octets of bodies that all sessions together may hold on their way to the spool: what a thousand clients of small mail need, and far
+below a pod's memory. Never less than four messages of the largest size."""
+TOO_MANY_HOPS = Reply(554, "5.4.6", "Too many hops: the message goes in circles")
+
+_log = structlog.get_logger()
+
+
+class Room:
+    """A bound on octets held at once."""
+
+    def __init__(self, octets: int) -> None:
+        """Have room for *octets*."""
+        self.octets = octets
+        self._held = 0
+
+    def take(self, octets: int) -> bool:
+        """Hold *octets* more; False, and nothing is held, when there is no room for them."""
+        if self._held + octets > self.octets:
+            return False
+        self._held += octets
+        return True
+
+    def give(self, octets: int) -> None:
+        """Let go of *octets*."""
+        self._held -= octets
+
+    @property
+    def held(self) -> int:
+        """Octets held now."""
+        return self._held
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where time and chance come from."""
+
+    clock: Callable[[], float] = time.time
+    entropy: Callable[[int], bytes] = os.urandom
+
+
+class Intake:
+    """Takes messages into the spool."""
+
+    def __init__(self, spool: Spool, config: Config, observer: Observer, wake: Callable[[], None], sources: Sources | None = None) -> None:
+        """Put into *spool*, and call *wake* after each message so that its delivery need not wait."""
+        self._spool = spool
+        self._observer = observer
+        self._wake = wake
+        self._sources = sources or Sources()
+        self.room = Room(ROOM)
+        self.reconfigure(config)
+
+    def reconfigure(self, config: Config) -> None:
+        """Follow *config* from the next message on; sessions keep what they were greeted with."""
+        self.config = config
+        self.room.octets = max(ROOM, 4 * config.limits.message_size)
+
+    def unwilling(self) -> Reply | None:
+        """Return the reply to MAIL while the spool cannot take mail, so that no client uploads in vain; None when it can."""
+        return reply.TRY_AGAIN_LATER if self._spool.healthy() is not None else None
+
+    async def accept(self, peer: Peer, envelope: Envelope, body: bytes) -> Reply:
+        """Take responsibility for one message (*body* in wire form), or say why not. Never raises but when cancelled."""
+        # Shielded: a client that hangs up now cancels its session, but not the writing of the log line and the wake-up that belong
+        # to a message which is already on the disk.
+        return await asyncio.shield(self._accept(peer, envelope, body))
+
+    async def _accept(self, peer: Peer, envelope: Envelope, body: bytes) -> Reply:
+        if received.hops(body) > received.HOPS_LIMIT:
+            return TOO_MANY_HOPS
+        message = self._message(peer, envelope, body)
+        try:
+            await self._spool.put(message)
+        except SpoolFullError as fault:
+            return self._postpone(peer, message, reply.SPOOL_FULL, fault)
+        except SpoolUnavailableError as fault:
+            return self._postpone(peer, message, reply.TRY_AGAIN_LATER, fault)
+        except Exception as fault:  # noqa: BLE001 whatever it is, the client keeps its message and the log gets the cause
+            return self._postpone(peer, message, reply.TRY_AGAIN_LATER, fault)
+        self._tell(peer, message)
+        self._wake()
+        return reply.queued(message.id)
+
+    def _message(self, peer: Peer, envelope: Envelope, body: bytes) -> NewMessage:
+        now = self._sources.clock()
+        identifier = message_id(now, self._sources.entropy(ENTROPY))
+        trace = received.received(peer, self.config.hostname, identifier, now, smtputf8=envelope.smtputf8)
+        unique = replace(envelope, recipients=_without_duplicates(envelope.recipients))
+        return NewMessage(identifier, unique, trace + body, now, peer.identity or "")
+
+    def _tell(self, peer: Peer, message: NewMessage) -> None:
+        recipients, octets = len(message.envelope.recipients), len(message.body)
+        self._observer.accepted(peer, recipients, octets)
+        _log.info(
+            "accepted",
+            message_id=message.id,
+            sender=message.envelope.sender,
+            recipients=recipients,
+            octets=octets,
+            identity=message.identity,
+            peer=peer.address,
+            listener=peer.listener,
+        )
+
+    def _postpone(self, peer: Peer, message: NewMessage, answer: Reply, fault: Exception) -> Reply:
+        self._observer.postponed(peer, answer)
+        expected = isinstance(fault, SpoolUnavailableError)
+        _log.error(
+            "postponed",
+            message_id=message.id,
+            reason=str(fault),
+            reply=str(answer),
+            peer=peer.address,
+            listener=peer.listener,
+            exc_info=None if expected else fault,
+        )
+        return answer
+
+
+def _without_duplicates(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """Return *addresses* in their order, each once: domains compare without case, local parts with it (RFC 5321 section 2.4)."""
+    first: dict[tuple[str, str], str] = {}
+    for address in addresses:
+        local, _, domain = address.rpartition("@")
+        first.setdefault((local, domain.lower()), address)
+    return tuple(first.values())

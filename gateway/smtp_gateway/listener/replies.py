@@ -1,0 +1,48 @@
+"""What the session says beyond the replies of `smtp_gateway.mail.reply`, and the enhanced codes of what aiosmtpd says without them."""
+
+from __future__ import annotations
+
+import re
+
+from smtp_gateway.mail.reply import Reply
+
+OK = Reply(250, "2.0.0", "Ok")
+SENDER_OK = Reply(250, "2.1.0", "Ok")
+RECIPIENT_OK = Reply(250, "2.1.5", "Ok")
+READY_FOR_TLS = Reply(220, "2.0.0", "Ready to start TLS")
+CANNOT_VERIFY = Reply(252, "2.0.0", "Cannot verify the address, but will accept mail for it")
+HELP = Reply(214, "2.0.0", "Commands: AUTH DATA EHLO HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY")
+UNEXPECTED_ARGUMENT = Reply(501, "5.5.4", "The command takes no argument")
+TLS_ALREADY = Reply(503, "5.5.1", "TLS is already in use")
+RECIPIENTS_FIRST = Reply(503, "5.5.1", "Need RCPT first")
+AUTH_CANCELLED = Reply(501, "5.7.0", "Authentication cancelled")
+AUTH_NOT_BASE64 = Reply(501, "5.5.2", "Response is not base64")
+AUTH_LINE_TOO_LONG = Reply(500, "5.5.6", "Authentication exchange line is too long")
+TIMED_OUT = Reply(421, "4.4.2", "Timed out waiting for the client")
+GO_AHEAD = "354 End data with <CR><LF>.<CR><LF>"
+"""Replies 3yz have no enhanced code (RFC 2034 section 4)."""
+
+EXTENSIONS = ("PIPELINING", "ENHANCEDSTATUSCODES")
+"""What aiosmtpd does not announce: RFC 2920, because commands are answered in order as they stand in the buffer; RFC 2034."""
+
+_ENHANCED = {221: "2.0.0", 451: "4.3.0", 454: "4.7.0", 500: "5.5.2", 501: "5.5.4", 502: "5.5.1", 503: "5.5.1", 552: "5.3.4", 555: "5.5.4"}
+"""By reply code, for replies that aiosmtpd gives without one (RFC 3463, RFC 5248). The greeting's 220 and the 250 of HELO and EHLO must
+have none (RFC 2034 section 4); other replies 250 come from our hooks."""
+_REPLY = re.compile(r"(?P<code>\d{3})[ -](?:(?P<enhanced>[245]\.\d{1,3}\.\d{1,3}) )?(?P<text>.*)", re.DOTALL)
+
+
+def with_enhanced_code(line: str) -> str:
+    """Return the reply line with an enhanced status code where one belongs and is missing."""
+    found = _REPLY.fullmatch(line)
+    if found is None or found["enhanced"]:
+        return line
+    enhanced = _ENHANCED.get(int(found["code"]))
+    return f"{found['code']} {enhanced} {found['text']}" if enhanced else line
+
+
+def refusal(line: str) -> Reply | None:
+    """Return the reply that *line* is, when it is 4yz or 5yz."""
+    found = _REPLY.fullmatch(line)
+    if found is None or found["code"][0] not in "45":
+        return None
+    return Reply(int(found["code"]), found["enhanced"] or "", found["text"])

@@ -1,0 +1,157 @@
+"""Names to addresses: the DNS for the world's mail exchangers, the system's resolver for configured next hops.
+
+A domain's MX and the hosts it names are absolute names and are asked for with dnspython: a pod's `/etc/resolv.conf` has
+`ndots:5`, so that the system's resolver would ask for `example.com.default.svc.cluster.local` first. A configured next hop such as
+`mx.corp.svc` lives by those search domains, so it goes to `getaddrinfo`. The form of the name decides, as DNS itself would have it:
+with a trailing dot it is absolute.
+
+What can go wrong is one of two errors: `NoSuchNameError` when the DNS says that there is nothing, `LookupFailedError` when it did not say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import dns.asyncresolver
+import dns.exception
+import dns.name
+import dns.rdatatype
+import dns.resolver
+
+if TYPE_CHECKING:
+    from dns.rdtypes.ANY.MX import MX
+
+PATIENCE = 20.0
+"""Seconds for one question, repetitions included; resolv.conf's own default is 5 s, twice, for each server."""
+
+
+class NoSuchNameError(Exception):
+    """The DNS answered that there is no such name, or nothing of the kind that mail needs at it."""
+
+
+class LookupFailedError(Exception):
+    """The DNS gave no usable answer: SERVFAIL, a timeout, no server. Another time it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nameserver:
+    """One server to ask instead of those in `/etc/resolv.conf`."""
+
+    address: str
+    port: int = 53
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Exchange:
+    """One mail exchanger of a domain (RFC 5321 section 5.1)."""
+
+    preference: int
+    """The lower, the sooner it is tried."""
+    host: str
+    """An absolute name, with its trailing dot; `.` alone is the null MX (RFC 7505)."""
+
+
+class Resolver:
+    """Asks the DNS. Holds no state but its settings, which it reads at the first question."""
+
+    def __init__(self, nameserver: Nameserver | None = None, patience: float = PATIENCE) -> None:
+        """Ask *nameserver*, or those of the system when it is None, for at most *patience* seconds a question."""
+        self._nameserver = nameserver
+        self._patience = patience
+        self._dns: dns.asyncresolver.Resolver | None = None
+
+    async def exchanges(self, domain: str) -> tuple[Exchange, ...]:
+        """Return the MX records of *domain*, most preferred first; empty when it exists without any.
+
+        Raises `NoSuchNameError` when the domain does not exist, `LookupFailedError` when nobody could say.
+        """
+        records: list[MX] = await self._ask(absolute(domain), "MX")
+        return tuple(sorted(Exchange(record.preference, record.exchange.to_text()) for record in records))
+
+    async def addresses(self, host: str) -> tuple[str, ...]:
+        """Return the addresses of *host*: an address itself, an absolute name (trailing dot), or a name for the system's resolver.
+
+        Raises `NoSuchNameError` when it has none, `LookupFailedError` when nobody could say.
+        """
+        literal = literal_address(host)
+        if literal is not None:
+            return (literal,)
+        return await (self._addresses_by_dns(host) if host.endswith(".") else self._addresses_by_system(host))
+
+    async def _addresses_by_dns(self, host: str) -> tuple[str, ...]:
+        """Ask for A and AAAA at once; one kind that cannot be had does not spoil the other."""
+        answers = await asyncio.gather(self._ask(host, "A"), self._ask(host, "AAAA"), return_exceptions=True)
+        found = tuple(record.to_text() for answer in answers if not isinstance(answer, BaseException) for record in answer)
+        for answer in answers:
+            if not found and isinstance(answer, BaseException):
+                raise answer
+        if not found:
+            message = f"{host} has no address"
+            raise NoSuchNameError(message)
+        return found
+
+    async def _addresses_by_system(self, host: str) -> tuple[str, ...]:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._patience):
+                found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except socket.gaierror as fault:
+            # EAI_NONAME may mean that a Service has not been created yet; the caller decides what a missing next hop means.
+            kind = NoSuchNameError if fault.errno in _NO_NAME else LookupFailedError
+            message = f"{host}: {fault.strerror}"
+            raise kind(message) from fault
+        except (OSError, UnicodeError) as fault:  # TimeoutError is an OSError; UnicodeError: a label that is empty or too long
+            message = f"{host}: {fault or 'timed out'}"
+            raise LookupFailedError(message) from fault
+        return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    async def _ask(self, name: str, kind: str) -> list[MX]:
+        """Ask for records of *kind* at the absolute *name*; none is an empty list."""
+        resolver = await self._ready()
+        try:
+            question = dns.name.from_text(name)
+            answer = await resolver.resolve(question, kind, raise_on_no_answer=False, search=False)
+        except dns.resolver.NXDOMAIN as fault:
+            message = f"{name} does not exist"
+            raise NoSuchNameError(message) from fault
+        except (dns.exception.DNSException, OSError, UnicodeError) as fault:
+            message = f"{name} {kind}: {fault}"
+            raise LookupFailedError(message) from fault
+        return list(answer)
+
+    async def _ready(self) -> dns.asyncresolver.Resolver:
+        """Read the settings in a thread, because `/etc/resolv.conf` is a file."""
+        if self._dns is None:
+            self._dns = await asyncio.to_thread(self._configure)
+        return self._dns
+
+    def _configure(self) -> dns.asyncresolver.Resolver:
+        resolver = dns.asyncresolver.Resolver(configure=self._nameserver is None)
+        if self._nameserver is not None:
+            resolver.nameservers = [self._nameserver.address]
+            resolver.port = self._nameserver.port
+        resolver.lifetime = self._patience
+        return resolver
+
+
+_NO_NAME = (socket.EAI_NONAME, socket.EAI_NODATA) if hasattr(socket, "EAI_NODATA") else (socket.EAI_NONAME,)
+
+
+def absolute(name: str) -> str:
+    """Return *name* with the trailing dot that keeps search domains away."""
+    return name if name.endswith(".") else name + "."
+
+
+def literal_address(text: str) -> str | None:
+    """Return the address that *text* is, with or without an address literal's brackets (RFC 5321 section 4.1.3); None when it is a name."""
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if inner[:5].lower() == "ipv6:":
+        inner = inner[5:]
+    try:
+        return str(ipaddress.ip_address(inner))
+    except ValueError:
+        return None

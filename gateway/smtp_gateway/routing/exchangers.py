@@ -1,0 +1,92 @@
+"""Routes to next hops: the configured ones in their order, or the mail exchangers of the recipients' domain (RFC 5321 section 5.1).
+
+Only what the DNS says for certain is permanent: no such domain, a null MX, a domain without MX and address, ourselves as the best MX.
+Everything else is temporary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from smtp_gateway.config.model import HopTls, Smarthost
+from smtp_gateway.mail.address import normalise_domain
+from smtp_gateway.mail.outcome import Deferred, Failed, unreachable
+from smtp_gateway.mail.reply import Reply
+from smtp_gateway.resolver import Exchange, LookupFailedError, NoSuchNameError, Resolver, absolute, literal_address
+
+if TYPE_CHECKING:
+    from smtp_gateway.routing.table import Batch
+
+SMTP_PORT = 25
+"""Where mail exchangers listen (RFC 5321 section 4.5.4.2)."""
+NULL_MX = "."
+"""The host of a domain that takes no mail (RFC 7505 section 3)."""
+
+# Permanent outcomes before any next hop was asked. Enhanced codes: RFC 3463 section 3.2 and 3.5, RFC 7505 section 4.
+_NO_DOMAIN = Failed(Reply(550, "5.1.2", "The recipient's domain does not exist"), local=True)
+_NO_HOST = Failed(Reply(550, "5.1.2", "The recipient's domain has neither a mail exchanger nor an address"), local=True)
+_NO_MAIL = Failed(Reply(556, "5.1.10", "The recipient's domain accepts no mail (null MX)"), local=True)
+_LOOP = Failed(Reply(550, "5.4.6", "The best mail exchanger of the recipient's domain is this gateway"), local=True)
+_NO_ADDRESS = Failed(Reply(550, "5.1.3", "The recipient has no domain to deliver to"), local=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MxTerms:
+    """What is the same for every look-up of mail exchangers."""
+
+    resolver: Resolver
+    hostname: str
+    """The gateway's own name, which is never a next hop of its own."""
+    port: int = SMTP_PORT
+
+
+async def next_hops(batch: Batch, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:
+    """Return the next hops of *batch* in the order in which they are tried, never empty; or the outcome that ends the attempt here."""
+    if batch.route.smarthosts:
+        return batch.route.smarthosts
+    literal = literal_address(batch.domain) if batch.domain.startswith("[") else None
+    if literal is not None:
+        return (_hop(literal, terms.port),)
+    if not batch.domain or batch.domain.startswith("["):
+        return _NO_ADDRESS
+    return await _by_mx(batch.domain, terms)
+
+
+async def _by_mx(domain: str, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:
+    try:
+        exchanges = await terms.resolver.exchanges(domain)
+    except NoSuchNameError:
+        return _NO_DOMAIN
+    except LookupFailedError as fault:
+        return unreachable("4.4.3", f"Looking up the recipient's domain failed: {fault}")
+    return chosen(exchanges, terms) if exchanges else await _implicit(domain, terms)
+
+
+async def _implicit(domain: str, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:
+    """Return the domain itself, if it has an address. It is asked for here, because without one the answer is permanent."""
+    try:
+        await terms.resolver.addresses(absolute(domain))
+    except NoSuchNameError:
+        return _NO_HOST
+    except LookupFailedError as fault:
+        return unreachable("4.4.3", f"Looking up the recipient's domain failed: {fault}")
+    return (_hop(absolute(domain), terms.port),)
+
+
+def chosen(exchanges: tuple[Exchange, ...], terms: MxTerms) -> tuple[Smarthost, ...] | Failed:
+    """Return the next hops that *exchanges* (at least one, most preferred first) stand for: pure.
+
+    When this gateway is among them, it and those that are preferred as little or less are left out (RFC 5321 section 5.1).
+    """
+    hosts = tuple(exchange for exchange in exchanges if exchange.host != NULL_MX)
+    if not hosts:
+        return _NO_MAIL
+    own = [exchange.preference for exchange in hosts if normalise_domain(exchange.host) == normalise_domain(terms.hostname)]
+    better = tuple(exchange for exchange in hosts if not own or exchange.preference < min(own))
+    return tuple(_hop(exchange.host, terms.port) for exchange in better) or _LOOP
+
+
+def _hop(host: str, port: int) -> Smarthost:
+    """Return a mail exchanger as a next hop: TLS without verification, because its name comes from an unsigned DNS (RFC 7435)."""
+    return Smarthost(host=host, port=port, tls=HopTls.OPPORTUNISTIC)

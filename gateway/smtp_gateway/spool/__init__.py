@@ -1,0 +1,1 @@
+"""The hinge of the gateway: everything before it ends in an SMTP reply, everything after it in a settlement."""

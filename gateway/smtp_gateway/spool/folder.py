@@ -1,0 +1,92 @@
+"""The spool's folder: its layout, the lock that keeps a second process out, and what the volume beneath has left.
+
+```
+spool.lock     flock while a process uses the spool; its content means nothing
+index.db       SQLite: messages, recipients, bodies up to 256 KB (smtp_gateway.spool.schema), with index.db-wal beside it
+bodies/        larger bodies, one file each (smtp_gateway.spool.bodies)
+damaged/       what was moved aside: a body as it was found, and a JSON file that says whose it was
+```
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from smtp_gateway.spool.api import SpoolUnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RESERVE = 16 * 1024 * 1024
+"""Octets of the volume that new mail may not use, so that there is room to write down that old mail was delivered."""
+_RESERVE_PART = 20
+"""... or the twentieth part of a small volume."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the volume has left."""
+
+    free: int
+    """Octets for new mail; 0 when only the reserve is left."""
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A claimed spool folder."""
+
+    path: Path
+    lock: int
+    """The descriptor that holds the lock; closing it gives the folder up."""
+
+    @property
+    def index(self) -> Path:
+        """The index."""
+        return self.path / "index.db"
+
+    @property
+    def log(self) -> Path:
+        """The index's write-ahead log."""
+        return self.path / "index.db-wal"
+
+    @property
+    def bodies(self) -> Path:
+        """Where large bodies are."""
+        return self.path / "bodies"
+
+    @property
+    def damaged(self) -> Path:
+        """Where damaged bodies are kept."""
+        return self.path / "damaged"
+
+    def room(self) -> Room:
+        """Ask the file system what is left. Raises `OSError`; on a network volume it may wait, so it belongs in a thread."""
+        volume = os.statvfs(self.path)
+        reserve = min(RESERVE, volume.f_blocks * volume.f_frsize // _RESERVE_PART)
+        return Room(max(volume.f_bavail * volume.f_frsize - reserve, 0), bool(volume.f_flag & os.ST_RDONLY))
+
+    def give_up(self) -> None:
+        """Let another process have the folder."""
+        os.close(self.lock)
+
+
+def claim(path: Path) -> Folder:
+    """Create what is missing in *path* and lock it for this process. Raises `SpoolUnavailableError` with a sentence that says why not."""
+    try:
+        for part in (path, path / "bodies", path / "damaged"):
+            part.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(path / "spool.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as fault:
+        message = f"the spool folder {path} cannot be used: {fault.strerror or fault}"
+        raise SpoolUnavailableError(message) from fault
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        os.close(lock)
+        message = f"the spool folder {path} is in use by another process"
+        raise SpoolUnavailableError(message) from fault
+    return Folder(path, lock)

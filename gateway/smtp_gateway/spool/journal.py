@@ -1,0 +1,140 @@
+"""The index and its write-ahead log, as one thing that is opened, committed to, synced, turned and closed.
+
+No event loop in here and no decisions: `smtp_gateway.spool.disk` says when, and in which thread. The main file is opened once in the
+life of the process and never a second time, because closing any descriptor of it would drop SQLite's POSIX locks; a
+descriptor of the log's own file is harmless.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from smtp_gateway.spool import bodies, rows, schema
+from smtp_gateway.spool.api import SpoolUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from smtp_gateway.spool.api import Settlement
+    from smtp_gateway.spool.folder import Folder, Room
+
+LOG_SOFT = 4 * 1024 * 1024
+"""Octets of log above which it is turned when nothing else is to do, and to which a turn cuts it: SQLite's own default (1,000 pages)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What is known after a sync."""
+
+    log_size: int
+    """Octets of the log's file."""
+    room: Room
+
+
+class Journal:
+    """The open index of one spool."""
+
+    def __init__(self, folder: Folder, connection: sqlite3.Connection) -> None:
+        """Take what `open_journal` prepared."""
+        self.folder = folder
+        self.connection = connection
+        self._log = os.open(folder.log, os.O_RDONLY | os.O_CLOEXEC)
+
+    def commit(self, arrivals: Sequence[rows.Arrival], settlements: Sequence[Settlement]) -> list[str]:
+        """Write a group in one transaction, without waiting for the disk; return the messages whose body files are now unused.
+
+        Raises `sqlite3.Error`, and then nothing of the group is in the index.
+        """
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            rows.insert(self.connection, arrivals)
+            unused = [settlement.id for settlement in settlements if rows.settle(self.connection, settlement)]
+            self.connection.execute("COMMIT")
+        except sqlite3.Error:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+        return list(unused)
+
+    def withdraw(self, arrivals: Sequence[rows.Arrival]) -> None:
+        """Take messages out again whose sync failed, as far as that can be written. Not synced: nobody relies on it."""
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            for arrival in arrivals:
+                rows.remove(self.connection, arrival.message.id)
+            self.connection.execute("COMMIT")
+        except sqlite3.Error:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+
+    def sync(self) -> Synced:
+        """Make all that was committed durable. Raises `OSError`, after which this log must not be trusted with anything more."""
+        os.fdatasync(self._log)
+        return self.look()
+
+    def look(self) -> Synced:
+        """Return what is known without a sync. Raises `OSError`."""
+        return Synced(os.fstat(self._log).st_size, self.folder.room())
+
+    def turn(self) -> Synced:
+        """Move the log's content into the index and begin the log anew. Raises `sqlite3.Error` or `OSError`.
+
+        SQLite syncs three times here: the log, the index, and with the first commit of the new log its header (without which an
+        old header could make old frames valid again). That commit is made here for this reason, so that no sync is left for the loop.
+        """
+        self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self.connection.execute("UPDATE life SET turns = turns + 1")
+        return self.look()
+
+    def close(self) -> None:
+        """Write everything into the index and remember that the stop was a clean one. Raises `sqlite3.Error`."""
+        try:
+            self.connection.execute("UPDATE life SET running = 0")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            self.connection.close()
+            os.close(self._log)
+
+    def abandon(self) -> None:
+        """Let go after a failed sync, without touching the files again.
+
+        Closing the connection would copy the log into the index without checking it once more, although the kernel may have dropped what
+        it could not write. The next process checks each frame's checksum instead. So the connection is kept from ever being
+        closed, also by the interpreter's end: SQLite's switch for this is not reachable from Python before 3.12.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.connection))
+        os.close(self._log)
+
+
+def open_journal(folder: Folder) -> Journal:
+    """Open the index of *folder*, bring it up to date, check it after an unclean stop, and sweep bodies that have no row.
+
+    Raises `SpoolUnavailableError` with a sentence that says why not.
+    """
+    try:
+        connection = schema.connect(folder.index, LOG_SOFT)
+        try:
+            return _prepare(folder, connection)
+        except BaseException:
+            connection.close()
+            raise
+    except (sqlite3.Error, OSError) as fault:
+        message = f"the spool's index in {folder.path} cannot be opened: {fault}"
+        raise SpoolUnavailableError(message) from fault
+
+
+def _prepare(folder: Folder, connection: sqlite3.Connection) -> Journal:
+    schema.migrate(connection)
+    (running,) = connection.execute("SELECT running FROM life").fetchone()
+    if running:
+        schema.check(connection)
+    connection.execute("UPDATE life SET running = 1, turns = turns + 1")
+    journal = Journal(folder, connection)
+    journal.sync()
+    bodies.sweep(folder.bodies, rows.in_files(connection))
+    bodies.sync_folder(folder.path)
+    return journal

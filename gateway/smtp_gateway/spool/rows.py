@@ -1,0 +1,146 @@
+"""Messages as rows of the index: the statements, each behind a function with a name.
+
+Called by one owner of the connection at a time (`smtp_gateway.spool.disk`). Nothing here commits, except where it says so, and nothing waits for the disk.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from smtp_gateway.mail.envelope import MessageId
+from smtp_gateway.spool.api import Entry, NewMessage, Recipient, Settlement
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Iterable
+
+_INSERT_MESSAGE = """INSERT INTO message (id, sender, accepted_at, next_attempt, size, smtputf8, body_8bit, identity, checksum, in_file)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_RECIPIENT = "INSERT INTO recipient VALUES (?, ?, ?, ?, ?)"
+_INSERT_BODY = "INSERT INTO body VALUES (?, ?)"
+_DUE = """SELECT number, id, sender, accepted_at, size, smtputf8, body_8bit, identity FROM message
+    WHERE next_attempt <= ? ORDER BY next_attempt, number LIMIT ?"""
+_NEXT_DUE = "SELECT id, next_attempt FROM message ORDER BY next_attempt, number LIMIT ?"
+_RECIPIENTS = "SELECT address, attempts, last_reply FROM recipient WHERE message = ? ORDER BY position"
+_STORED = "SELECT number, checksum, size, in_file FROM message WHERE id = ?"
+
+
+class Stored(NamedTuple):
+    """Where a body is and what it must be."""
+
+    number: int
+    checksum: int
+    size: int
+    in_file: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message on its way into the index."""
+
+    message: NewMessage
+    checksum: int
+    in_file: bool
+
+
+def checksum(body: bytes) -> int:
+    """Return the checksum that tells a damaged body from a sound one (CRC-32: against accidents, not against an attacker)."""
+    return zlib.crc32(body)
+
+
+def insert(connection: sqlite3.Connection, arrivals: Iterable[Arrival]) -> None:
+    """Add messages with their recipients and, unless they are in files, their bodies. Raises `sqlite3.Error`."""
+    for arrival in arrivals:
+        entry = arrival.message.as_entry()
+        flags = (entry.smtputf8, entry.body_8bit, entry.identity, arrival.checksum, arrival.in_file)
+        values = (entry.id, entry.sender, entry.accepted_at, entry.accepted_at, entry.size, *flags)
+        number = connection.execute(_INSERT_MESSAGE, values).lastrowid
+        _insert_recipients(connection, number, entry.recipients)
+        if not arrival.in_file:
+            connection.execute(_INSERT_BODY, (number, arrival.message.body))
+
+
+def settle(connection: sqlite3.Connection, settlement: Settlement) -> bool:
+    """Write *settlement* down, its notice apart; tell whether the message is gone and its body was in a file. Raises `sqlite3.Error`."""
+    stored = find(connection, settlement.id)
+    if stored is None:
+        return False
+    if not settlement.remaining:
+        remove(connection, settlement.id)
+        return bool(stored.in_file)
+    connection.execute("DELETE FROM recipient WHERE message = ?", (stored.number,))
+    connection.execute("UPDATE message SET next_attempt = ? WHERE number = ?", (settlement.next_attempt, stored.number))
+    _insert_recipients(connection, stored.number, settlement.remaining)
+    return False
+
+
+def remove(connection: sqlite3.Connection, message_id: MessageId) -> None:
+    """Remove a message with all that belongs to it, its body's file excepted. Raises `sqlite3.Error`."""
+    stored = find(connection, message_id)
+    if stored is not None:
+        connection.execute("DELETE FROM recipient WHERE message = ?", (stored.number,))
+        connection.execute("DELETE FROM body WHERE message = ?", (stored.number,))
+        connection.execute("DELETE FROM message WHERE number = ?", (stored.number,))
+
+
+def due(connection: sqlite3.Connection, now: float, limit: int, held: Collection[MessageId]) -> list[Entry]:
+    """Return at most *limit* due entries that are not *held*, oldest first.
+
+    By the index on the due time: what is read is *limit* and the held ones, however long the queue is. Raises `sqlite3.Error`.
+    """
+    rows = connection.execute(_DUE, (now, limit + len(held))).fetchall()
+    chosen = [row for row in rows if row[1] not in held][:limit]
+    return [_entry(connection, row) for row in chosen]
+
+
+def next_due(connection: sqlite3.Connection, held: Collection[MessageId]) -> float | None:
+    """Return when the first entry that is not *held* falls due. Raises `sqlite3.Error`."""
+    rows = connection.execute(_NEXT_DUE, (1 + len(held),)).fetchall()
+    return next((float(when) for message_id, when in rows if message_id not in held), None)
+
+
+def find(connection: sqlite3.Connection, message_id: MessageId) -> Stored | None:
+    """Return where the body of *message_id* is; None when there is no such message. Raises `sqlite3.Error`."""
+    row = connection.execute(_STORED, (message_id,)).fetchone()
+    return None if row is None else Stored(*row)
+
+
+def octets(connection: sqlite3.Connection, number: int) -> bytes:
+    """Return the body in the index of message *number*; empty when there is none. Raises `sqlite3.Error`."""
+    row = connection.execute("SELECT octets FROM body WHERE message = ?", (number,)).fetchone()
+    return b"" if row is None else bytes(row[0])
+
+
+def entry(connection: sqlite3.Connection, message_id: MessageId) -> Entry | None:
+    """Return the entry of *message_id*. Raises `sqlite3.Error`."""
+    row = connection.execute(_DUE.replace("next_attempt <= ?", "id = ?"), (message_id, 1)).fetchone()
+    return None if row is None else _entry(connection, row)
+
+
+def count(connection: sqlite3.Connection) -> int:
+    """Count the messages. Reads an index from end to end: once, at the start. Raises `sqlite3.Error`."""
+    return int(connection.execute("SELECT count(*) FROM message").fetchone()[0])
+
+
+def oldest(connection: sqlite3.Connection) -> float | None:
+    """Return when the message that came first was accepted. Raises `sqlite3.Error`."""
+    row = connection.execute("SELECT accepted_at FROM message ORDER BY number LIMIT 1").fetchone()
+    return None if row is None else float(row[0])
+
+
+def in_files(connection: sqlite3.Connection) -> set[str]:
+    """Return the identifiers of the messages whose bodies are in files. Raises `sqlite3.Error`."""
+    return {row[0] for row in connection.execute("SELECT id FROM message WHERE in_file")}
+
+
+def _insert_recipients(connection: sqlite3.Connection, number: int | None, recipients: Iterable[Recipient]) -> None:
+    rows = [(number, position, one.address, one.attempts, one.last_reply) for position, one in enumerate(recipients)]
+    connection.executemany(_INSERT_RECIPIENT, rows)
+
+
+def _entry(connection: sqlite3.Connection, row: tuple[int, str, str, float, int, int, int, str]) -> Entry:
+    number, message_id, sender, accepted_at, size, smtputf8, body_8bit, identity = row
+    recipients = tuple(Recipient(*one) for one in connection.execute(_RECIPIENTS, (number,)))
+    return Entry(MessageId(message_id), sender, recipients, accepted_at, size, bool(smtputf8), bool(body_8bit), identity)

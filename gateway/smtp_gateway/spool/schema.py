@@ -1,0 +1,91 @@
+"""The index of the disk's spool: its tables, its version, and the settings of the one connection that uses it.
+
+`PRAGMA user_version` is the version. `migrate` goes forward one step at a time, each step in a transaction of its own; an index that is
+newer than this program is refused, because writing to it could lose what only the newer one understands.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from smtp_gateway.spool.api import SpoolUnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        # `number` is the order of arrival, so the oldest message is the first row. `in_file` tells where the body is.
+        """CREATE TABLE message (
+            number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, sender TEXT NOT NULL, accepted_at REAL NOT NULL,
+            next_attempt REAL NOT NULL, size INTEGER NOT NULL, smtputf8 INTEGER NOT NULL, body_8bit INTEGER NOT NULL,
+            identity TEXT NOT NULL, checksum INTEGER NOT NULL, in_file INTEGER NOT NULL
+        ) STRICT""",
+        "CREATE INDEX message_due ON message (next_attempt)",
+        """CREATE TABLE recipient (
+            message INTEGER NOT NULL, position INTEGER NOT NULL, address TEXT NOT NULL, attempts INTEGER NOT NULL,
+            last_reply TEXT NOT NULL, PRIMARY KEY (message, position)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE TABLE body (message INTEGER PRIMARY KEY, octets BLOB NOT NULL) STRICT",
+        # One row. `running` stays 1 when the process was killed; `turns` is written to begin a new write-ahead log.
+        "CREATE TABLE life (running INTEGER NOT NULL, turns INTEGER NOT NULL) STRICT",
+        "INSERT INTO life VALUES (0, 0)",
+    ),
+)
+"""What brings an index from version *n* to *n + 1*."""
+
+_SETTINGS = (
+    "PRAGMA locking_mode = EXCLUSIVE",  # one process; also keeps the index of the log in memory and out of a shared file
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",  # the sync of each commit is ours, see smtp_gateway.spool.disk
+    "PRAGMA wal_autocheckpoint = 0",  # it would sync in the event loop
+    "PRAGMA secure_delete = OFF",  # Debian's default would write each removed body once more, as zeros
+    "PRAGMA cache_size = -16384",  # KiB: the index of some 100,000 messages
+    "PRAGMA temp_store = MEMORY",  # the root file system is read-only
+    "PRAGMA trusted_schema = OFF",
+)
+
+
+def connect(path: Path, log_limit: int) -> sqlite3.Connection:
+    """Open the index at *path*; after a turn its log is cut to *log_limit* octets. Raises `sqlite3.Error`.
+
+    The connection may change threads: it is handed over whole, never shared.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+    try:
+        for setting in (*_SETTINGS, f"PRAGMA journal_size_limit = {log_limit}"):
+            connection.execute(setting).fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
+    """Bring the index up to the version of *steps*.
+
+    Raises `SpoolUnavailableError` when it is newer, `sqlite3.Error` when a step fails; the index is then as it was before that step.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(steps):
+        message = f"the spool was written by a newer version of the gateway (format {version}, this one knows {len(steps)})"
+        raise SpoolUnavailableError(message)
+    for number, step in enumerate(steps[version:], start=version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in step:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+
+def check(connection: sqlite3.Connection) -> None:
+    """Look for damage. Raises `SpoolUnavailableError` with the first of what was found."""
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        message = f"the spool's index is damaged: {found}"
+        raise SpoolUnavailableError(message)

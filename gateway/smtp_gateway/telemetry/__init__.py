@@ -1,0 +1,1 @@
+"""What operators of the system see: metrics and logs."""

@@ -1,0 +1,83 @@
+"""What may be observed of a running gateway. Stages return values; only the session and the two conductors tell the observer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from smtp_gateway.mail.envelope import Peer
+    from smtp_gateway.mail.reply import Reply
+
+
+class Observer(Protocol):
+    """Everything that is counted. Each call is cheap, never blocks and never raises."""
+
+    def connected(self, listener: str) -> None:
+        """Count a session that a client opened on *listener*."""
+
+    def disconnected(self, listener: str) -> None:
+        """Count the end of a session that `connected` counted."""
+
+    def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
+        """Count one AUTH exchange with *mechanism* that came to an end."""
+
+    def refused(self, listener: str, command: str, reply: Reply) -> None:
+        """Count a command (MAIL, RCPT, DATA, AUTH, ...) that was answered 4yz or 5yz."""
+
+    def accepted(self, peer: Peer, recipients: int, octets: int) -> None:
+        """Count a message that was made durable, before its 250 is sent."""
+
+    def postponed(self, peer: Peer, reply: Reply) -> None:
+        """Count a message that the spool could not take, so that its client keeps it."""
+
+    def synced(self, messages: int, seconds: float) -> None:
+        """Count one commit of the spool that made *messages* durable in *seconds*."""
+
+    def attempted(self, route: str, seconds: float) -> None:
+        """Count one delivery attempt over *route*, whatever came of it."""
+
+    def delivered(self, route: str, recipients: int, age: float) -> None:
+        """Count recipients that a next hop took, *age* seconds after the gateway accepted them."""
+
+    def deferred(self, route: str, recipients: int) -> None:
+        """Count recipients that will be tried again."""
+
+    def bounced(self, route: str, recipients: int) -> None:
+        """Count recipients that failed for good."""
+
+
+class NullObserver:
+    """An observer that looks away."""
+
+    def connected(self, listener: str) -> None:
+        """Do nothing."""
+
+    def disconnected(self, listener: str) -> None:
+        """Do nothing."""
+
+    def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
+        """Do nothing."""
+
+    def refused(self, listener: str, command: str, reply: Reply) -> None:
+        """Do nothing."""
+
+    def accepted(self, peer: Peer, recipients: int, octets: int) -> None:
+        """Do nothing."""
+
+    def postponed(self, peer: Peer, reply: Reply) -> None:
+        """Do nothing."""
+
+    def synced(self, messages: int, seconds: float) -> None:
+        """Do nothing."""
+
+    def attempted(self, route: str, seconds: float) -> None:
+        """Do nothing."""
+
+    def delivered(self, route: str, recipients: int, age: float) -> None:
+        """Do nothing."""
+
+    def deferred(self, route: str, recipients: int) -> None:
+        """Do nothing."""
+
+    def bounced(self, route: str, recipients: int) -> None:
+        """Do nothing."""

@@ -1,0 +1,226 @@
+"""The metrics, in Prometheus' exposition: the only module that knows `prometheus_client`.
+
+`METRICS` names every one of them; each is created from its row, so one that is not in the table does not exist, and
+`docs/metrics.md` is printed from it (`python -m smtp_gateway.telemetry.prometheus`). The registry is this observer's own: what a
+library adds to the global one is not exported. Labels are names that the configuration gives (listeners, routes, Secrets) or words of
+the protocol, never anything a client sends.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from smtp_gateway import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from smtp_gateway.mail.envelope import Peer
+    from smtp_gateway.mail.reply import Reply
+
+    QueueReading = Callable[[], tuple[int, float | None]]
+    """How many messages wait, and when the oldest was accepted (seconds since the epoch); None when none waits."""
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""The media type of the text exposition."""
+
+# A second time series beside each counter and histogram, for when it was created, would double what is stored and answers nothing here.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's only unannotated function here
+
+SYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+"""Seconds: from a flash disk's sync to one that hangs."""
+ATTEMPT_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Seconds: from a hop next door to the longest time-out of a phase."""
+AGE_BUCKETS = (0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0, 86400.0, 432000.0)
+"""Seconds: from "at once" to the five days after which mail is returned."""
+
+
+class Kind(StrEnum):
+    """The types of Prometheus' data model that are used here."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the documentation, and one metric."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    meaning: str
+    buckets: tuple[float, ...] = ()
+
+
+METRICS = tuple(
+    Metric(f"smtp_gateway_{name}", kind, tuple(labels.split()), meaning, buckets)
+    for name, kind, labels, meaning, buckets in (
+        ("build_info", Kind.GAUGE, "version", "Always 1; the label says which version runs.", ()),
+        ("start_time_seconds", Kind.GAUGE, "", "When the process started, in seconds since the epoch.", ()),
+        ("sessions_total", Kind.COUNTER, "listener", "SMTP sessions that clients opened.", ()),
+        ("open_sessions", Kind.GAUGE, "listener", "SMTP sessions open now.", ()),
+        ("authentications_total", Kind.COUNTER, "mechanism result", "AUTH exchanges by result: `succeeded` or `failed`.", ()),
+        ("refusals_total", Kind.COUNTER, "listener command code", "Commands answered with a 4yz or 5yz code.", ()),
+        ("accepted_messages_total", Kind.COUNTER, "listener identity", "Messages made durable; `identity` is a Secret's name.", ()),
+        ("accepted_recipients_total", Kind.COUNTER, "listener identity", "Recipients of accepted messages.", ()),
+        ("accepted_bytes_total", Kind.COUNTER, "listener identity", "Octets of accepted messages.", ()),
+        ("postponed_messages_total", Kind.COUNTER, "listener code", "Messages that the spool could not take: their clients keep them.", ()),
+        ("spool_sync_seconds", Kind.HISTOGRAM, "", "Time one commit of the spool took to be durable.", SYNC_BUCKETS),
+        ("spool_synced_messages_total", Kind.COUNTER, "", "Messages made durable by those commits.", ()),
+        ("attempt_seconds", Kind.HISTOGRAM, "route", "Time one delivery attempt took, whatever came of it.", ATTEMPT_BUCKETS),
+        ("delivered_recipients_total", Kind.COUNTER, "route", "Recipients that a next hop took.", ()),
+        ("delivery_age_seconds", Kind.HISTOGRAM, "route", "Time from acceptance to delivery, once a delivered transaction.", AGE_BUCKETS),
+        ("deferred_recipients_total", Kind.COUNTER, "route", "Recipients put off to another attempt, once an attempt.", ()),
+        ("bounced_recipients_total", Kind.COUNTER, "route", "Recipients that failed for good.", ()),
+        ("queue_messages", Kind.GAUGE, "", "Messages in the spool, those being delivered included.", ()),
+        ("queue_oldest_seconds", Kind.GAUGE, "", "Age of the oldest message in the spool; 0 when it is empty.", ()),
+    )
+)
+"""Every metric that a gateway exports."""
+
+_READ_AT_SCRAPE = frozenset({"smtp_gateway_queue_messages", "smtp_gateway_queue_oldest_seconds"})
+
+
+class PrometheusObserver:
+    """An observer (`smtp_gateway.telemetry.observer`) that counts, and the page where the counts are read."""
+
+    def __init__(self) -> None:
+        """Start all counts at nothing."""
+        self._registry = CollectorRegistry()
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for metric in METRICS:
+            if metric.name not in _READ_AT_SCRAPE:
+                self._create(metric)
+        self._gauge("build_info", __version__).set(1)
+        self._gauge("start_time_seconds").set(time.time())
+
+    def _create(self, metric: Metric) -> None:
+        if metric.kind is Kind.COUNTER:
+            self._counters[metric.name] = Counter(metric.name, metric.meaning, metric.labels, registry=self._registry)
+        elif metric.kind is Kind.GAUGE:
+            self._gauges[metric.name] = Gauge(metric.name, metric.meaning, metric.labels, registry=self._registry)
+        else:
+            self._histograms[metric.name] = Histogram(
+                metric.name, metric.meaning, metric.labels, registry=self._registry, buckets=metric.buckets
+            )
+
+    def read_queue(self, read: QueueReading) -> None:
+        """Ask *read* for the queue at every scrape: gauges come from their source, so that they cannot drift from it."""
+        self._registry.register(_QueueCollector(read))
+
+    def page(self) -> bytes:
+        """Return all metrics as text."""
+        return generate_latest(self._registry)
+
+    def connected(self, listener: str) -> None:
+        """Count a session that began."""
+        self._count("sessions_total", listener)
+        self._gauge("open_sessions", listener).inc()
+
+    def disconnected(self, listener: str) -> None:
+        """Count a session that ended."""
+        self._gauge("open_sessions", listener).dec()
+
+    def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
+        """Count an AUTH exchange."""
+        self._count("authentications_total", mechanism, "succeeded" if succeeded else "failed")
+
+    def refused(self, listener: str, command: str, reply: Reply) -> None:
+        """Count a refusal."""
+        self._count("refusals_total", listener, command, str(reply.code))
+
+    def accepted(self, peer: Peer, recipients: int, octets: int) -> None:
+        """Count a message that is durable."""
+        labels = (peer.listener, peer.identity or "")
+        self._count("accepted_messages_total", *labels)
+        self._count("accepted_recipients_total", *labels, amount=recipients)
+        self._count("accepted_bytes_total", *labels, amount=octets)
+
+    def postponed(self, peer: Peer, reply: Reply) -> None:
+        """Count a message that its client keeps."""
+        self._count("postponed_messages_total", peer.listener, str(reply.code))
+
+    def synced(self, messages: int, seconds: float) -> None:
+        """Count a commit of the spool."""
+        self._observe("spool_sync_seconds", seconds)
+        self._count("spool_synced_messages_total", amount=messages)
+
+    def attempted(self, route: str, seconds: float) -> None:
+        """Count a delivery attempt."""
+        self._observe("attempt_seconds", seconds, route)
+
+    def delivered(self, route: str, recipients: int, age: float) -> None:
+        """Count recipients that arrived."""
+        self._count("delivered_recipients_total", route, amount=recipients)
+        self._observe("delivery_age_seconds", age, route)
+
+    def deferred(self, route: str, recipients: int) -> None:
+        """Count recipients that wait."""
+        self._count("deferred_recipients_total", route, amount=recipients)
+
+    def bounced(self, route: str, recipients: int) -> None:
+        """Count recipients that failed."""
+        self._count("bounced_recipients_total", route, amount=recipients)
+
+    def _count(self, name: str, *labels: str, amount: int = 1) -> None:
+        counter = self._counters[f"smtp_gateway_{name}"]
+        (counter.labels(*labels) if labels else counter).inc(amount)
+
+    def _gauge(self, name: str, *labels: str) -> Gauge:
+        gauge = self._gauges[f"smtp_gateway_{name}"]
+        return gauge.labels(*labels) if labels else gauge
+
+    def _observe(self, name: str, value: float, *labels: str) -> None:
+        histogram = self._histograms[f"smtp_gateway_{name}"]
+        (histogram.labels(*labels) if labels else histogram).observe(value)
+
+
+class _QueueCollector(Collector):
+    """The queue's gauges, read when they are asked for."""
+
+    def __init__(self, read: QueueReading) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Read the queue once, so that the two gauges belong to the same moment."""
+        messages, oldest = self._read()
+        age = 0.0 if oldest is None else max(0.0, time.time() - oldest)
+        for metric, value in zip((each for each in METRICS if each.name in _READ_AT_SCRAPE), (messages, age), strict=True):
+            yield GaugeMetricFamily(metric.name, metric.meaning, value=value)
+
+
+def documentation() -> str:
+    """Return the metrics as the Markdown page `docs/metrics.md`."""
+    rows = (
+        f"| `{each.name}` | {each.kind.value} | {', '.join(f'`{label}`' for label in each.labels) or '-'} | {each.meaning} |"
+        for each in METRICS
+    )
+    return "\n".join(
+        (
+            "# Metrics of a gateway",
+            "",
+            "Every gateway pod exports these on its HTTP port (8080) under `/metrics`, without addresses.",
+            "This page is printed by `python -m smtp_gateway.telemetry.prometheus`; a test scrapes a gateway and compares.",
+            "",
+            "| name | type | labels | meaning |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(documentation())

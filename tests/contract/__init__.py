@@ -1,0 +1,1 @@
+"""One test for every implementation of a port."""

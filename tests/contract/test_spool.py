@@ -1,0 +1,201 @@
+"""What every spool promises: the disk's and its twin in memory, by the same tests."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from smtp_gateway.mail.envelope import Envelope, MessageId
+from smtp_gateway.spool.api import Depth, NewMessage, Recipient, Settlement, Spool, SpoolUnavailableError
+from smtp_gateway.spool.disk import DiskSpool
+from smtp_gateway.spool.memory import MemorySpool
+from smtp_gateway.telemetry.observer import NullObserver
+from tests.support.messages import BODY, NOW, new_message
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+LARGE = b"x" * 400_000 + b"\r\n.\r\n"
+
+
+@pytest.fixture(params=["disk", "memory"])
+async def spool(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Spool]:
+    """An empty spool of each kind."""
+    opened: Spool = await DiskSpool.open(tmp_path, NullObserver()) if request.param == "disk" else MemorySpool()
+    yield opened
+    await opened.close()
+
+
+async def leased(spool: Spool, message: NewMessage) -> NewMessage:
+    """Put *message* and lease it."""
+    await spool.put(message)
+    assert [entry.id for entry in spool.lease(NOW, 10)] == [message.id]
+    return message
+
+
+async def test_put_returns_the_entry_with_every_recipient_owed(spool: Spool) -> None:
+    """A put message is an entry whose recipients were never tried."""
+    message = new_message(["a@x.example", "b@x.example"])
+
+    entry = await spool.put(message)
+
+    assert entry.recipients == (Recipient("a@x.example"), Recipient("b@x.example"))
+    assert (entry.id, entry.sender, entry.size, entry.accepted_at) == (message.id, "me@here.example", len(BODY), NOW)
+
+
+async def test_a_leased_entry_is_the_one_that_was_put(spool: Spool) -> None:
+    """What is leased equals what put returned, flags and identity included."""
+    envelope = Envelope("mé@here.example", ("ü@there.example",), smtputf8=True, body_8bit=True)
+    entry = await spool.put(NewMessage(MessageId("FLAGS"), envelope, BODY, NOW, identity="app-logins"))
+
+    assert spool.lease(NOW, 1) == [entry]
+    assert (entry.smtputf8, entry.body_8bit, entry.identity) == (True, True, "app-logins")
+
+
+async def test_nothing_is_leased_twice(spool: Spool) -> None:
+    """Trap 7: two workers never hold one message, whether they ask at once or later."""
+    for _ in range(7):
+        await spool.put(new_message())
+
+    first, second, third = spool.lease(NOW, 4), spool.lease(NOW, 4), spool.lease(NOW + 9e9, 4)
+
+    assert [len(first), len(second), len(third)] == [4, 3, 0]
+    assert not {entry.id for entry in first} & {entry.id for entry in second}
+
+
+async def test_lease_hands_out_the_oldest_first(spool: Spool) -> None:
+    """What fell due first is leased first, in whatever order it arrived."""
+    for age in (10, 30, 20):
+        await spool.put(new_message([f"{age}@x.example"], accepted_at=NOW - age))
+
+    assert [entry.recipients[0].address for entry in spool.lease(NOW, 2)] == ["30@x.example", "20@x.example"]
+
+
+async def test_what_is_not_due_is_not_leased(spool: Spool) -> None:
+    """An entry that falls due later stays where it is, and `next_due` tells when."""
+    await spool.put(new_message(accepted_at=NOW + 60))
+
+    assert spool.lease(NOW, 10) == []
+    assert spool.next_due() == NOW + 60
+    assert len(spool.lease(NOW + 60, 10)) == 1
+
+
+async def test_next_due_looks_past_what_is_leased(spool: Spool) -> None:
+    """`next_due` is about entries that could be leased; with all of them leased there is none."""
+    await spool.put(new_message(accepted_at=NOW))
+    await spool.put(new_message(accepted_at=NOW + 5))
+    spool.lease(NOW, 1)
+
+    assert spool.next_due() == NOW + 5
+    spool.lease(NOW + 5, 1)
+    assert spool.next_due() is None
+
+
+async def test_a_released_entry_is_due_at_once(spool: Spool) -> None:
+    """Release gives an entry back as it was."""
+    message = await leased(spool, new_message())
+    spool.release(message.id)
+
+    assert [entry.id for entry in spool.lease(NOW, 1)] == [message.id]
+
+
+async def test_a_settled_message_is_gone(spool: Spool) -> None:
+    """A settlement without remaining recipients empties the queue."""
+    message = await leased(spool, new_message())
+    await spool.settle(Settlement(message.id))
+
+    assert spool.depth() == Depth()
+    assert spool.lease(NOW + 9e9, 1) == []
+    with pytest.raises(KeyError):
+        await spool.body(message.id)
+
+
+async def test_a_deferred_message_comes_back_with_its_history(spool: Spool) -> None:
+    """Only the remaining recipients are owed, with their attempts and replies, when they are due and not before."""
+    message = await leased(spool, new_message(["a@x.example", "b@x.example"]))
+    remaining = (Recipient("b@x.example", 3, "451 4.3.0 Later"),)
+    await spool.settle(Settlement(message.id, remaining, NOW + 30))
+
+    assert spool.lease(NOW + 29, 1) == []
+    (entry,) = spool.lease(NOW + 30, 1)
+    assert entry.recipients == remaining
+    assert await spool.body(entry.id) == BODY
+
+
+async def test_a_notice_enters_with_the_settlement(spool: Spool) -> None:
+    """The bounce of a settlement is a message of its own, due at once."""
+    message = await leased(spool, new_message())
+    notice = new_message(["me@here.example"], sender="", body=b"Subject: Bounce\r\n\r\n.\r\n")
+    await spool.settle(Settlement(message.id, notice=notice))
+
+    (entry,) = spool.lease(NOW, 10)
+    assert (entry.id, entry.sender) == (notice.id, "")
+    assert await spool.body(entry.id) == notice.body
+    assert spool.depth() == Depth(1, NOW)
+
+
+@pytest.mark.parametrize(
+    "body", [b".\r\n", BODY, LARGE, bytes(range(256)) * 2048 + b"\r\n.\r\n"], ids=["empty", "small", "large", "octets"]
+)
+async def test_a_body_comes_back_octet_for_octet(spool: Spool, body: bytes) -> None:
+    """Whatever its size and its octets, a body is the same when it is read."""
+    message = await leased(spool, new_message(body=body))
+
+    assert await spool.body(message.id) == body
+
+
+async def test_settling_what_is_not_leased_is_refused(spool: Spool) -> None:
+    """A settlement needs a lease; the message stays."""
+    message = new_message()
+    await spool.put(message)
+
+    with pytest.raises(ValueError, match="not leased"):
+        await spool.settle(Settlement(message.id))
+    assert spool.depth().messages == 1
+
+
+async def test_an_identifier_is_taken_once(spool: Spool) -> None:
+    """A second message under the same identifier is refused, and the first one keeps its body."""
+    message = await leased(spool, new_message(body=LARGE))
+    again = NewMessage(message.id, message.envelope, b"y" * 400_000 + b"\r\n.\r\n", NOW)
+
+    with pytest.raises(SpoolUnavailableError):
+        await spool.put(again)
+    assert await spool.body(message.id) == LARGE
+    assert spool.depth().messages == 1
+
+
+async def test_depth_counts_messages_and_knows_the_oldest(spool: Spool) -> None:
+    """Depth includes what is leased."""
+    assert spool.depth() == Depth()
+    for age in (50, 40):
+        await spool.put(new_message(accepted_at=NOW - age))
+    (first,) = spool.lease(NOW, 1)
+
+    assert spool.depth() == Depth(2, NOW - 50)
+    await spool.settle(Settlement(first.id))
+    assert spool.depth() == Depth(1, NOW - 40)
+
+
+async def test_messages_put_at_once_are_all_there(spool: Spool) -> None:
+    """A hundred concurrent puts make a hundred messages, each with its own body."""
+    messages = [new_message(body=b"%d\r\n.\r\n" % number) for number in range(100)]
+    await asyncio.gather(*(spool.put(message) for message in messages))
+
+    entries = spool.lease(NOW, 200)
+    assert {entry.id for entry in entries} == {message.id for message in messages}
+    for message in messages:
+        assert await spool.body(message.id) == message.body
+
+
+async def test_a_closed_spool_takes_nothing(spool: Spool) -> None:
+    """After close the client keeps its mail, and `healthy` says why."""
+    assert spool.healthy() is None
+    await spool.close()
+
+    assert spool.healthy() == "the spool is closed"
+    with pytest.raises(SpoolUnavailableError):
+        await spool.put(new_message())

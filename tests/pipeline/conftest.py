@@ -1,0 +1,25 @@
+"""The pipeline runs on the loop of the process, and sessions on the standard one as well."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import uvloop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pytest
+
+BOTH_LOOPS = ("test_session", "test_starttls")
+"""Modules whose tests run on either loop: TLS upgrades and half-closed connections are where the two differ."""
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Choose the loops of one test."""
+    del config
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop}
+    if item.path.stem.startswith(BOTH_LOOPS):
+        loops["asyncio"] = asyncio.new_event_loop
+    return loops

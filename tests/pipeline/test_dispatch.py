@@ -1,0 +1,477 @@
+"""From the spool to the next hop and back: leases, routes, retries, bounces, and what is logged and counted."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from email import message_from_bytes
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from smtp_gateway.config.model import Config, HopTls, Listener, Retry, Route, Smarthost
+from smtp_gateway.delivery.settings import Timeouts
+from smtp_gateway.dispatch import Dispatch, Surroundings
+from smtp_gateway.resolver import Nameserver, Resolver
+from smtp_gateway.spool.api import Entry, Recipient, Settlement, Spool, SpoolUnavailableError
+from smtp_gateway.spool.disk import DiskSpool
+from smtp_gateway.spool.memory import MemorySpool
+from smtp_gateway.spool.window import Bounds
+from smtp_gateway.telemetry.observer import NullObserver
+from tests.support.dns import NameServer
+from tests.support.messages import NOW, new_message
+from tests.support.sink import Cut, Hang, Sink
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, MutableMapping
+    from pathlib import Path
+
+    Logs = list[MutableMapping[str, Any]]
+
+A, B = "a@x.example", "b@x.example"
+LIFETIME = 3600.0
+TIMEOUTS = Timeouts(*[5.0] * 10)
+AROUND = Surroundings(jitter=lambda: 0.0, timeouts=TIMEOUTS, unwritten_pause=0.01)
+"""What most tests need."""
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now: float = NOW
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+@dataclass
+class Counts(NullObserver):
+    """What was observed."""
+
+    seen: list[tuple[str, str, int]] = field(default_factory=list)
+    attempts: int = 0
+
+    def attempted(self, route: str, seconds: float) -> None:
+        """Count."""
+        assert route
+        assert seconds >= 0
+        self.attempts += 1
+
+    def delivered(self, route: str, recipients: int, age: float) -> None:
+        """Record."""
+        assert age >= 0
+        self.seen.append(("delivered", route, recipients))
+
+    def deferred(self, route: str, recipients: int) -> None:
+        """Record."""
+        self.seen.append(("deferred", route, recipients))
+
+    def bounced(self, route: str, recipients: int) -> None:
+        """Record."""
+        self.seen.append(("bounced", route, recipients))
+
+
+@dataclass
+class World:
+    """One dispatch at work, with everything around it."""
+
+    spool: Spool
+    dispatch: Dispatch
+    clock: Clock
+    counts: Counts
+
+    async def put(self, *recipients: str, sender: str = "me@here.example", body: bytes | None = None) -> str:
+        """Queue a message and say so."""
+        message = new_message(recipients, sender=sender, accepted_at=self.clock.now)
+        message = message if body is None else replace(message, body=body)
+        await self.spool.put(message)
+        self.dispatch.wake()
+        return message.id
+
+    async def settled(self) -> None:
+        """Wait until the queue is empty."""
+        await eventually(lambda: self.spool.depth().messages == 0, what="empty queue")
+
+    async def deferred(self, attempts: int = 1) -> None:
+        """Wait until something waits for its next attempt after *attempts*."""
+        await eventually(lambda: self.counts.attempts >= attempts and self.spool.next_due() is not None, what="deferral")
+
+    def later(self, seconds: float) -> None:
+        """Move the clock."""
+        self.clock.now += seconds
+        self.dispatch.wake()
+
+
+@asynccontextmanager
+async def working(config: Config, spool: Spool | None = None, around: Surroundings | None = None) -> AsyncIterator[World]:
+    """Run dispatch over *config*, in the surroundings *around* with a clock that stands still."""
+    clock, counts, spool = Clock(), Counts(), spool or MemorySpool()
+    around = replace(around or AROUND, clock=clock)
+    dispatch = Dispatch(spool, config, counts, around)
+    running = asyncio.create_task(dispatch.run())
+    try:
+        yield World(spool, dispatch, clock, counts)
+    finally:
+        await dispatch.stop(0)
+        await running
+
+
+def config(*routes: Route) -> Config:
+    """Return a configuration with *routes*."""
+    return Config(hostname="gateway.example", listeners=(Listener(name="submission", port=587),), routes=routes, lifetime=LIFETIME)
+
+
+def over(sink: Sink, name: str = "default", domains: tuple[str, ...] = ()) -> Route:
+    """Return a route to *sink*."""
+    return Route(name=name, recipient_domains=domains, smarthosts=(Smarthost(host=sink.host, port=sink.port, tls=HopTls.NONE),))
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[Logs]:
+    """What was logged; also keeps the format of the log out of these tests."""
+    with capture_logs() as lines:
+        yield lines
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Sink]:
+    """A next hop that accepts everything until it is told otherwise."""
+    async with Sink() as running:
+        yield running
+
+
+async def test_a_message_is_delivered_and_leaves_the_queue(sink: Sink, logs: Logs) -> None:
+    """One attempt, one delivery, one log line that names message, route, hop and reply."""
+    async with working(config(over(sink))) as world:
+        message_id = await world.put(A, B)
+        await world.settled()
+
+    assert [taken.recipients for taken in sink.taken] == [(A, B)]
+    assert world.counts.seen == [("delivered", "default", 2)]
+    (line,) = [log for log in logs if log["event"] == "delivered"]
+    assert (line["message_id"], line["route"], line["recipients"], line["to"], line["attempts"]) == (message_id, "default", 2, [A, B], 1)
+    assert (line["hop"], line["reply"]) == (f"127.0.0.1[127.0.0.1]:{sink.port}", "250 2.0.0 Taken")
+
+
+async def test_a_next_hop_that_was_away_gets_the_mail_later(sink: Sink) -> None:
+    """Trap 1: a refused connection is a deferral, and the retry delivers."""
+    async with working(config(over(sink))) as world:
+        await sink.stop()
+        await world.put(A)
+        await world.deferred()
+        assert world.spool.next_due() == NOW + 30
+        await sink.start()
+        world.later(30)
+        await world.settled()
+
+    assert [taken.recipients for taken in sink.taken] == [(A,)]
+    assert world.counts.seen == [("deferred", "default", 1), ("delivered", "default", 1)]
+
+
+async def test_only_what_was_deferred_is_tried_again(sink: Sink) -> None:
+    """A recipient that was delivered is not sent to again when another one was deferred."""
+    sink.answer("RCPT", "450 4.2.1 Busy", matching=A, times=1)
+    async with working(config(over(sink))) as world:
+        await world.put(A, B)
+        await world.deferred()
+        world.later(30)
+        await world.settled()
+
+    assert [taken.recipients for taken in sink.taken] == [(B,), (A,)]
+
+
+async def test_a_permanent_failure_bounces_that_recipient_only(sink: Sink, logs: Logs) -> None:
+    """Trap 2: one 5xx makes one notice about one recipient, to the sender, from `<>`; the other one has its mail."""
+    sink.answer("RCPT", "550 5.1.1 No such user", matching=A)
+    async with working(config(over(sink))) as world:
+        await world.put(A, B)
+        await world.settled()
+
+    first, second = sink.taken
+    assert (first.recipients, second.sender, second.recipients) == ((B,), "", ("me@here.example",))
+    status = list(message_from_bytes(second.content).walk())[2]
+    assert f"Final-Recipient: rfc822; {A}" in str(status)
+    assert B not in str(status)
+    (line,) = [log for log in logs if log["event"] == "bounced"]
+    assert (line["to"], line["reply"]) == ([A], "550 5.1.1 No such user")
+    assert line["notice"] in {log["message_id"] for log in logs if log["event"] == "delivered"}
+
+
+async def test_a_failing_bounce_never_restarts_its_message(sink: Sink, logs: Logs) -> None:
+    """Trap 2: a notice that cannot be delivered is logged and gone; no notice about it is sent, and the original stays delivered."""
+    sink.answer("RCPT", "550 5.1.1 No such user", matching=A)
+    sink.answer("RCPT", "550 5.1.1 Nor here", matching="me@here.example")
+    async with working(config(over(sink))) as world:
+        await world.put(A, B)
+        await world.settled()
+
+    assert [taken.recipients for taken in sink.taken] == [(B,)]
+    bounced = [log for log in logs if log["event"] == "bounced"]
+    assert [log["to"] for log in bounced] == [[A], ["me@here.example"]]
+    assert bounced[1]["notice"] is None
+
+
+async def test_mail_is_returned_when_its_lifetime_is_over(sink: Sink) -> None:
+    """The last attempt is made at the end of the lifetime; then the notice quotes the last temporary reply."""
+    sink.answer("RCPT", "450 4.2.1 Busy", matching=A)
+    async with working(config(over(sink))) as world:
+        await world.put(A)
+        for attempt in range(1, 8):
+            await world.deferred(attempt)
+            due = world.spool.next_due()
+            assert due is not None
+            world.later(due - world.clock.now)
+        assert world.clock.now == NOW + LIFETIME
+        await world.settled()
+
+    (notice,) = sink.taken
+    assert notice.recipients == ("me@here.example",)
+    assert b"450 4.2.1 Busy" in notice.content
+
+
+async def test_routing_is_decided_again_at_each_attempt(sink: Sink) -> None:
+    """Trap 8: a changed route takes effect on mail that was queued under the old one."""
+    sink.answer("MAIL", "451 4.3.0 Later")
+    async with Sink() as other, working(config(over(sink))) as world:
+        await world.put(A)
+        await world.deferred()
+        world.dispatch.reconfigure(config(over(other)))
+        world.later(30)
+        await world.settled()
+
+        assert [taken.recipients for taken in other.taken] == [(A,)]
+
+
+async def test_recipients_are_divided_by_route(sink: Sink) -> None:
+    """Each route's next hop gets its own recipients, and one that defers does not hold the other."""
+    async with Sink() as inner:
+        inner.answer("MAIL", "451 4.3.0 Later", times=1)
+        async with working(config(over(inner, "inner", ("corp.example",)), over(sink))) as world:
+            await world.put("me@corp.example", A)
+            await world.deferred(2)
+            world.later(30)
+            await world.settled()
+
+        assert [taken.recipients for taken in inner.taken] == [("me@corp.example",)]
+        assert [taken.recipients for taken in sink.taken] == [(A,)]
+
+
+async def test_a_hanging_next_hop_does_not_stop_the_others(sink: Sink) -> None:
+    """A backlog for a next hop that hangs takes its own share of the places and of the window, and no more."""
+    async with Sink() as hanging:
+        hanging.answer("connect", Hang())
+        bounds = Bounds(attempts=4, per_destination=2, waiting=4, still=0)
+        async with working(config(over(hanging, "slow", ("slow.example",)), over(sink)), around=replace(AROUND, bounds=bounds)) as world:
+            for _ in range(20):
+                await world.put("a@slow.example")
+            for _ in range(2):
+                await world.put(A)
+            await eventually(lambda: len(sink.taken) == 2)
+
+            assert hanging.sessions == 2
+
+
+async def test_a_message_is_attempted_by_one_at_a_time(sink: Sink) -> None:
+    """Trap 7: however often dispatch is woken, a message in flight is not begun a second time."""
+    sink.answer("body", Hang())
+    async with working(config(over(sink))) as world:
+        await world.put(A)
+        await eventually(lambda: "DATA" in sink.commands)
+        for _ in range(20):
+            world.later(1000)
+            await asyncio.sleep(0)
+
+        assert sink.sessions == 1
+
+
+async def test_an_unforeseen_fault_is_a_deferral_with_its_cause_in_the_log(sink: Sink, logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop goes on, the message stays, and the peer of nobody is told anything."""
+    faults = iter([RuntimeError("unforeseen")])
+
+    def explode(*_: object) -> None:
+        for fault in faults:
+            raise fault
+
+    monkeypatch.setattr("smtp_gateway.delivery.wire.check_body", explode)
+    async with working(config(over(sink))) as world:
+        await world.put(A)
+        await world.deferred()
+        world.later(30)
+        await world.settled()
+
+    (line,) = [log for log in logs if log["event"] == "delivery_failed"]
+    assert line["exc_info"]
+    assert len(sink.taken) == 1
+
+
+async def test_a_fault_in_the_notice_does_not_repeat_the_delivery(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the original's headers cannot be returned, the notice goes without them, and the delivered recipient has one copy."""
+
+    def no_headers(body: bytes) -> list[bytes]:
+        if body != b".\r\n":
+            raise ValueError
+        return []
+
+    monkeypatch.setattr("smtp_gateway.content.notice.header_section", no_headers)
+    sink.answer("RCPT", "550 5.1.1 No such user", matching=A)
+    async with working(config(over(sink))) as world:
+        await world.put(A, B)
+        await world.settled()
+
+    assert [taken.recipients for taken in sink.taken] == [(B,), ("me@here.example",)]
+
+
+async def test_a_damaged_message_is_reported_and_the_rest_goes_on(sink: Sink, logs: Logs, tmp_path: Path) -> None:
+    """Nothing of it is sent; the log says what happened, and other mail is delivered."""
+    spool = await DiskSpool.open(tmp_path, NullObserver())
+    large = replace(new_message((A,)), body=b"x" * 400_000 + b"\r\n.\r\n")
+    await spool.put(large)
+    (tmp_path / "bodies" / large.id).write_bytes(b"y" * 400_005)
+    async with working(config(over(sink)), spool) as world:
+        await world.put(B)
+        await world.settled()
+    await spool.close()
+
+    assert [taken.recipients for taken in sink.taken] == [(B,)]
+    assert [log["message_id"] for log in logs if log["event"] == "damaged"] == [large.id]
+
+
+async def test_mail_outlives_the_process_that_accepted_it(sink: Sink, tmp_path: Path) -> None:
+    """Put by one spool, delivered by the next one on the same folder, octet for octet, and then gone."""
+    spool = await DiskSpool.open(tmp_path, NullObserver())
+    messages = [replace(new_message((A,)), body=b"x" * size + b"\r\n.\r\n") for size in (10, 400_000)]
+    for message in messages:
+        await spool.put(message)
+    await spool.close()
+
+    spool = await DiskSpool.open(tmp_path, NullObserver())
+    async with working(config(over(sink)), spool) as world:
+        await world.settled()
+    await spool.close()
+    assert sorted(taken.body for taken in sink.taken) == sorted(message.body for message in messages)
+    assert list((tmp_path / "bodies").iterdir()) == []
+
+
+class UnreadableSpool(MemorySpool):
+    """A spool that cannot be read once."""
+
+    faults = 1
+
+    def lease(self, now: float, limit: int) -> list[Entry]:
+        """Fail the first time."""
+        if self.faults:
+            self.faults -= 1
+            raise OSError
+        return super().lease(now, limit)
+
+
+async def test_a_queue_that_cannot_be_read_does_not_end_the_loop(sink: Sink, logs: Logs) -> None:
+    """The cause is in the log, and the next look delivers."""
+    async with working(config(over(sink)), UnreadableSpool()) as world:
+        await eventually(lambda: any(log["event"] == "queue_unreadable" for log in logs))
+        await world.put(A)
+        await world.settled()
+
+    assert len(sink.taken) == 1
+
+
+class FullSpool(MemorySpool):
+    """A spool that cannot write settlements for a while."""
+
+    refusals = 3
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Refuse the first times."""
+        if self.refusals:
+            self.refusals -= 1
+            reason = "the spool's volume is full"
+            raise SpoolUnavailableError(reason)
+        await super().settle(settlement)
+
+
+async def test_a_result_that_cannot_be_written_is_kept(sink: Sink, logs: Logs) -> None:
+    """A delivery that was not written down is not made twice: its lease goes on until the spool can write."""
+    async with working(config(over(sink)), FullSpool()) as world:
+        await world.put(A)
+        await world.settled()
+
+    assert len(sink.taken) == 1
+    assert [log["event"] for log in logs].count("result_not_written") == 3
+
+
+async def test_stop_lets_an_attempt_finish(sink: Sink) -> None:
+    """Within the grace, what is in flight is delivered and settled; nothing new is begun."""
+    sink.answer("connect", Hang(), times=1)
+    around = replace(AROUND, timeouts=replace(TIMEOUTS, greeting=0.1), bounds=Bounds(attempts=1))
+    async with working(config(over(sink)), around=around) as world:
+        await world.put(A)
+        await world.put(B)
+        await eventually(lambda: sink.sessions == 1)
+        await world.dispatch.stop(5)
+
+        assert world.counts.seen == [("deferred", "default", 1)]
+        assert sink.sessions == 1
+
+
+async def test_stop_releases_what_does_not_finish(sink: Sink) -> None:
+    """After the grace an attempt is interrupted; its message is due again, untouched."""
+    sink.answer("body", Hang())
+    async with working(config(over(sink))) as world:
+        await world.put(A)
+        await eventually(lambda: "DATA" in sink.commands)
+        await world.dispatch.stop(0.01)
+
+        (entry,) = world.spool.lease(NOW, 1)
+        assert entry.recipients == (Recipient(A),)
+
+
+async def test_mail_goes_to_the_exchangers_of_its_domain() -> None:
+    """Without configured next hops: by preference, over TLS where offered, and to the next exchanger when one is away."""
+    async with NameServer() as names, Sink() as sink:
+        names.add("x.example.", "MX", "20 second.example.", "10 first.example.")
+        names.add("first.example.", "A", "127.0.0.9")
+        names.add("second.example.", "A", "127.0.0.1")
+        resolver = Resolver(Nameserver("127.0.0.1", names.port), patience=2)
+        async with working(config(Route(name="default")), around=replace(AROUND, resolver=resolver, mx_port=sink.port)) as world:
+            await world.put(A)
+            await world.settled()
+
+        assert [taken.recipients for taken in sink.taken] == [(A,)]
+        assert [question for question in names.asked if question[1] != "AAAA"] == [
+            ("x.example.", "MX"),
+            ("first.example.", "A"),
+            ("second.example.", "A"),
+        ]
+
+
+async def test_a_domain_that_does_not_exist_bounces_and_one_that_cannot_be_asked_for_waits(sink: Sink) -> None:
+    """NXDOMAIN is permanent, SERVFAIL is not; the notice goes by its own route."""
+    async with NameServer() as names:
+        names.fail("broken.example.")
+        resolver = Resolver(Nameserver("127.0.0.1", names.port), patience=1)
+        routes = (over(sink, "home", ("here.example",)), Route(name="default", retry=Retry(initial=60)))
+        async with working(config(*routes), around=replace(AROUND, resolver=resolver)) as world:
+            await world.put("a@gone.example", "b@broken.example")
+            await eventually(lambda: len(sink.taken) == 1)
+            await world.deferred(3)
+
+            assert world.spool.next_due() == NOW + 60
+    assert b"5.1.2" in sink.taken[0].content
+    assert b"broken.example" not in sink.taken[0].content
+
+
+async def test_a_connection_lost_after_the_end_of_data_is_tried_again(sink: Sink) -> None:
+    """Whether the next hop took it is unknown: twice is better than not at all."""
+    sink.answer("body", Cut(), times=1)
+    async with working(config(over(sink))) as world:
+        await world.put(A)
+        await world.deferred()
+        world.later(30)
+        await world.settled()
+
+    assert world.counts.seen == [("deferred", "default", 1), ("delivered", "default", 1)]

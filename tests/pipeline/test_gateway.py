@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from smtp_gateway.app import Gateway, Settings
+from smtp_gateway.dispatch import Dispatch
+from smtp_gateway.lifecycle import Phase
+from smtp_gateway.listener.server import BindError
+from smtp_gateway.listener.tls import CertificateError
+from smtp_gateway.spool.api import SpoolUnavailableError
+from smtp_gateway.telemetry.prometheus import METRICS
+from tests.support.conversation import Conversation
+from tests.support.gateway import config, running, trusting, write_pair
+from tests.support.sink import Sink
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+TLS = trusting()
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Sink]:
+    """A next hop."""
+    async with Sink() as listening:
+        yield listening
+
+
+async def page(gateway: Gateway, path: str) -> tuple[int, str]:
+    """Ask the HTTP port of *gateway*."""
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{gateway.http_port}{path}") as answer:
+        return answer.status, await answer.text()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b".\r\n",
+        b"\r\n.\r\n",
+        b"Subject: x\r\n\r\nhello\r\n.\r\n",
+        b"Subject: dots\r\n\r\n..\r\n..a\r\n...\r\n.\r\n",
+        b"Subject: 8-bit\r\n\r\n\xff\xe4\x80\x00\r\n.\r\n",
+        b"Subject: long\r\n\r\n" + b"x" * 100_000 + b"\r\n.\r\n",
+        b"Subject: large\r\n\r\n" + b"..y\r\n" * 200_000 + b".\r\n",
+    ],
+    ids=["nothing", "empty", "plain", "dots", "8-bit", "long line", "1 MB"],
+)
+async def test_mail_arrives_octet_for_octet(tmp_path: Path, sink: Sink, body: bytes) -> None:
+    """From the client through the disk to the next hop nothing changes but for the trace header."""
+    async with running(tmp_path, config(sink.port)) as gateway, Conversation.with_server(gateway.ports["submission"]) as client:
+        await client.authenticated(TLS)
+        await client.send(body)
+        await eventually(lambda: sink.taken)
+
+    (taken,) = sink.taken
+    trace, kept = taken.body[: -len(body)], taken.body[-len(body) :]
+    assert kept == body
+    assert re.fullmatch(rb"Received: from client\.example \(\[127\.0\.0\.1\]\)\r\n\tby .*;\r\n\t.*\r\n", trace)
+    assert (taken.sender, taken.recipients) == ("a@example.com", ("b@example.net",))
+
+
+async def test_one_mail_can_be_followed_by_its_id(tmp_path: Path, sink: Sink) -> None:
+    """The reply, the trace header and the log from acceptance to delivery say the same name."""
+    with capture_logs() as logs:
+        async with running(tmp_path, config(sink.port)) as gateway, Conversation.with_server(gateway.ports["submission"]) as client:
+            await client.authenticated(TLS)
+            reply = await client.send(b"x\r\n.\r\n")
+            await eventually(lambda: any(line["event"] == "delivered" for line in logs))
+
+    name = reply.rsplit(maxsplit=1)[-1]
+    assert [line["event"] for line in logs if line.get("message_id") == name] == ["accepted", "delivered"]
+    assert f" id {name};".encode() in sink.taken[0].body
+
+
+async def test_every_documented_metric_is_scraped_after_real_mail(tmp_path: Path, sink: Sink) -> None:
+    """The names on the page and in the table are the same, both ways; addresses are not on it."""
+    async with running(tmp_path, config(sink.port)) as gateway, Conversation.with_server(gateway.ports["submission"]) as client:
+        await client.authenticated(TLS)
+        await client.ask("FLY", "500 *")
+        await client.send(b"x\r\n.\r\n")
+        await eventually(lambda: sink.taken)
+        status, text = await page(gateway, "/metrics")
+
+    assert status == 200
+    assert set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)) == {metric.name for metric in METRICS}
+    assert 'smtp_gateway_accepted_messages_total{identity="app-logins",listener="submission"} 1.0' in text
+    assert "example" not in text
+    assert "127.0.0.1" not in text
+
+
+async def test_a_probe_says_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live while it runs; ready while mail can be taken, and otherwise the reason is in the body."""
+    async with running(tmp_path, config()) as gateway:
+        assert await page(gateway, "/livez") == (200, "ok\n")
+        assert await page(gateway, "/readyz") == (200, "ok\n")
+        assert (await page(gateway, "/debug"))[0] == 404
+
+        monkeypatch.setattr("smtp_gateway.spool.disk.DiskSpool.healthy", lambda _spool: "the volume is full")
+        assert await page(gateway, "/readyz") == (503, "the volume is full\n")
+        assert await page(gateway, "/livez") == (200, "ok\n")
+
+
+async def test_a_drain_is_seen_by_the_probe_and_lets_a_transaction_end(tmp_path: Path, sink: Sink) -> None:
+    """Not ready, no new connections, the open transaction is taken, delivered, and the life ends."""
+    async with running(tmp_path, config(sink.port)) as gateway, Conversation.with_server(gateway.ports["submission"]) as client:
+        await client.authenticated(TLS)
+        await client.ask("MAIL FROM:<a@example.com>")
+        gateway.life.stop()
+        await eventually(lambda: gateway.life.phase is Phase.DRAINING)
+        assert await page(gateway, "/readyz") == (503, "draining\n")
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", gateway.ports["submission"])
+        await client.ask("RCPT TO:<b@example.net>")
+        await client.ask("DATA", "354 *")
+        await client.write(b"last\r\n.\r\n")
+        await client.expect("250 2.0.0 *")
+        await client.expect("421 4.3.2 *")
+
+    assert gateway.life.phase is Phase.STOPPED
+    assert sink.taken[0].content.endswith(b"last\r\n")
+
+
+async def test_what_a_stopped_gateway_kept_is_delivered_by_the_next(tmp_path: Path, sink: Sink) -> None:
+    """A next hop that is away costs no mail across a restart."""
+    await sink.stop()
+    async with running(tmp_path, config(sink.port)) as gateway, Conversation.with_server(gateway.ports["submission"]) as client:
+        await client.authenticated(TLS)
+        await client.send(b"kept\r\n.\r\n")
+    assert not sink.taken
+
+    await sink.start()
+    later = config(sink.port)
+    async with running(tmp_path, later) as gateway:
+        _, text = await page(gateway, "/metrics")
+        assert re.search(r"^smtp_gateway_queue_messages [01]\.0$", text, re.MULTILINE)
+
+
+async def test_a_new_configuration_is_followed_without_dropping_a_session(tmp_path: Path, sink: Sink) -> None:
+    """Routes count for the next attempt, the host name for the next session; who is connected stays."""
+    async with running(tmp_path, config(9)) as gateway, Conversation.with_server(gateway.ports["submission"]) as client:
+        await client.authenticated(TLS)
+        gateway.reconfigure(config(sink.port).model_copy(update={"hostname": "new.example.com"}))
+        await client.send(b"x\r\n.\r\n")
+        await eventually(lambda: sink.taken)
+        async with Conversation.with_server(gateway.ports["submission"]) as other:
+            await other.expect("220 new.example.com ESMTP")
+
+    assert b"by new.example.com with" in sink.taken[0].body
+
+
+async def test_a_part_that_fails_ends_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway whose dispatch is gone does not go on accepting: the process ends and is started again."""
+
+    async def broken(_dispatch: Dispatch) -> None:
+        message = "a mistake of ours"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(Dispatch, "run", broken)
+    await asyncio.to_thread(write_pair, tmp_path / "tls")
+    ports = {"submission": 0, "submissions": 0}
+    settings = Settings(tmp_path / "tls", tmp_path / "spool", host="127.0.0.1", ports=ports, http_host="127.0.0.1", http_port=0)
+    with pytest.raises(ExceptionGroup) as ended:
+        await asyncio.wait_for(Gateway(config(), settings).run(), 20.0)
+
+    assert ended.group_contains(RuntimeError, match="a mistake of ours")
+
+
+@pytest.mark.parametrize("missing", ["tls", "port", "spool"])
+async def test_what_prevents_a_start_is_one_named_error(tmp_path: Path, missing: str) -> None:
+    """The certificate, a port in use, a spool in use: nothing is half open afterwards."""
+    async with running(tmp_path / "first", config()) as first:
+        tls = tmp_path / "tls"
+        if missing != "tls":
+            await asyncio.to_thread(write_pair, tls)
+        ports = {"submission": first.ports["submission"] if missing == "port" else 0, "submissions": 0}
+        spool = tmp_path / ("first" if missing == "spool" else "second") / "spool"
+        settings = Settings(tls, spool, host="127.0.0.1", ports=ports, http_host="127.0.0.1", http_port=0)
+        errors: dict[str, type[Exception]] = {"tls": CertificateError, "port": BindError, "spool": SpoolUnavailableError}
+        with pytest.raises(errors[missing]):
+            await Gateway(config(), settings).run()
+        assert await page(first, "/readyz") == (200, "ok\n")

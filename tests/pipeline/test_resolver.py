@@ -1,0 +1,123 @@
+"""Names to addresses and domains to next hops, against a small DNS server on loopback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from smtp_gateway.config.model import Route
+from smtp_gateway.mail.outcome import Deferred, Failed
+from smtp_gateway.resolver import Exchange, LookupFailedError, Nameserver, NoSuchNameError, Resolver, literal_address
+from smtp_gateway.routing.exchangers import MxTerms, next_hops
+from smtp_gateway.routing.table import Batch
+from tests.support.dns import NameServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture
+async def names() -> AsyncIterator[NameServer]:
+    """A name server with an empty zone."""
+    async with NameServer() as running:
+        yield running
+
+
+def resolver(names: NameServer, patience: float = 2.0) -> Resolver:
+    """Return a resolver that asks *names*."""
+    return Resolver(Nameserver("127.0.0.1", names.port), patience)
+
+
+async def route(names: NameServer, domain: str) -> object:
+    """Return where mail for *domain* goes: host names, or the outcome as `Failed 5.1.2`."""
+    found = await next_hops(Batch(Route(name="default"), domain, ()), MxTerms(resolver(names, 0.5), "gateway.example"))
+    return f"{type(found).__name__} {found.reply.enhanced}" if isinstance(found, (Deferred, Failed)) else [hop.host for hop in found]
+
+
+async def test_exchanges_come_by_preference(names: NameServer) -> None:
+    """Most preferred first, as absolute names."""
+    names.add("x.example.", "MX", "20 b.example.", "10 a.example.")
+
+    assert await resolver(names).exchanges("x.example") == (Exchange(10, "a.example."), Exchange(20, "b.example."))
+    assert names.asked == [("x.example.", "MX")]
+
+
+async def test_absolute_names_have_both_kinds_of_addresses(names: NameServer) -> None:
+    """A and AAAA, without search domains."""
+    names.add("a.example.", "A", "192.0.2.1", "192.0.2.2")
+    names.add("a.example.", "AAAA", "2001:db8::1")
+
+    assert sorted(await resolver(names).addresses("a.example.")) == ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
+    assert {name for name, _ in names.asked} == {"a.example."}
+
+
+async def test_other_names_go_to_the_system(names: NameServer) -> None:
+    """`/etc/hosts` and search domains are the system's business, so the name server is not asked."""
+    assert "127.0.0.1" in await resolver(names).addresses("localhost")
+    assert names.asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("[192.0.2.1]", "192.0.2.1"),
+        ("[IPv6:2001:DB8::1]", "2001:db8::1"),
+        ("::1", "::1"),
+        ("mx.example", None),
+        ("[x]", None),
+    ],
+)
+async def test_addresses_stand_for_themselves(names: NameServer, text: str, address: str | None) -> None:
+    """Address literals need no look-up."""
+    assert literal_address(text) == address
+    if address is not None:
+        assert await resolver(names).addresses(text) == (address,)
+
+
+@pytest.mark.parametrize("host", ["gone.example.", "nowhere.invalid"])
+async def test_a_name_without_addresses(names: NameServer, host: str) -> None:
+    """The DNS and the system both can say that there is nothing."""
+    with pytest.raises((NoSuchNameError, LookupFailedError)) as told:
+        await resolver(names).addresses(host)
+    assert host in str(told.value)
+
+
+async def test_silence_and_failure_are_not_absence(names: NameServer) -> None:
+    """SERVFAIL and a timeout raise another error than NXDOMAIN."""
+    names.fail("broken.example.")
+    names.ignore("silent.example.")
+    for host in ("broken.example.", "silent.example."):
+        with pytest.raises(LookupFailedError):
+            await resolver(names, 0.3).addresses(host)
+    with pytest.raises(NoSuchNameError):
+        await resolver(names).addresses("gone.example.")
+
+
+async def test_a_name_that_is_none_is_a_failed_look_up(names: NameServer) -> None:
+    """Labels that are empty or too long raise nothing else."""
+    for host in ("a..b", "x" * 70 + ".example", "a..b.", "x" * 70 + ".example."):
+        with pytest.raises((NoSuchNameError, LookupFailedError)):
+            await resolver(names).addresses(host)
+
+
+async def test_where_mail_for_a_domain_goes(names: NameServer) -> None:
+    """RFC 5321 section 5.1 and RFC 7505, and what is permanent and what is not (trap 1)."""
+    names.add("mx.example.", "MX", "10 a.example.")
+    names.add("implicit.example.", "A", "192.0.2.1")
+    names.add("null.example.", "MX", "0 .")
+    names.add("textonly.example.", "TXT", "hello")
+    names.add("xn--bcher-kva.example.", "MX", "10 b.example.")
+    names.fail("broken.example.")
+    names.ignore("silent.example.")
+
+    assert await route(names, "mx.example") == ["a.example."]
+    assert await route(names, "implicit.example") == ["implicit.example."]
+    assert await route(names, "bücher.example") == ["b.example."]
+    assert await route(names, "null.example") == "Failed 5.1.10"
+    assert await route(names, "textonly.example") == "Failed 5.1.2"
+    assert await route(names, "gone.example") == "Failed 5.1.2"
+    assert await route(names, "broken.example") == "Deferred 4.4.3"
+    assert await route(names, "silent.example") == "Deferred 4.4.3"
+    assert await route(names, "a..b.example") == "Deferred 4.4.3"

@@ -1,0 +1,1 @@
+"""A small library for the tests: servers, clients, waiting."""

@@ -1,0 +1,236 @@
+"""A next hop for tests: an SMTP server on loopback that records what it gets and answers as it is told.
+
+Phases are `connect`, `EHLO`, `HELO`, `STARTTLS`, `MAIL`, `RCPT`, `DATA`, `body` (the end of data), `QUIT`. Without a rule it
+accepts everything. It can be stopped and started again on the same port, as a next hop that goes away and comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self, cast
+
+if TYPE_CHECKING:
+    import ssl
+    from types import TracebackType
+
+EXTENSIONS = ("SIZE 52428800", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
+LONGEST_LINE = 64 * 1024 * 1024
+_DEFAULTS = {
+    "connect": "220 sink.example ESMTP",
+    "HELO": "250 sink.example",
+    "STARTTLS": "220 2.0.0 Go ahead",
+    "MAIL": "250 2.1.0 Ok",
+    "RCPT": "250 2.1.5 Ok",
+    "DATA": "354 Go ahead",
+    "body": "250 2.0.0 Taken",
+    "QUIT": "221 2.0.0 Bye",
+}
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Instead of a whole reply: send *octets*, then close the connection."""
+
+    octets: bytes = b""
+
+
+@dataclass(frozen=True)
+class Hang:
+    """Instead of a reply: say nothing until the sink stops or the client goes."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Instead of a reply: these octets."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True)
+class Stall:
+    """A reply after which nothing more is read."""
+
+    reply: str
+
+
+Answer = str | Cut | Hang | Raw | Stall
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One message that the sink answered 250 for."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    body: bytes
+    """In wire form, end of data included."""
+    tls: bool
+    parameters: str
+    """What followed the address in MAIL."""
+
+    @property
+    def content(self) -> bytes:
+        """The body as its sender wrote it: dots unstuffed, without the end of data."""
+        lines = self.body.removesuffix(b".\r\n").split(b"\r\n")
+        return b"\r\n".join(line[1:] if line.startswith(b".") else line for line in lines)
+
+
+@dataclass
+class _Rule:
+    phase: str
+    answer: Answer
+    matching: str
+    times: int | None
+
+
+@dataclass
+class _Talk:
+    """One session."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    tls: bool = False
+    sender: str = ""
+    parameters: str = ""
+    recipients: list[str] = field(default_factory=list)
+
+
+class _CutError(Exception):
+    pass
+
+
+class Sink:
+    """A scripted next hop."""
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None, extensions: tuple[str, ...] = EXTENSIONS, host: str = "127.0.0.1") -> None:
+        """Listen on *host* once started; offer STARTTLS when *tls* is given."""
+        self.host = host
+        self.port = 0
+        self.taken: list[Taken] = []
+        self.commands: list[str] = []
+        """Every command line of every session, in the order of arrival."""
+        self.sessions = 0
+        self.open_sessions = 0
+        self._tls = tls
+        self._extensions = extensions
+        self._rules: list[_Rule] = []
+        self._server: asyncio.Server | None = None
+        self._talks: set[asyncio.Task[None]] = set()
+
+    def answer(self, phase: str, answer: Answer, *, matching: str = "", times: int | None = None) -> None:
+        """Give *answer* in *phase*, to commands that contain *matching*, *times* times (None: always). Later rules go first."""
+        self._rules.insert(0, _Rule(phase, answer, matching, times))
+
+    def forget_rules(self) -> None:
+        """Accept everything again."""
+        self._rules.clear()
+
+    async def start(self) -> None:
+        """Listen: on any port at first, on the same port after a stop."""
+        self._server = await asyncio.start_server(self._accept, self.host, self.port, limit=LONGEST_LINE)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Close the port and cut every session."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+            self._server = None
+        for talk in tuple(self._talks):
+            talk.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop."""
+        await self.stop()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._talks.add(task)
+        self.sessions += 1
+        self.open_sessions += 1
+        try:
+            with suppress(_CutError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await self._talk(_Talk(reader, writer))
+        finally:
+            self.open_sessions -= 1
+            self._talks.discard(task)
+            writer.transport.abort()
+
+    async def _talk(self, talk: _Talk) -> None:
+        await self._say(talk, "connect", "")
+        while line := await talk.reader.readuntil(b"\r\n"):
+            command = line.decode().removesuffix("\r\n")
+            self.commands.append(command)
+            verb = command.partition(" ")[0].upper()
+            if await self._serve(talk, verb, command):
+                return
+
+    async def _serve(self, talk: _Talk, verb: str, command: str) -> bool:
+        """Answer one command; tell whether it ended the session."""
+        reply = await self._say(talk, verb, command)
+        if verb in {"EHLO", "HELO"}:
+            talk.recipients.clear()
+        elif verb == "STARTTLS" and reply.startswith("220"):
+            await talk.writer.start_tls(self._context())
+            talk.tls = True
+        elif verb == "MAIL" and reply.startswith("250"):
+            talk.recipients.clear()
+            talk.sender, _, talk.parameters = command[len("MAIL FROM:<") :].partition(">")
+        elif verb == "RCPT" and reply.startswith("250"):
+            talk.recipients.append(command[len("RCPT TO:<") : -1])
+        elif verb == "DATA" and reply.startswith("354"):
+            await self._body(talk)
+        return verb == "QUIT"
+
+    async def _body(self, talk: _Talk) -> None:
+        body = b""
+        while body != b".\r\n" and not body.endswith(b"\r\n.\r\n"):
+            body += await talk.reader.readuntil(b"\r\n")
+        message = Taken(talk.sender, tuple(talk.recipients), body, talk.tls, talk.parameters.strip())
+        reply = self._chosen("body", " ".join(talk.recipients))
+        if isinstance(reply, str) and reply.startswith("2"):
+            self.taken.append(message)
+        await self._give(talk, reply)
+
+    async def _say(self, talk: _Talk, phase: str, command: str) -> str:
+        answer = self._chosen(phase, command, talk)
+        await self._give(talk, answer)
+        return answer if isinstance(answer, str) else answer.octets.decode() if isinstance(answer, Raw) else ""
+
+    async def _give(self, talk: _Talk, answer: Answer) -> None:
+        if not isinstance(answer, Hang):
+            text = answer.reply if isinstance(answer, Stall) else answer
+            talk.writer.write(f"{text}\r\n".encode() if isinstance(text, str) else text.octets)
+            await talk.writer.drain()
+        if isinstance(answer, (Hang, Stall)):
+            if isinstance(answer, Stall):
+                cast("asyncio.ReadTransport", talk.writer.transport).pause_reading()
+            await asyncio.get_running_loop().create_future()
+        if isinstance(answer, Cut):
+            talk.writer.close()
+            raise _CutError
+
+    def _chosen(self, phase: str, command: str, talk: _Talk | None = None) -> Answer:
+        for rule in self._rules:
+            if rule.phase == phase and rule.matching in command and rule.times != 0:
+                rule.times = None if rule.times is None else rule.times - 1
+                return rule.answer
+        return self._greeting(talk) if phase == "EHLO" else _DEFAULTS.get(phase, "502 5.5.2 Unknown command")
+
+    def _greeting(self, talk: _Talk | None) -> str:
+        offered = (*self._extensions, "STARTTLS") if self._tls is not None and talk is not None and not talk.tls else self._extensions
+        lines = ("sink.example", *offered)
+        return "\r\n".join(f"250{' ' if line is lines[-1] else '-'}{line}" for line in lines)
+
+    def _context(self) -> ssl.SSLContext:
+        assert self._tls is not None
+        return self._tls

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from smtp_gateway import __version__
+from smtp_gateway.cli import main, parser, port_override
+
+
+def test_ports_are_overridden_by_name() -> None:
+    """Port 0 asks the system for one."""
+    assert port_override("submission=1587") == ("submission", 1587)
+    assert port_override("submission=0") == ("submission", 0)
+
+
+@pytest.mark.parametrize("text", ["", "1587", "submission", "submission=", "=1587", "submission=-1", "submission=65536", "submission=x"])
+def test_what_is_no_override_is_refused_with_an_example(text: str) -> None:
+    """The sentence shows how one looks."""
+    with pytest.raises(argparse.ArgumentTypeError, match="submission=1587"):
+        port_override(text)
+
+
+def test_defaults_need_nothing_but_a_manifest() -> None:
+    """The spool is beside the caller, everything else has a default."""
+    options = parser().parse_args(["run", "gateway.yaml"])
+
+    assert options.manifest == Path("gateway.yaml")
+    assert options.spool == Path("spool")
+    assert options.http_port == 8080
+    assert options.grace == 25.0
+    assert options.ports == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"], ["run", "a.yaml", "--config", "dir"], ["run", "a.yaml", "--port", "587"], ["fly"]])
+def test_a_wrong_command_line_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong is on standard error."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is the package's own."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"smtp-gateway {__version__}\n"

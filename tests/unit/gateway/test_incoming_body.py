@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from smtp_gateway.intake import Room
+from smtp_gateway.listener.body import IncomingBody, content_size, only_whole_line_ends
+from smtp_gateway.mail import reply
+
+if TYPE_CHECKING:
+    from smtp_gateway.mail.reply import Reply
+
+PLENTY = 10**9
+
+
+def received(stream: bytes, *cuts: int, limit: int = PLENTY, room: int = PLENTY) -> tuple[bytes | Reply | None, bytes | None]:
+    """Feed *stream*, cut at *cuts*; return the body or refusal and the octets behind it, or None twice when it did not end."""
+    incoming = IncomingBody(limit, Room(room))
+    edges = [0, *sorted(cuts), len(stream)]
+    for begin, end in pairwise(edges):
+        rest = incoming.feed(stream[begin:end])
+        if rest is not None:
+            return incoming.finish(), rest + stream[end:]
+    return None, None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b".\r\n",
+        b"\r\n.\r\n",
+        b"a\r\n.\r\n",
+        b"..\r\n.\r\n",
+        b"...\r\n..a\r\n.\r\n",
+        b".\x00\r\n.\r\n",
+        b"\xff\x00\x80\r\n.\r\n",
+        b"x" * 5000 + b"\r\n.\r\n",
+        b"a\r\n\r\n\r\n.\r\n",
+    ],
+)
+def test_every_cut_of_the_stream_gives_the_same_body(body: bytes) -> None:
+    """The body is found and kept in wire form, and what follows it is left alone, wherever chunks end."""
+    stream = body + b"MAIL FROM:<a@b>\r\n.\r\n"
+    cuts = range(len(stream)) if len(stream) < 100 else range(len(body) - 8, len(body) + 8)
+    for cut in cuts:
+        assert received(stream, cut) == (body, b"MAIL FROM:<a@b>\r\n.\r\n")
+    assert received(stream, *range(len(stream))) == (body, b"MAIL FROM:<a@b>\r\n.\r\n")
+
+
+SMUGGLING = [
+    b"\n.\n",
+    b"\n.\r\n",
+    b"\r\n.\n",
+    b"\r.\r",
+    b"\r\n.\r",
+    b"\r.\r\n",
+    b"\r\r\n.\r\r\n",
+    b"\n\n.\r\n",
+    b"\r\n.\r\r\n",
+    b"\n.\r",
+]
+
+
+@pytest.mark.parametrize("false_end", SMUGGLING)
+def test_no_other_sequence_ends_a_body(false_end: bytes) -> None:
+    """What looks like an end to careless servers is content here, and the whole is refused at its true end."""
+    stream = b"a" + false_end + b"MAIL FROM:<evil@example.com>\r\n.\r\nNOOP\r\n"
+
+    assert received(stream) == (reply.BARE_LINE_ENDING, b"NOOP\r\n")
+    assert received(stream, *range(len(stream))) == (reply.BARE_LINE_ENDING, b"NOOP\r\n")
+
+
+def test_a_nul_in_the_end_of_data_is_no_end() -> None:
+    """CRLF NUL "." CRLF is a line that begins with NUL."""
+    body = b"a\r\n\x00.\r\nb\r\n.\r\n"
+
+    assert received(body) == (body, b"")
+
+
+def test_a_body_that_does_not_end_is_waited_for() -> None:
+    """Half an end is none."""
+    for stream in (b"", b".", b".\r", b"a\r\n.", b"a\r\n.\r", b"a.\r\n", b"a\r\n..\r\n"):
+        assert received(stream) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "whole"),
+    [
+        (b"", True),
+        (b"a\r\nb\r\n", True),
+        (b"\r\n" * 1000, True),
+        (b"\r", False),
+        (b"\n", False),
+        (b"\n\r", False),
+        (b"a\rb\nc", False),
+        (b"a\r\r\n", False),
+        (b"a\r\n\n", False),
+        (b"\r\nx\ry\n\r\n", False),
+    ],
+)
+def test_cr_and_lf_only_count_as_a_pair(body: bytes, whole: bool) -> None:  # noqa: FBT001 a table's column
+    """A CR and an LF that take turns with something between them are two bare ones."""
+    assert only_whole_line_ends(body) is whole
+
+
+def test_line_ends_are_judged_like_a_slow_reading_does() -> None:
+    """Random octets of a small alphabet give the same verdict as a comparison octet by octet."""
+    chance = random.Random(5321)  # noqa: S311 a test's own sequence
+    for _ in range(3000):
+        body = bytes(chance.choices(b"\r\na.", k=chance.randrange(8)))
+        slow = all((body[i] == 13) == (body[i + 1 : i + 2] == b"\n") for i in range(len(body))) and not body.startswith(b"\n")
+        assert only_whole_line_ends(body) is slow, body
+
+
+@pytest.mark.parametrize(
+    ("body", "octets"),
+    [(b".\r\n", 0), (b"\r\n.\r\n", 2), (b"..\r\n.\r\n", 3), (b"a\r\n..b\r\n...\r\n.\r\n", 3 + 4 + 4), (b"a.\r\n.\r\n", 4)],
+)
+def test_size_is_counted_without_stuffing(body: bytes, octets: int) -> None:
+    """RFC 1870 counts what the client announces: content without the transparency of DATA."""
+    assert content_size(body) == octets
+
+
+def test_a_body_of_exactly_the_limit_is_taken_and_one_octet_more_is_not() -> None:
+    """Dots that stuffing added do not count."""
+    exact = b"..\r\n" * 300 + b"x" * 98 + b"\r\n.\r\n"
+    assert content_size(exact) == 1000
+
+    assert received(exact, limit=1000) == (exact, b"")
+    assert received(b"x" + exact, limit=1000) == (reply.MESSAGE_TOO_LARGE, b"")
+
+
+def test_the_rest_of_an_oversize_body_is_swallowed_without_being_kept() -> None:
+    """Memory stays bounded, and the end is still found behind it."""
+    room = Room(PLENTY)
+    incoming = IncomingBody(1000, room)
+    for _ in range(1000):
+        assert incoming.feed(b"x" * 998 + b"\r\n") is None
+        assert room.held <= 2000
+    assert incoming.refused
+    assert incoming.feed(b".\r") is None
+    assert incoming.feed(b"\nNOOP\r\n") == b"NOOP\r\n"
+    assert incoming.finish() == reply.MESSAGE_TOO_LARGE
+
+
+def test_without_room_a_body_is_swallowed_and_refused_for_now() -> None:
+    """Other sessions' bodies may leave none; the client comes again."""
+    assert received(b"x" * 5000 + b"\r\n.\r\n", 100, 2000, room=1000) == (reply.SPOOL_FULL, b"")
+
+
+def test_room_is_given_back_once() -> None:
+    """After `release` nothing is held, however often it is called."""
+    room = Room(5000)
+    incoming = IncomingBody(PLENTY, room)
+    incoming.feed(b"x" * 4000)
+    assert room.held == 4000
+
+    incoming.release()
+    incoming.release()
+    assert room.held == 0
+
+
+def test_octets_behind_the_end_are_not_charged() -> None:
+    """A client that pipelines much behind a small body does not use up its room."""
+    room = Room(100)
+    incoming = IncomingBody(PLENTY, room)
+
+    assert incoming.feed(b"a\r\n.\r\n" + b"NOOP\r\n" * 100) == b"NOOP\r\n" * 100
+    assert incoming.finish() == b"a\r\n.\r\n"
+    assert room.held == 6

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from smtp_gateway.intake import ROOM, TOO_MANY_HOPS, Intake, Room, Sources
+from smtp_gateway.mail import reply
+from smtp_gateway.mail.envelope import Envelope, Peer
+from smtp_gateway.mail.identifier import message_id
+from smtp_gateway.spool.api import SpoolFullError, SpoolUnavailableError
+from tests.support.gateway import RecordingObserver, RecordingSpool, config
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from smtp_gateway.spool.api import Entry, NewMessage
+
+NOW = 1_800_000_000.0
+ENTROPY = bytes(9)
+PEER = Peer("192.0.2.1", "submission", hello="client.example", tls_version="TLSv1.3", login="app", identity="app-logins")
+ENVELOPE = Envelope("a@example.com", ("b@example.net", "c@example.net"))
+BODY = b"Subject: x\r\n\r\n..hello\r\n.\r\n"
+ID = message_id(NOW, ENTROPY)
+
+
+class Desk:
+    """An intake and what is around it."""
+
+    def __init__(self) -> None:
+        """Begin with an empty, healthy spool."""
+        self.spool = RecordingSpool()
+        self.observer = RecordingObserver()
+        self.woken = 0
+        self.intake = Intake(self.spool, config(), self.observer, self._wake, Sources(lambda: NOW, bytes))
+
+    def _wake(self) -> None:
+        assert self.spool.messages, "woken before the message was durable"
+        self.woken += 1
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """A desk of its own for each test."""
+    return Desk()
+
+
+async def test_a_message_is_put_and_answered_with_its_name(desk: Desk) -> None:
+    """The reply, the spool and the observer agree about it, and dispatch is woken."""
+    assert await desk.intake.accept(PEER, ENVELOPE, BODY) == reply.queued(ID)
+
+    (message,) = desk.spool.messages
+    assert (message.id, message.envelope, message.accepted_at, message.identity) == (ID, ENVELOPE, NOW, "app-logins")
+    assert message.body.startswith(b"Received: from client.example ([192.0.2.1])\r\n\tby mail.example.com with ESMTPSA id ")
+    assert message.body.endswith(b"\r\n" + BODY)
+    assert desk.observer.events == [("accepted", "app-logins", 2, len(message.body))]
+    assert desk.woken == 1
+
+
+async def test_acceptance_is_one_log_line_without_the_login(desk: Desk) -> None:
+    """It names the message, its sender, its size, the Secret behind the login and the client."""
+    with capture_logs() as logs:
+        await desk.intake.accept(PEER, ENVELOPE, BODY)
+
+    (line,) = logs
+    assert line == {
+        "log_level": "info",
+        "event": "accepted",
+        "message_id": ID,
+        "sender": "a@example.com",
+        "recipients": 2,
+        "octets": len(desk.spool.messages[0].body),
+        "identity": "app-logins",
+        "peer": "192.0.2.1",
+        "listener": "submission",
+    }
+
+
+async def test_a_recipient_given_twice_is_one(desk: Desk) -> None:
+    """Domains are compared without case, local parts with it."""
+    envelope = Envelope("", ("b@example.net", "B@example.net", "b@EXAMPLE.net", "c@example.net", "b@example.net"))
+    await desk.intake.accept(PEER, envelope, BODY)
+
+    assert desk.spool.messages[0].envelope.recipients == ("b@example.net", "B@example.net", "c@example.net")
+
+
+@pytest.mark.parametrize(
+    ("fault", "answer", "whole_cause"),
+    [
+        (SpoolFullError("no space"), reply.SPOOL_FULL, False),
+        (SpoolUnavailableError("the disk is gone"), reply.TRY_AGAIN_LATER, False),
+        (RuntimeError("a mistake of ours"), reply.TRY_AGAIN_LATER, True),
+    ],
+)
+async def test_a_spool_that_cannot_take_it_leaves_it_with_the_client(
+    desk: Desk,
+    fault: Exception,
+    answer: reply.Reply,
+    whole_cause: bool,  # noqa: FBT001 a table's column
+) -> None:
+    """The answer is temporary and says nothing of the inside; the cause is in the log."""
+    desk.spool.fault = fault
+    with capture_logs() as logs:
+        assert await desk.intake.accept(PEER, ENVELOPE, BODY) == answer
+
+    assert desk.observer.events == [("postponed", "submission", answer.code)]
+    assert desk.woken == 0
+    assert logs[0]["event"] == "postponed"
+    assert logs[0]["reason"] == str(fault)
+    assert (logs[0]["exc_info"] is not None) is whole_cause
+
+
+async def test_a_message_that_goes_in_circles_is_refused(desk: Desk) -> None:
+    """More than a hundred trace headers are a loop (RFC 5321 section 6.3); a hundred are not."""
+    assert await desk.intake.accept(PEER, ENVELOPE, b"Received: x\r\n" * 100 + b"\r\n.\r\n") == reply.queued(ID)
+    assert await desk.intake.accept(PEER, ENVELOPE, b"Received: x\r\n" * 101 + b"\r\n.\r\n") == TOO_MANY_HOPS
+
+
+class SlowSpool(RecordingSpool):
+    """A spool whose disk takes its time."""
+
+    def __init__(self) -> None:
+        """Begin with the disk held up."""
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.durable = asyncio.Event()
+
+    async def put(self, message: NewMessage) -> Entry:
+        """Wait for the disk."""
+        self.asked.set()
+        await self.durable.wait()
+        entry: Entry = await super().put(message)
+        return entry
+
+
+async def test_a_client_that_hangs_up_meanwhile_leaves_no_half_message() -> None:
+    """What became durable is logged, counted and delivered although nobody waits for the reply."""
+    desk = Desk()
+    spool = SlowSpool()
+    intake = Intake(spool, config(), desk.observer, lambda: None)
+    session = asyncio.create_task(intake.accept(PEER, ENVELOPE, BODY))
+    await spool.asked.wait()
+
+    session.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await session
+    spool.durable.set()
+    await eventually(lambda: desk.observer.events)
+    assert desk.observer.events[0][0] == "accepted"
+
+
+def test_new_mail_is_declined_while_the_spool_is_ill(desk: Desk) -> None:
+    """MAIL is answered 451 before anything is uploaded."""
+    assert desk.intake.unwilling() is None
+    desk.spool.ill = "the volume is read-only"
+    assert desk.intake.unwilling() == reply.TRY_AGAIN_LATER
+
+
+async def test_a_new_configuration_counts_from_the_next_message(desk: Desk) -> None:
+    """The trace header names the new host name, and room follows the largest message."""
+    changed = config().model_copy(
+        update={"hostname": "new.example.com", "limits": config().limits.model_copy(update={"message_size": ROOM})}
+    )
+    desk.intake.reconfigure(changed)
+    await desk.intake.accept(PEER, ENVELOPE, BODY)
+
+    assert b"by new.example.com with" in desk.spool.messages[0].body
+    assert desk.intake.room.octets == 4 * ROOM
+
+
+def test_room_is_bounded() -> None:
+    """What does not fit is not held."""
+    room = Room(10)
+
+    assert room.take(10)
+    assert not room.take(1)
+    room.give(4)
+    assert room.take(4)
+    assert room.held == 10

@@ -1,0 +1,113 @@
+"""From recipients to routes, and from exchangers to next hops."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtp_gateway.config.model import HopTls, Route, Smarthost
+from smtp_gateway.mail.outcome import Failed
+from smtp_gateway.resolver import Exchange, Resolver
+from smtp_gateway.routing.exchangers import MxTerms, chosen, next_hops
+from smtp_gateway.routing.table import Batch, batches, route_of
+
+INNER = Route(name="inner", recipient_domains=("corp.example", "*.corp.example"), smarthosts=(Smarthost(host="mx.corp.svc"),))
+SPECIAL = Route(name="special", recipient_domains=("a.corp.example", "other.example"))
+DEFAULT = Route(name="default")
+ROUTES = (INNER, SPECIAL, DEFAULT)
+TERMS = MxTerms(Resolver(), "gateway.example")
+
+
+@pytest.mark.parametrize(
+    ("address", "route"),
+    [
+        ("x@corp.example", INNER),
+        ("x@CORP.Example.", INNER),
+        ("x@a.corp.example", INNER),  # the first match wins
+        ("x@notcorp.example", DEFAULT),
+        ("x@other.example", SPECIAL),
+        ("x@sub.other.example", DEFAULT),
+        ('"x@corp.example"@elsewhere.example', DEFAULT),
+        ("postmaster", DEFAULT),
+        ("x@[192.0.2.1]", DEFAULT),
+    ],
+)
+def test_the_first_matching_route_wins(address: str, route: Route) -> None:
+    """Domains match whole, patterns with a star beneath, the last route matches the rest."""
+    assert route_of(ROUTES, address) is route
+
+
+def test_recipients_are_divided_by_next_hop() -> None:
+    """One batch for each route with next hops of its own, one for each domain where the MX decides."""
+    addresses = ("a@corp.example", "b@x.example", "c@sub.corp.example", "d@y.example", "e@X.example")
+
+    assert batches(ROUTES, addresses) == (
+        Batch(INNER, "", ("a@corp.example", "c@sub.corp.example")),
+        Batch(DEFAULT, "x.example", ("b@x.example", "e@X.example")),
+        Batch(DEFAULT, "y.example", ("d@y.example",)),
+    )
+
+
+def test_what_shares_next_hops_shares_a_destination() -> None:
+    """Destinations differ by route, and by domain where the MX decides."""
+    found = [batch.destination for batch in batches(ROUTES, ("a@corp.example", "b@x.example", "c@y.example"))]
+
+    assert found == ["inner/", "default/x.example", "default/y.example"]
+
+
+def hosts(hops: object) -> list[str]:
+    """Return the names of next hops."""
+    assert isinstance(hops, tuple)
+    return [hop.host for hop in hops]
+
+
+def test_exchangers_are_next_hops_in_their_order() -> None:
+    """Port 25, TLS where offered, never verified (trap 13)."""
+    hops = chosen((Exchange(10, "a.example."), Exchange(20, "b.example.")), TERMS)
+
+    assert hops == tuple(Smarthost(host=host, port=25, tls=HopTls.OPPORTUNISTIC) for host in ("a.example.", "b.example."))
+
+
+def test_a_null_mx_is_permanent() -> None:
+    """RFC 7505: the domain accepts no mail."""
+    outcome = chosen((Exchange(0, "."),), TERMS)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.reply.code, outcome.reply.enhanced) == (556, "5.1.10")
+
+
+def test_a_null_mx_beside_others_does_not_count() -> None:
+    """RFC 7505 section 3 allows it alone only."""
+    assert hosts(chosen((Exchange(0, "."), Exchange(5, "a.example.")), TERMS)) == ["a.example."]
+
+
+def test_the_gateway_is_never_its_own_next_hop() -> None:
+    """RFC 5321 section 5.1: it and those that are preferred no more are left out; alone at the top it is a loop."""
+    exchanges = tuple(Exchange(number, f"{name}.example.") for number, name in ((5, "best"), (10, "same"), (10, "Gateway"), (20, "backup")))
+
+    assert hosts(chosen(exchanges, TERMS)) == ["best.example."]
+    loop = chosen(exchanges[1:], TERMS)
+    assert isinstance(loop, Failed)
+    assert loop.reply.enhanced == "5.4.6"
+
+
+@pytest.mark.parametrize(
+    ("domain", "host"),
+    [("[192.0.2.1]", "192.0.2.1"), ("[ipv6:2001:db8::1]", "2001:db8::1")],
+)
+async def test_an_address_literal_is_its_own_next_hop(domain: str, host: str) -> None:
+    """RFC 5321 section 4.1.3: without the DNS."""
+    assert hosts(await next_hops(Batch(DEFAULT, domain, ()), TERMS)) == [host]
+
+
+@pytest.mark.parametrize("domain", ["", "[nonsense]"])
+async def test_without_a_domain_there_is_no_way(domain: str) -> None:
+    """`postmaster` alone cannot go to an MX, nor can a literal that is none."""
+    outcome = await next_hops(Batch(DEFAULT, domain, ()), TERMS)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.reply.enhanced == "5.1.3"
+
+
+async def test_configured_next_hops_are_taken_as_they_are() -> None:
+    """In the order of the configuration."""
+    assert await next_hops(Batch(INNER, "", ("x@corp.example",)), TERMS) == INNER.smarthosts

@@ -1,0 +1,128 @@
+"""Which leased messages may be delivered at once."""
+
+from __future__ import annotations
+
+from smtp_gateway.mail.envelope import MessageId
+from smtp_gateway.spool.api import Entry, Recipient
+from smtp_gateway.spool.window import Bounds, Window
+
+BOUNDS = Bounds(attempts=4, per_destination=2, octets=1000, waiting=8, still=10)
+
+
+def entry(name: str, *destinations: str, size: int = 10) -> Entry:
+    """Return an entry for *destinations*."""
+    return Entry(MessageId(name), "", tuple(Recipient(one) for one in destinations or ("here",)), 0.0, size)
+
+
+def window(*entries: Entry) -> Window:
+    """Return a window in which *entries* wait."""
+    made = Window(BOUNDS, lambda one: frozenset(recipient.address for recipient in one.recipients))
+    for one in entries:
+        made.add(one)
+    return made
+
+
+def names(entries: list[Entry]) -> list[str]:
+    """Return the identifiers of *entries*."""
+    return [entry.id for entry in entries]
+
+
+def test_one_destination_gets_its_part() -> None:
+    """A third message for a destination waits until one of the first two has ended."""
+    tested = window(entry("1"), entry("2"), entry("3"), entry("4", "there"))
+
+    assert names(tested.start(0)) == ["1", "4", "2"]
+    assert tested.start(0) == []
+    tested.finish(MessageId("1"), 1)
+    assert names(tested.start(1)) == ["3"]
+
+
+def test_no_more_than_the_bound_run() -> None:
+    """Four at most, however many destinations there are."""
+    tested = window(*(entry(str(number), f"d{number}") for number in range(6)))
+
+    assert len(tested.start(0)) == 4
+
+
+def test_destinations_take_turns() -> None:
+    """A free place goes to the destination that got one longest ago, not to the one with the oldest backlog."""
+    tested = window(*(entry(f"a{number}", "a") for number in range(3)), *(entry(f"b{number}", "b") for number in range(3)), entry("c", "c"))
+
+    assert names(tested.start(0)) == ["a0", "b0", "c", "a1"]
+    tested.finish(MessageId("a0"), 1)
+    assert names(tested.start(1)) == ["b1"]
+
+
+def test_large_bodies_wait_for_memory_and_the_largest_goes_alone() -> None:
+    """The octets in memory are bounded, and no message is too large for ever."""
+    tested = window(entry("1", "a", size=600), entry("2", "b", size=600), entry("3", "c", size=5000))
+
+    assert names(tested.start(0)) == ["1"]
+    tested.finish(MessageId("1"), 1)
+    assert names(tested.start(1)) == ["2"]
+    tested.finish(MessageId("2"), 2)
+    assert names(tested.start(2)) == ["3"]
+
+
+def test_a_message_for_several_destinations_needs_a_place_at_each() -> None:
+    """It waits as long as one of them is full."""
+    tested = window(entry("1", "a"), entry("2", "a"))
+    tested.start(0)
+    tested.add(entry("3", "a", "b"))
+
+    assert tested.start(0) == []
+    tested.finish(MessageId("2"), 0)
+    assert names(tested.start(0)) == ["3"]
+
+
+def test_leasing_is_done_in_strides() -> None:
+    """Nothing is leased before half of the window is free."""
+    tested = window()
+    assert tested.appetite == 8
+    for number in range(5):
+        tested.add(entry(str(number)))
+    assert tested.appetite == 0
+    tested.start(0)
+    assert tested.appetite == 5
+
+
+def test_only_a_standstill_is_crowded_out() -> None:
+    """With a full window, what waits behind a destination that has not moved for a while is put back; a busy one keeps its place."""
+    tested = window(*(entry(f"a{number}", "a") for number in range(5)), *(entry(f"b{number}", "b") for number in range(5)))
+    tested.start(0)
+    tested.finish(MessageId("b0"), 9)
+    tested.start(9)
+
+    assert tested.crowded_out(9) == []
+    assert names(tested.crowded_out(12)) == ["a2", "a3", "a4"]
+    assert tested.crowded_out(12) == []
+
+
+def test_a_window_with_room_crowds_nothing_out() -> None:
+    """As long as others can be seen, a standstill does not matter."""
+    tested = window(entry("1"), entry("2"), entry("3"))
+    tested.start(0)
+
+    assert tested.crowded_out(1000) == []
+
+
+def test_rerouting_moves_what_waits() -> None:
+    """After a change of routes, waiting messages wait for their new destinations."""
+    place = ["a"]
+    tested = Window(BOUNDS, lambda _: frozenset(place))
+    for number in range(3):
+        tested.add(entry(str(number)))
+    tested.start(0)
+    place[0] = "b"
+    tested.reroute()
+
+    assert names(tested.start(0)) == ["2"]
+
+
+def test_emptying_returns_what_waits() -> None:
+    """What runs is not among it."""
+    tested = window(entry("1"), entry("2"), entry("3"))
+    tested.start(0)
+
+    assert names(tested.empty()) == ["3"]
+    assert tested.appetite == 8
