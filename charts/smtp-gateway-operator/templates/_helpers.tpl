@@ -1,0 +1,33 @@
+{{- define "operator.name" -}}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 63 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "operator.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "operator.labels" -}}
+{{ include "operator.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- /* The namespaces served, as JSON under "namespaces", so that it can be read back with fromJson. */ -}}
+{{- define "operator.namespaces" -}}
+{{- dict "namespaces" (.Values.watchNamespaces | default (list .Release.Namespace)) | toJson -}}
+{{- end }}
+
+{{- /* What the operator does with the API, and nothing else: tests/cluster removes each rule and sees what breaks. */ -}}
+{{- define "operator.rules" -}}
+- {apiGroups: [smtpgateway.io], resources: [smtpgateways], verbs: [get, list, watch]}
+- {apiGroups: [smtpgateway.io], resources: [smtpgateways/status], verbs: [patch]}
+- {apiGroups: [smtpgateway.io], resources: [smtpgateways/finalizers], verbs: [update]}
+- {apiGroups: [apps], resources: [statefulsets], verbs: [get, list, watch, create, patch, delete]}
+- {apiGroups: [policy], resources: [poddisruptionbudgets], verbs: [get, list, watch, create, patch, delete]}
+- {apiGroups: [""], resources: [services, serviceaccounts, secrets], verbs: [get, list, watch, create, patch, delete]}
+- {apiGroups: [""], resources: [pods], verbs: [get, list, watch]}
+- {apiGroups: [""], resources: [events], verbs: [create]}
+{{- end }}
