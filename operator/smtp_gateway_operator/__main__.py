@@ -1,0 +1,56 @@
+"""`smtp-gateway-operator`: the command line, and nothing else. Ends with status 0 after SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+import kopf
+
+from smtp_gateway_operator.desired import Images
+from smtp_gateway_operator.handlers import registry_of
+from smtp_gateway_operator.names import OPERATOR
+from smtp_gateway_operator.startup import logs
+from smtp_gateway_operator.startup.process import Options, Process
+from smtp_gateway_operator.startup.settings import kopf_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+IMAGE_VARIABLE = "GATEWAY_IMAGE"
+
+
+def options_of(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Options:
+    """Return what the command line and the environment say. Exits with status 2 and a sentence when that is not enough."""
+    parser = argparse.ArgumentParser(OPERATOR, description="Turns SmtpGateway resources into running SMTP gateways.")
+    scope = parser.add_mutually_exclusive_group(required=True)
+    scope.add_argument("--namespace", action="append", default=[], metavar="NAME", help="watch this namespace; may be repeated")
+    scope.add_argument("--all-namespaces", action="store_true", help="watch every namespace")
+    parser.add_argument("--gateway-image", default=environment.get(IMAGE_VARIABLE), help=f"image of the pods [${IMAGE_VARIABLE}]")
+    parser.add_argument("--http-port", type=int, default=8080, metavar="PORT", help="serves /metrics [%(default)s]")
+    parser.add_argument("--probe-port", type=int, default=8081, metavar="PORT", help="serves /healthz [%(default)s]")
+    given = parser.parse_args(arguments)
+    if not given.gateway_image:
+        parser.error(f"the gateway's image is needed: --gateway-image or {IMAGE_VARIABLE}")
+    return Options(tuple(dict.fromkeys(given.namespace)), Images(given.gateway_image), given.http_port, given.probe_port)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the operator until it is told to stop."""
+    options = options_of(arguments, os.environ)
+    logs.configure()
+    kopf.run(
+        registry=registry_of(Process(options)),
+        settings=kopf_settings(clusterwide=not options.namespaces),
+        # kopf would ask the system for the user's name, which the image's numeric user does not have. Its type of it is private.
+        identity=OPERATOR,  # type: ignore[arg-type]
+        standalone=True,
+        clusterwide=not options.namespaces,
+        namespaces=list(options.namespaces),
+        liveness_endpoint=f"http://0.0.0.0:{options.probe_port}/healthz",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""A gateway's children, brought about through the port: created, applied, trimmed, pruned.
+
+Three rules of this file. An object that the gateway does not control is never written to and never deleted. A write names the uid
+that was checked, so that an object which took the name since is not hit. What is as it was applied is not applied again.
+
+What can go wrong: `OwnershipError` when somebody else's object has a child's name, `PredecessorError` while the child of a deleted
+namesake is still there, and the errors of the port.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from smtp_gateway_operator import names
+from smtp_gateway_operator.cluster.api import CHILD_KINDS, SECRET, SERVICE, ConflictError, Object, Ref, ref_of
+from smtp_gateway_operator.names import OPERATOR, Owner
+from smtp_gateway_operator.spec import KIND
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from smtp_gateway_operator.cluster.api import Cluster
+    from smtp_gateway_operator.names import Key
+
+Live = dict[Ref, Object]
+
+
+class OwnershipError(Exception):
+    """An object with a child's name belongs to somebody else; the message names it."""
+
+
+class PredecessorError(Exception):
+    """An object with a child's name is about to go with the deleted gateway that it belonged to; the message names it."""
+
+
+class Children:
+    """The children of all gateways."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Use *cluster*."""
+        self._cluster = cluster
+        self._applied: dict[Ref, tuple[str, str]] = {}
+        """What was applied last: the hash of what was wanted, and the version of the object that this made."""
+
+    async def live(self, owner: Owner) -> Live:
+        """Return the objects that carry the labels of the gateway's children and are controlled by it."""
+        found: Live = {}
+        for kind in CHILD_KINDS:
+            objects = await self._cluster.list(kind, owner.namespace, names.children_selector(owner.name))
+            found |= {ref_of(one): one for one in objects if controls(owner, one)}
+        return found
+
+    async def bring_about(self, owner: Owner, desired: Object, live: Live) -> Object:
+        """Make one child what *desired* says, and return it as stored. Raises `OwnershipError` and `PredecessorError`."""
+        ref = ref_of(desired)
+        present = live.get(ref)
+        wanted = names.hash_of(desired)
+        if present is None:
+            stored = await self._created(owner, ref, desired)
+        elif self._applied.get(ref) == (wanted, present["metadata"]["resourceVersion"]):
+            stored = present
+        else:
+            stored = await self._apply(ref, desired, present)
+        if trim := additions(stored, desired):
+            stored = await self._cluster.patch(ref, trim)
+        self._applied[ref] = (wanted, stored["metadata"]["resourceVersion"])
+        return stored
+
+    async def prune(self, live: Live, desired: Iterable[Object], kept: Collection[str]) -> None:
+        """Delete the live children that are not wanted any more, but no Secret whose name is in *kept*."""
+        wanted = {ref_of(one) for one in desired}
+        for ref, present in live.items():
+            if ref not in wanted and not (ref.kind == SECRET and ref.name in kept):
+                await self._cluster.delete(ref, present["metadata"]["uid"])
+                self._applied.pop(ref, None)
+
+    def forget(self, key: Key) -> None:
+        """Forget what was applied for a gateway that is gone."""
+        for ref in [ref for ref in self._applied if ref.namespace == key.namespace and _of(ref, key)]:
+            del self._applied[ref]
+
+    async def _created(self, owner: Owner, ref: Ref, desired: Object) -> Object:
+        """Create the child; when the name is taken by one of ours that lost its labels, apply it instead."""
+        try:
+            return await self._cluster.create(desired)
+        except ConflictError:
+            present = await self._cluster.get(ref)
+            if present is None:
+                raise
+        _check(owner, ref, present)
+        return await self._apply(ref, desired, present)
+
+    async def _apply(self, ref: Ref, desired: Object, present: Object) -> Object:
+        if handover := creation_as_application(present):
+            await self._cluster.patch(ref, handover)
+        return await self._cluster.apply({**desired, "metadata": desired["metadata"] | {"uid": present["metadata"]["uid"]}})
+
+
+def controls(owner: Owner, present: Object) -> bool:
+    """Tell whether *owner*, and not a namesake, controls the object."""
+    controller = _controller(present)
+    return controller is not None and controller.get("uid") == owner.uid
+
+
+def additions(present: Object, desired: Object) -> Object | None:
+    """Return the merge patch that removes what others added where nothing may be added; None when there is nothing.
+
+    Additions are tolerated, because meshes and injectors live by them, except in a Service's selector and ports, which say where
+    mail goes, and in a Secret's data, which pods read whole.
+    """
+    kind = ref_of(desired).kind
+    patch: Object = {}
+    if kind == SECRET and (added := _added(present, desired, "data")):
+        patch = {"data": added}
+    elif kind == SERVICE:
+        if added := _added(present["spec"], desired["spec"], "selector"):
+            patch = {"spec": {"selector": added}}
+        if _ports(present) - _ports(desired):
+            patch = {"spec": patch.get("spec", {}) | {"ports": desired["spec"]["ports"]}}
+    return {"metadata": _this_version(present)} | patch if patch else None
+
+
+def creation_as_application(present: Object) -> Object | None:
+    """Return the merge patch that turns the fields set by the child's creation into applied ones; None when it is done.
+
+    Otherwise a field could never be removed again: a creation and an application are two managers even under one name, and the
+    first would hold on to what the second leaves out.
+    """
+    managed = present["metadata"].get("managedFields") or []
+    ours = [entry for entry in managed if entry.get("manager") == OPERATOR and not entry.get("subresource")]
+    created = next((entry for entry in ours if entry["operation"] == "Update"), None)
+    if created is None or any(entry["operation"] == "Apply" for entry in ours):
+        return None
+    handed = [{**entry, "operation": "Apply"} if entry is created else entry for entry in managed]
+    return {"metadata": _this_version(present) | {"managedFields": handed}}
+
+
+def _check(owner: Owner, ref: Ref, present: Object) -> None:
+    if controls(owner, present):
+        return
+    controller = _controller(present)
+    if controller is not None and (controller.get("kind"), controller.get("name")) == (KIND, owner.name):
+        message = f"{ref} still belongs to a deleted {KIND} of the same name, and goes with it"
+        raise PredecessorError(message)
+    message = f"{ref} exists and does not belong to this {KIND}; it is left alone"
+    raise OwnershipError(message)
+
+
+def _controller(present: Object) -> Mapping[str, object] | None:
+    references = present["metadata"].get("ownerReferences") or []
+    return next((reference for reference in references if reference.get("controller")), None)
+
+
+def _added(present: Object, desired: Object, field: str) -> dict[str, None]:
+    return dict.fromkeys(sorted(set(present.get(field) or {}) - set(desired[field])))
+
+
+def _ports(service: Object) -> set[tuple[int, str]]:
+    return {(port["port"], port.get("protocol", "TCP")) for port in service["spec"].get("ports") or []}
+
+
+def _this_version(present: Object) -> Object:
+    return {"uid": present["metadata"]["uid"], "resourceVersion": present["metadata"]["resourceVersion"]}
+
+
+def _of(ref: Ref, key: Key) -> bool:
+    return ref.name == key.name or ref.name.startswith(f"{key.name}-")

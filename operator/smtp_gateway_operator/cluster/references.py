@@ -1,0 +1,78 @@
+"""What a gateway refers to: Secrets of its own namespace, read by name.
+
+What can go wrong is told as one `UnresolvedError` that names every Secret in question, and never what is in one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from smtp_gateway_operator.cluster.api import SECRET, ForbiddenError, Object, Ref
+from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY
+from smtp_gateway_operator.spec import Login, SecretContentError, SmtpGateway, login_secrets, logins_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from smtp_gateway_operator.cluster.api import Cluster
+
+
+class UnresolvedError(Exception):
+    """A Secret is missing, may not be read, or does not hold what it should."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep the *reason* in one word beside the *message*."""
+        super().__init__(message)
+        self.reason = reason
+
+
+async def logins(cluster: Cluster, gateway: SmtpGateway) -> tuple[Login, ...]:
+    """Return the gateway's logins, and check that its certificate is there. Raises `UnresolvedError`."""
+    certificate = (gateway.spec.tls.secret_name,) if gateway.spec.tls else ()
+    secrets = await _read(cluster, gateway.metadata.namespace, dict.fromkeys((*login_secrets(gateway), *certificate)))
+    for name in certificate:
+        _check_certificate(secrets[name])
+    return _distinct([login for name in login_secrets(gateway) for login in _logins_in(secrets[name])])
+
+
+async def _read(cluster: Cluster, namespace: str, names: Mapping[str, None]) -> dict[str, Object]:
+    try:
+        found = await asyncio.gather(*(cluster.get(Ref(SECRET, namespace, name)) for name in names))
+    except ForbiddenError as error:
+        reason = "SecretForbidden"
+        raise UnresolvedError(reason, str(error)) from error
+    secrets = dict(zip(names, found, strict=True))
+    if missing := [name for name, secret in secrets.items() if secret is None]:
+        reason = "SecretNotFound"
+        message = f"{'Secret' if len(missing) == 1 else 'Secrets'} {', '.join(missing)} not found in namespace {namespace}"
+        raise UnresolvedError(reason, message)
+    return {name: secret for name, secret in secrets.items() if secret is not None}
+
+
+def _check_certificate(secret: Object) -> None:
+    missing = [file for file in (TLS_CERTIFICATE, TLS_KEY) if not (secret.get("data") or {}).get(file)]
+    if missing:
+        reason = "SecretInvalid"
+        message = f"Secret {secret['metadata']['name']} has no {' and no '.join(missing)}"
+        raise UnresolvedError(reason, message)
+
+
+def _logins_in(secret: Object) -> tuple[Login, ...]:
+    try:
+        return logins_of(secret)
+    except SecretContentError as error:
+        reason = "SecretInvalid"
+        raise UnresolvedError(reason, str(error)) from error
+
+
+def _distinct(found: Sequence[Login]) -> tuple[Login, ...]:
+    """Refuse a login that two Secrets hold: which password is right would depend on their order. The login itself is not told."""
+    owners: dict[str, str] = {}
+    for login in found:
+        other = owners.setdefault(login.login, login.identity)
+        if other != login.identity:
+            reason = "LoginsConflict"
+            message = f"Secrets {other} and {login.identity} hold the same login"
+            raise UnresolvedError(reason, message)
+    return tuple(found)

@@ -1,0 +1,42 @@
+"""What should exist for a gateway: pure builders, typed values in, Kubernetes objects as plain dicts out.
+
+One module per trade. No builder looks at the cluster, the clock or chance, so equal input gives equal objects; what a builder
+leaves out is left to the API server's defaults and to others, and never fought over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from smtp_gateway_operator.desired.configuration import config_secrets
+from smtp_gateway_operator.desired.disruption import disruption_budget
+from smtp_gateway_operator.desired.identity import service_account
+from smtp_gateway_operator.desired.network import client_service, pods_service
+from smtp_gateway_operator.desired.workload import Images, stateful_set
+from smtp_gateway_operator.names import Owner
+
+if TYPE_CHECKING:
+    from smtp_gateway_operator.spec import Config, SmtpGateway
+
+__all__ = ["Images", "children", "owner_of"]
+
+
+def owner_of(gateway: SmtpGateway) -> Owner:
+    """Return *gateway* as the owner of its children."""
+    return Owner(gateway.metadata.namespace, gateway.metadata.name, gateway.metadata.uid)
+
+
+def children(gateway: SmtpGateway, config: Config, images: Images) -> tuple[dict[str, Any], ...]:
+    """Return every child but the certificates, in the order to apply them: what pods need comes before the pods.
+
+    Raises `ConfigTooLargeError` when the configuration does not fit its Secrets.
+    """
+    owner = owner_of(gateway)
+    return (
+        service_account(owner),
+        *config_secrets(owner, config),
+        client_service(owner, gateway.spec.listeners),
+        pods_service(owner, gateway.spec.listeners),
+        disruption_budget(owner),
+        stateful_set(owner, gateway.spec, images),
+    )

@@ -1,0 +1,121 @@
+"""The pods: a StatefulSet, because each pod has a queue of its own on a volume of its own.
+
+The pod template holds what only a new pod can take up: image, ports, mounts, probes. Everything else reaches running pods through
+the mounted configuration, so nothing in here may depend on logins, routes or limits: a change of those restarts nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from smtp_gateway_operator import names
+from smtp_gateway_operator.desired.volumes import CONFIG_FOLDER, SPOOL_FOLDER, TLS_FOLDER, claim_template, mounts, volumes
+from smtp_gateway_operator.spec import HTTP_PORT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from smtp_gateway_operator.names import Owner
+    from smtp_gateway_operator.spec import Listener, Spec
+
+USER = 65532
+"""The numeric non-root user that minimal images have by convention; numeric, so that the kubelet can check it."""
+GRACE = 60
+"""Seconds to finish sessions and attempts in flight after SIGTERM. What is left is on the volume."""
+PRE_STOP = 2
+"""Seconds before SIGTERM, in which the nodes learn to send new connections elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The container images that pods run."""
+
+    gateway: str
+
+
+def stateful_set(owner: Owner, spec: Spec, images: Images) -> dict[str, Any]:
+    """Return the StatefulSet. Volumes are retained when it shrinks or goes: they may hold accepted mail."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": names.metadata(owner, owner.name),
+        "spec": {
+            "replicas": spec.replicas,
+            "serviceName": names.pods_service(owner.name),
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": names.selector(owner.name)},
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+            "template": {"metadata": _pod_metadata(owner), "spec": _pod(owner, spec, images)},
+            "volumeClaimTemplates": [claim_template(owner, spec)],
+        },
+    }
+
+
+def _pod_metadata(owner: Owner) -> dict[str, Any]:
+    return {
+        "labels": names.pod_labels(owner.name),
+        "annotations": {
+            "kubectl.kubernetes.io/default-container": "gateway",
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": str(HTTP_PORT),
+            "prometheus.io/path": "/metrics",
+        },
+    }
+
+
+def _pod(owner: Owner, spec: Spec, images: Images) -> dict[str, Any]:
+    return {
+        "serviceAccountName": owner.name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+            # Ports such as 587 without a capability; a safe sysctl of the pod's own network namespace.
+            "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}],
+        },
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": names.selector(owner.name)},
+            }
+        ],
+        "containers": [_container(spec.listeners, images)],
+        "volumes": volumes(owner, spec),
+    }
+
+
+def _container(listeners: Sequence[Listener], images: Images) -> dict[str, Any]:
+    folders = ["--config", CONFIG_FOLDER, "--tls", TLS_FOLDER, "--spool", SPOOL_FOLDER]
+    return {
+        "name": "gateway",
+        "image": images.gateway,
+        "args": ["run", *folders, "--http-port", str(HTTP_PORT)],
+        "ports": _ports(listeners),
+        # Five minutes to start, because a large queue is checked after an unclean stop; then half a minute of silence is death.
+        "startupProbe": _probe("/livez") | {"periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 150},
+        "livenessProbe": _probe("/livez") | {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
+        "readinessProbe": _probe("/readyz") | {"periodSeconds": 5, "timeoutSeconds": 3, "failureThreshold": 2},
+        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP}}},
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
+        "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": mounts(),
+    }
+
+
+def _ports(listeners: Sequence[Listener]) -> list[dict[str, Any]]:
+    """Name container ports after their numbers: a listener can be renamed without a restart, and no name clashes with ours."""
+    ports = [{"name": f"smtp-{listener.port}", "containerPort": listener.port, "protocol": "TCP"} for listener in listeners]
+    return [*ports, {"name": "http-metrics", "containerPort": HTTP_PORT, "protocol": "TCP"}]
+
+
+def _probe(path: str) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": "http-metrics"}}

@@ -1,0 +1,75 @@
+"""What kopf calls, each handler one call long: kopf watches, logs in and answers probes; everything else happens behind `Operator`.
+
+Only `@kopf.on.event` handlers, so kopf writes nothing to any object: no finalizer, no annotation, and a resource can always be deleted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import kopf
+
+from smtp_gateway_operator.cluster.api import CHILD_KINDS, GATEWAY, POD, Kind
+from smtp_gateway_operator.names import INSTANCE_LABEL, MANAGED_BY_LABEL, OPERATOR, Key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WATCHED_CHILDREN = (*CHILD_KINDS, POD)
+"""Kinds whose changes concern the gateway that their instance label names. Pods, for their readiness and their troubles."""
+
+
+class Operator(Protocol):
+    """What the handlers call."""
+
+    async def start(self) -> None:
+        """Begin to work."""
+
+    async def stop(self) -> None:
+        """Finish and let go of everything."""
+
+    def health(self) -> str:
+        """Return a word for a probe. Raises when the process should be restarted."""
+
+    def heard(self, kind: Kind, key: Key) -> None:
+        """Take note that something about the gateway changed."""
+
+
+def registry_of(operator: Operator) -> kopf.OperatorRegistry:
+    """Return a registry of its own with every handler, so that nothing is registered by importing a module."""
+    registry = kopf.OperatorRegistry()
+    _register_activities(operator, registry)
+
+    # kopf hands over some twenty arguments by name and demands that handlers take them all.
+    @kopf.on.event(GATEWAY.group, GATEWAY.version, GATEWAY.plural, registry=registry)
+    async def gateway_changed(name: str, namespace: str | None, **_: Any) -> None:
+        operator.heard(GATEWAY, Key(namespace or "", name))
+
+    for kind in WATCHED_CHILDREN:
+        _register_child(operator, registry, kind)
+    return registry
+
+
+def _register_activities(operator: Operator, registry: kopf.OperatorRegistry) -> None:
+    @kopf.on.startup(id="start", registry=registry)
+    async def start(**_: Any) -> None:
+        await operator.start()
+
+    @kopf.on.cleanup(id="stop", registry=registry)
+    async def stop(**_: Any) -> None:
+        await operator.stop()
+
+    @kopf.on.probe(id="queue", registry=registry)
+    async def queue(**_: Any) -> str:
+        return operator.health()
+
+    # Not async: kopf runs it in a thread, because it reads files.
+    @kopf.on.login(id="login", registry=registry)
+    def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+
+
+def _register_child(operator: Operator, registry: kopf.OperatorRegistry, kind: Kind) -> None:
+    @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, labels={MANAGED_BY_LABEL: OPERATOR})
+    async def child_changed(labels: Mapping[str, str], namespace: str | None, **_: Any) -> None:
+        operator.heard(kind, Key(namespace or "", labels.get(INSTANCE_LABEL, "")))

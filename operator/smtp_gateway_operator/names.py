@@ -1,0 +1,112 @@
+"""Names: what every object of a gateway is called, the labels it carries, and who owns it.
+
+Selector labels are few and never change, because a StatefulSet's selector cannot. The version is a label of objects but never of
+pods or volume claims: pods would restart for it, and claim templates are immutable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from smtp_gateway import __version__
+from smtp_gateway.config.resource import API_VERSION, KIND
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OPERATOR = "smtp-gateway-operator"
+"""The value of `managed-by`, the field manager of server-side apply, and the source of Events."""
+APPLICATION = "smtp-gateway"
+
+NAME_LABEL = "app.kubernetes.io/name"
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+COMPONENT_LABEL = "app.kubernetes.io/component"
+VERSION_LABEL = "app.kubernetes.io/version"
+
+
+TLS_CERTIFICATE = "tls.crt"
+TLS_KEY = "tls.key"
+"""What a Secret of type kubernetes.io/tls holds."""
+
+
+class Key(NamedTuple):
+    """Which gateway: what the work queue deals in."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """Return the usual spelling of a namespaced name."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The gateway that an object belongs to, as this very object: a namesake that is created later has another uid."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+def pods_service(gateway: str) -> str:
+    """Return the name of the headless Service that gives each pod a name."""
+    return f"{gateway}-pods"
+
+
+def config_secret(gateway: str, number: int) -> str:
+    """Return the name of the Secret with shard *number* of the configuration."""
+    return f"{gateway}-config-{number}"
+
+
+def authority_secret(gateway: str) -> str:
+    """Return the name of the Secret with the gateway's certificate authority, key included."""
+    return f"{gateway}-ca"
+
+
+def leaf_secret(gateway: str) -> str:
+    """Return the name of the Secret with the listeners' certificate when the operator issues it."""
+    return f"{gateway}-tls"
+
+
+def selector(gateway: str) -> dict[str, str]:
+    """Return the labels that select the gateway's pods."""
+    return {INSTANCE_LABEL: gateway, NAME_LABEL: APPLICATION}
+
+
+def pod_labels(gateway: str) -> dict[str, str]:
+    """Return the labels of pods: they stay the same over versions of the operator."""
+    return selector(gateway) | {COMPONENT_LABEL: "gateway", MANAGED_BY_LABEL: OPERATOR}
+
+
+def children_selector(gateway: str) -> dict[str, str]:
+    """Return the labels that select every object that the operator made for the gateway."""
+    return {INSTANCE_LABEL: gateway, MANAGED_BY_LABEL: OPERATOR}
+
+
+def metadata(owner: Owner, name: str) -> dict[str, Any]:
+    """Return the metadata of a child: labels, and the owner with whose deletion it goes."""
+    return {
+        "name": name,
+        "namespace": owner.namespace,
+        "labels": pod_labels(owner.name) | {VERSION_LABEL: __version__},
+        "ownerReferences": [
+            {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "name": owner.name,
+                "uid": owner.uid,
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ],
+    }
+
+
+def hash_of(content: Mapping[str, Any]) -> str:
+    """Return a hash of a JSON-like value that does not depend on the order of keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,47 @@
+"""The custom resource, in one place: the model that the gateway itself reads, and what it is turned into.
+
+Nothing is defined here. The model lives with the gateway so that what the operator renders is what a pod loads.
+"""
+
+from __future__ import annotations
+
+from smtp_gateway.config.model import Config, Login
+from smtp_gateway.config.rendered import MAX_SHARDS, ConfigTooLargeError, render
+from smtp_gateway.config.resource import (
+    API_VERSION,
+    GROUP,
+    HTTP_PORT,
+    KIND,
+    PLURAL,
+    VERSION,
+    Listener,
+    SecretContentError,
+    SmtpGateway,
+    Spec,
+    login_secrets,
+    logins_of,
+    to_config,
+)
+from smtp_gateway.config.sentences import sentence_of
+
+__all__ = [
+    "API_VERSION",
+    "GROUP",
+    "HTTP_PORT",
+    "KIND",
+    "MAX_SHARDS",
+    "PLURAL",
+    "VERSION",
+    "Config",
+    "ConfigTooLargeError",
+    "Listener",
+    "Login",
+    "SecretContentError",
+    "SmtpGateway",
+    "Spec",
+    "login_secrets",
+    "logins_of",
+    "render",
+    "sentence_of",
+    "to_config",
+]

@@ -1,0 +1,87 @@
+"""How far the pods are: read from the StatefulSet, and for those that are not ready, from the pods themselves.
+
+Messages hold reasons and exit codes and no counters or durations, so that they change only when something did.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+TOLD = 3
+"""Pods whose trouble is told; more would bury the first."""
+LENGTH = 200
+"""Characters of one pod's trouble: a scheduler's message names every node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How many pods there should be, and how many there are."""
+
+    wanted: int
+    pods: int = 0
+    ready: int = 0
+    settled: bool = False
+    """Whether as many pods as wanted run the current version and are ready, and no other pod is left."""
+    troubles: tuple[str, ...] = ()
+    """What keeps pods from being ready, as far as they say."""
+
+    @property
+    def sentence(self) -> str:
+        """Say how many pods are ready, and what is wrong with the others."""
+        told = [*self.troubles[:TOLD], *(["..."] if len(self.troubles) > TOLD else [])]
+        return "; ".join([f"{self.ready} of {self.wanted} pods ready", *told])
+
+
+def rollout_of(wanted: int, workload: Mapping[str, Any] | None, pods: Sequence[Mapping[str, Any]]) -> Rollout:
+    """Return how far *workload*, a StatefulSet that should have *wanted* pods, is."""
+    if workload is None:
+        return Rollout(wanted)
+    status = workload.get("status") or {}
+    ready = status.get("readyReplicas", 0)
+    current = status.get("observedGeneration", 0) >= workload["metadata"].get("generation", 0)
+    counts = (workload["spec"].get("replicas"), status.get("replicas", 0), status.get("updatedReplicas", 0), ready)
+    return Rollout(
+        wanted,
+        pods=status.get("replicas", 0),
+        ready=ready,
+        settled=current and all(count == wanted for count in counts),
+        troubles=tuple(f"{name}: {trouble}" for name, trouble in sorted(_troubles(pods).items())),
+    )
+
+
+def _troubles(pods: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    troubles = {pod["metadata"]["name"]: _trouble(pod) for pod in pods}
+    return {name: trouble[:LENGTH] for name, trouble in troubles.items() if trouble}
+
+
+def _trouble(pod: Mapping[str, Any]) -> str:
+    """Return why the pod is not ready; empty when it is, or does not say."""
+    status = pod.get("status") or {}
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
+    if conditions.get("Ready", {}).get("status") == "True":
+        return ""
+    if pod["metadata"].get("deletionTimestamp"):
+        return "Terminating"
+    for container in status.get("containerStatuses") or []:
+        if trouble := _container_trouble(container):
+            return trouble
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return f"{scheduled.get('reason', 'Unscheduled')}: {scheduled.get('message', '')}"
+    return str(status.get("reason") or "")
+
+
+def _container_trouble(container: Mapping[str, Any]) -> str:
+    state, last = container.get("state") or {}, (container.get("lastState") or {}).get("terminated")
+    ended = state.get("terminated") or last
+    # "PodInitializing" and "ContainerCreating" are no trouble, but say what is waited for.
+    reasons = [state["waiting"].get("reason", "Waiting")] if "waiting" in state else []
+    if ended:
+        reasons.append(f"{ended.get('reason', 'Terminated')} with exit code {ended.get('exitCode')}")
+    if not reasons and "running" in state and not container.get("ready"):
+        reasons.append("not ready")
+    return ", ".join(reasons)

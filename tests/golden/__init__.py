@@ -1,0 +1,1 @@
+"""Manifests that the operator would apply, beside the resources they come from."""

@@ -1,0 +1,436 @@
+"""One reconcile, on a cluster in memory: what is made, what is left alone, and what is said about it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from smtp_gateway.config.certificate import LEAF_LIFETIME
+from smtp_gateway.config.observed import Status
+from smtp_gateway_operator.cluster.api import (
+    DISRUPTION_BUDGET,
+    GATEWAY,
+    POD,
+    SECRET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    STATEFUL_SET,
+    ForbiddenError,
+    Kind,
+    RejectedError,
+    UnavailableError,
+)
+from smtp_gateway_operator.names import OPERATOR
+from tests.unit.operator.setting import KEY, OWNER, Setting, pod, ref, resource, secret
+
+LOGINS = [{"secretRef": {"name": "app"}}]
+EVERYTHING = [
+    (SERVICE_ACCOUNT, "mail"),
+    (SECRET, "mail-ca"),
+    (SECRET, "mail-tls"),
+    (SECRET, "mail-config-0"),
+    (SERVICE, "mail"),
+    (SERVICE, "mail-pods"),
+    (DISRUPTION_BUDGET, "mail"),
+    (STATEFUL_SET, "mail"),
+]
+
+
+@pytest.fixture
+async def setting() -> Setting:
+    """A gateway with one login that nobody has looked at yet."""
+    setting = Setting()
+    await setting.given(resource(logins=LOGINS), secret("app", alice="wonderland"))
+    return setting
+
+
+async def test_a_new_gateway_gets_everything(setting: Setting) -> None:
+    """One reconcile makes every child, owned by the gateway, and is done."""
+    assert await setting.reconcile(KEY) is False
+
+    for kind, name in EVERYTHING:
+        (owner,) = (await setting.get(kind, name))["metadata"]["ownerReferences"]
+        assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (OWNER.uid, True, True)
+
+
+async def test_a_gateway_without_logins_is_made_too() -> None:
+    """Nobody can send through it, but it runs."""
+    setting = Setting()
+    await setting.given(resource())
+
+    assert await setting.reconcile(KEY) is False
+    assert await setting.exists(STATEFUL_SET, "mail")
+
+
+async def test_a_second_reconcile_changes_nothing(setting: Setting) -> None:
+    """Nothing is written when everything is as wanted: not to children, not to the status, and no Event."""
+    await setting.reconcile(KEY)
+    await setting.reconcile(KEY)
+    before, events = await setting.versions(), setting.reasons()
+    setting.cluster.calls.clear()
+
+    await setting.reconcile(KEY)
+
+    assert await setting.versions() == before
+    assert setting.reasons() == events
+    assert {call.verb for call in setting.cluster.calls} == {"get", "list"}
+
+
+async def test_a_restarted_operator_changes_nothing(setting: Setting) -> None:
+    """An operator without memory takes over what it created once, and from then on applying is no change."""
+    await setting.reconcile(KEY)
+    await setting.restarted()(KEY)
+    before = await setting.versions()
+
+    await setting.restarted()(KEY)
+
+    assert await setting.versions() == before
+
+
+async def test_the_status_says_where_mail_is_accepted(setting: Setting) -> None:
+    """Endpoints, selector and counts are in the status, in the form that the CRD describes."""
+    await setting.reconcile(KEY)
+
+    status = await setting.status()
+    assert Status.model_validate(status)
+    assert status["endpoints"] == [
+        {"name": "submission", "address": "mail.apps.svc", "port": 587},
+        {"name": "alternative", "address": "mail.apps.svc", "port": 2525},
+    ]
+    assert status["selector"] == "app.kubernetes.io/instance=mail,app.kubernetes.io/name=smtp-gateway"
+    assert (status["observedGeneration"], status["replicas"], status["readyReplicas"]) == (1, 0, 0)
+
+
+async def test_it_is_ready_when_its_pods_are(setting: Setting) -> None:
+    """Ready follows the pods, and is worth one Event."""
+    await setting.reconcile(KEY)
+    assert await setting.condition("Ready") == ("False", "PodsNotReady", "0 of 1 pods ready")
+    assert (await setting.condition("Progressing"))[:2] == ("True", "RollingOut")
+
+    await setting.pods_become_ready()
+    await setting.reconcile(KEY)
+
+    assert await setting.condition("Ready") == ("True", "PodsReady", "1 of 1 pods ready")
+    assert (await setting.condition("Progressing"))[:2] == ("False", "Complete")
+    assert setting.reasons() == [("Normal", "Ready")]
+
+
+async def test_the_message_says_what_is_wrong_with_a_pod(setting: Setting) -> None:
+    """A pod that cannot start is named in Ready's message, with the reason that its container gives."""
+    await setting.given(pod("mail-0"))
+    waiting = {"state": {"waiting": {"reason": "ImagePullBackOff"}}, "ready": False}
+    await setting.cluster.patch_status(ref(POD, "mail-0"), {"containerStatuses": [waiting]})
+
+    await setting.reconcile(KEY)
+
+    assert (await setting.condition("Ready"))[2] == "0 of 1 pods ready; mail-0: ImagePullBackOff"
+
+
+async def test_scaled_to_zero_is_as_wanted(setting: Setting) -> None:
+    """A gateway of no pods is settled, and says that it accepts nothing."""
+    await setting.change(replicas=0)
+    await setting.reconcile(KEY)
+    await setting.pods_become_ready()
+
+    await setting.reconcile(KEY)
+
+    assert (await setting.condition("Ready"))[:2] == ("True", "ScaledToZero")
+
+
+async def test_a_missing_secret_is_named(setting: Setting) -> None:
+    """Nothing is made before the Secrets are there; the status says which is missing, once, and the reconcile comes back."""
+    await setting.cluster.delete(ref(SECRET, "app"), (await setting.get(SECRET, "app"))["metadata"]["uid"])
+
+    assert await setting.reconcile(KEY) is True
+    assert await setting.reconcile(KEY) is True
+
+    assert await setting.condition("ReferencesResolved") == ("False", "SecretNotFound", "Secret app not found in namespace apps")
+    assert (await setting.condition("Ready"))[:2] == ("False", "SecretNotFound")
+    assert (await setting.condition("Progressing"))[:2] == ("False", "Waiting")
+    assert setting.reasons() == [("Warning", "SecretNotFound")]
+    assert not await setting.exists(STATEFUL_SET, "mail")
+
+
+async def test_a_secret_that_goes_missing_takes_nothing_away(setting: Setting) -> None:
+    """The configuration stays as it was while a Secret is missing: a smaller one would lock applications out."""
+    await setting.reconcile(KEY)
+    before = (await setting.get(SECRET, "mail-config-0"))["data"]
+    await setting.cluster.delete(ref(SECRET, "app"), (await setting.get(SECRET, "app"))["metadata"]["uid"])
+
+    assert await setting.reconcile(KEY) is True
+
+    assert (await setting.get(SECRET, "mail-config-0"))["data"] == before
+    assert await setting.exists(STATEFUL_SET, "mail")
+
+
+async def test_the_arrival_of_a_secret_resolves_it(setting: Setting) -> None:
+    """Once the Secret is there, the next reconcile makes everything and says so."""
+    await setting.change(logins=[{"secretRef": {"name": "late"}}])
+    await setting.reconcile(KEY)
+
+    await setting.given(secret("late", bob="builder"))
+
+    assert await setting.reconcile(KEY) is False
+    assert (await setting.condition("ReferencesResolved"))[0] == "True"
+    assert setting.reasons() == [("Warning", "SecretNotFound"), ("Normal", "Resolved")]
+
+
+async def test_changed_logins_reach_the_configuration_and_not_the_pods(setting: Setting) -> None:
+    """A rotated password changes the configuration's Secret and leaves the StatefulSet untouched."""
+    await setting.reconcile(KEY)
+    before = await setting.versions()
+
+    await setting.cluster.patch(ref(SECRET, "app"), {"data": secret("app", alice="looking-glass")["data"]})
+    await setting.reconcile(KEY)
+
+    changed = {name for name, version in (await setting.versions()).items() if before[name] != version}
+    assert changed == {"Secret app", "Secret mail-config-0"}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"limits": {"recipients": 7}},
+        {"hostname": "other.example.com", "tls": {"secretName": "mine"}},
+        {"routes": [{"name": "default", "smarthosts": [{"host": "smtp.example.net"}]}]},
+        {"spool": {"lifetime": "1d"}},
+    ],
+)
+async def test_behaviour_is_reloaded_and_not_rolled_out(spec: dict[str, Any]) -> None:
+    """Limits, routes, names and lifetimes never touch the StatefulSet."""
+    setting = Setting()
+    await setting.given(resource(tls={"secretName": "mine"}), secret("mine", **{"tls.crt": "a", "tls.key": "b"}))
+    await setting.reconcile(KEY)
+    before = await setting.versions()
+
+    await setting.change(**spec)
+    await setting.reconcile(KEY)
+
+    after = await setting.versions()
+    assert after["StatefulSet mail"] == before["StatefulSet mail"]
+    assert after["Secret mail-config-0"] != before["Secret mail-config-0"]
+
+
+async def test_more_replicas_and_listeners_reach_the_workload(setting: Setting) -> None:
+    """What only pods can take up goes into the StatefulSet, and what is gone from the resource goes from it."""
+    await setting.reconcile(KEY)
+
+    await setting.change(replicas=3, listeners=[{"name": "submissions", "port": 465, "tls": "Implicit"}])
+    await setting.reconcile(KEY)
+
+    spec = (await setting.get(STATEFUL_SET))["spec"]
+    assert spec["replicas"] == 3
+    assert [port["containerPort"] for port in spec["template"]["spec"]["containers"][0]["ports"]] == [8080, 465]
+    assert [port["port"] for port in (await setting.get(SERVICE))["spec"]["ports"]] == [465]
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERYTHING)
+async def test_a_deleted_child_comes_back(setting: Setting, kind: Kind, name: str) -> None:
+    """Whatever is deleted by hand is made again."""
+    await setting.reconcile(KEY)
+    await setting.cluster.delete(ref(kind, name), (await setting.get(kind, name))["metadata"]["uid"])
+
+    await setting.reconcile(KEY)
+
+    assert await setting.exists(kind, name)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(SERVICE, "mail"), (SECRET, "mail-config-0"), (STATEFUL_SET, "mail"), (SECRET, "mail-ca")])
+async def test_somebody_elses_object_is_left_alone(setting: Setting, kind: Kind, name: str) -> None:
+    """An object of another owner that has a child's name is never written to; the status and one Event say so."""
+    body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name, "namespace": "apps"}, "spec": {"x": "y"}}
+    await setting.given(body)
+    before = await setting.get(kind, name)
+
+    assert await setting.reconcile(KEY) is True
+    assert await setting.reconcile(KEY) is True
+
+    assert await setting.get(kind, name) == before
+    message = f"{kind.name} {name} exists and does not belong to this SmtpGateway; it is left alone"
+    assert await setting.condition("Progressing") == ("False", "OwnershipConflict", message)
+    assert (await setting.condition("Ready"))[:2] == ("False", "OwnershipConflict")
+    assert setting.reasons() == [("Warning", "OwnershipConflict")]
+
+
+async def test_the_children_of_a_deleted_namesake_are_waited_for(setting: Setting) -> None:
+    """A gateway that is created again waits for the garbage collector, without a Warning."""
+    await setting.reconcile(KEY)
+    old = await setting.get(GATEWAY)
+    await setting.cluster.delete(ref(GATEWAY), old["metadata"]["uid"])
+    assert await setting.reconcile(KEY) is False
+    await setting.given(resource(logins=LOGINS))
+
+    assert await setting.reconcile(KEY) is True
+
+    assert (await setting.condition("Progressing"))[:2] == ("True", "WaitingForDeletion")
+    assert setting.reasons() == []
+
+
+async def test_an_invalid_resource_is_told_and_not_retried(setting: Setting) -> None:
+    """What passed an older schema but is not understood becomes a sentence; children stay, and only a change is worth another look."""
+    await setting.reconcile(KEY)
+    before = await setting.versions()
+
+    await setting.change(hostname="not a name")
+    assert await setting.reconcile(KEY) is False
+
+    status, reason, message = await setting.condition("ConfigValid")
+    assert (status, reason) == ("False", "Invalid")
+    assert message == "spec.hostname: must be a fully qualified host name such as mail.example.com"
+    assert (await setting.condition("ReferencesResolved"))[0] == "Unknown"
+    assert len((await setting.status())["endpoints"]) == 2
+    assert await setting.versions() == before
+    assert setting.reasons() == [("Warning", "Invalid")]
+
+
+async def test_a_user_certificate_is_mounted_and_never_written(setting: Setting) -> None:
+    """With tls.secretName no authority is made, and the Secret is used as it is."""
+    await setting.change(tls={"secretName": "mine"})
+    await setting.given(secret("mine", kind="kubernetes.io/tls", **{"tls.crt": "certificate", "tls.key": "key"}))
+    before = await setting.get(SECRET, "mine")
+
+    await setting.reconcile(KEY)
+
+    assert await setting.get(SECRET, "mine") == before
+    assert not await setting.exists(SECRET, "mail-ca")
+    assert not await setting.exists(SECRET, "mail-tls")
+    assert (await setting.get(STATEFUL_SET))["spec"]["template"]["spec"]["volumes"][1]["secret"]["secretName"] == "mine"
+
+
+async def test_a_user_certificate_needs_both_parts(setting: Setting) -> None:
+    """A tls Secret without a key is named."""
+    await setting.change(tls={"secretName": "mine"})
+    await setting.given(secret("mine", **{"tls.crt": "certificate"}))
+
+    assert await setting.reconcile(KEY) is True
+    assert (await setting.condition("ReferencesResolved"))[1:] == ("SecretInvalid", "Secret mine has no tls.key")
+
+
+async def test_what_is_not_wanted_any_more_goes_but_not_the_authority(setting: Setting) -> None:
+    """When a user brings a certificate, the issued one goes; the authority stays, because clients trust it."""
+    await setting.reconcile(KEY)
+    await setting.given(secret("mine", **{"tls.crt": "a", "tls.key": "b"}))
+    await setting.change(tls={"secretName": "mine"})
+
+    await setting.reconcile(KEY)
+
+    assert not await setting.exists(SECRET, "mail-tls")
+    assert await setting.exists(SECRET, "mail-ca")
+
+
+async def test_an_issued_certificate_that_a_user_adopts_stays(setting: Setting) -> None:
+    """Even a Secret of the operator's own is the user's once tls.secretName names it."""
+    await setting.reconcile(KEY)
+    await setting.change(tls={"secretName": "mail-tls"})
+
+    await setting.reconcile(KEY)
+
+    assert await setting.exists(SECRET, "mail-tls")
+
+
+async def test_the_authority_survives_the_loss_of_its_labels(setting: Setting) -> None:
+    """An authority that the labels do not find is found by name, and labelled again, with the same key."""
+    await setting.reconcile(KEY)
+    before = (await setting.get(SECRET, "mail-ca"))["data"]
+    await setting.cluster.patch(ref(SECRET, "mail-ca"), {"metadata": {"labels": None}})
+
+    await setting.reconcile(KEY)
+
+    after = await setting.get(SECRET, "mail-ca")
+    assert after["data"] == before
+    assert after["metadata"]["labels"]["app.kubernetes.io/managed-by"] == OPERATOR
+
+
+async def test_the_certificate_is_renewed_in_time(setting: Setting) -> None:
+    """After two thirds of its life the certificate is another, from the same authority; a day earlier it is not."""
+    await setting.reconcile(KEY)
+    first, authority = (await setting.get(SECRET, "mail-tls"))["data"], (await setting.get(SECRET, "mail-ca"))["data"]
+
+    setting.later(days=LEAF_LIFETIME.days * 2 / 3 - 1)
+    await setting.reconcile(KEY)
+    assert (await setting.get(SECRET, "mail-tls"))["data"] == first
+
+    setting.later(days=1)
+    await setting.reconcile(KEY)
+    renewed = (await setting.get(SECRET, "mail-tls"))["data"]
+    assert renewed["tls.crt"] != first["tls.crt"]
+    assert renewed["ca.crt"] == authority["tls.crt"] == first["ca.crt"]
+
+
+async def test_a_damaged_authority_is_told_and_left(setting: Setting) -> None:
+    """An authority that cannot sign is reported and never replaced behind the clients' back."""
+    await setting.reconcile(KEY)
+    await setting.cluster.patch(ref(SECRET, "mail-ca"), {"data": {"tls.key": None}})
+
+    assert await setting.reconcile(KEY) is True
+
+    assert (await setting.condition("Progressing"))[1:] == ("AuthorityDamaged", "Secret mail-ca does not hold tls.crt and tls.key")
+
+
+@pytest.mark.parametrize("verb", ["get", "list", "create", "patch/status"])
+async def test_a_failing_api_server_is_tried_again(setting: Setting, verb: str) -> None:
+    """Whatever call fails, the reconcile comes back and then completes."""
+    setting.cluster.fail(verb, UnavailableError("etcdserver: leader changed"))
+
+    assert await setting.reconcile(KEY) is True
+    assert await setting.reconcile(KEY) is False
+    assert await setting.exists(STATEFUL_SET, "mail")
+    assert (await setting.condition("ConfigValid"))[0] == "True"
+
+
+@pytest.mark.parametrize(("error", "reason"), [(ForbiddenError("exceeded quota: objects"), "Forbidden"), (RejectedError("no"), "Rejected")])
+async def test_a_refusal_of_the_api_server_is_told(setting: Setting, error: Exception, reason: str) -> None:
+    """A quota, a policy or an invalid object is the status's business, in the server's own words, and tried again."""
+    assert isinstance(error, ForbiddenError | RejectedError)
+    setting.cluster.fail("create", error, STATEFUL_SET)
+
+    assert await setting.reconcile(KEY) is True
+
+    assert await setting.condition("Progressing") == ("False", reason, str(error))
+    assert setting.reasons() == [("Warning", reason)]
+    assert await setting.reconcile(KEY) is False
+    assert setting.reasons()[-1] == ("Normal", "RollingOut")
+
+
+async def test_a_secret_that_may_not_be_read_is_told(setting: Setting) -> None:
+    """Missing rights on a Secret are a reference's problem."""
+    setting.cluster.fail("get", ForbiddenError('secrets "app" is forbidden'), SECRET)
+
+    assert await setting.reconcile(KEY) is True
+    assert (await setting.condition("ReferencesResolved"))[1:] == ("SecretForbidden", 'secrets "app" is forbidden')
+
+
+async def test_a_gateway_that_is_gone_is_forgotten(setting: Setting) -> None:
+    """Nothing is done for a deleted gateway, and its metrics go."""
+    await setting.reconcile(KEY)
+    assert b'resource_ready{name="mail",namespace="apps"}' in setting.metrics.exposition()
+    await setting.cluster.delete(ref(GATEWAY), OWNER.uid)
+    setting.cluster.calls.clear()
+
+    assert await setting.reconcile(KEY) is False
+
+    assert [call.verb for call in setting.cluster.calls] == ["get"]
+    assert b"resource_ready{" not in setting.metrics.exposition()
+
+
+async def test_a_gateway_that_is_being_deleted_is_left_alone(setting: Setting) -> None:
+    """With foreground deletion nothing is made again while the children go."""
+    await setting.cluster.patch(ref(GATEWAY), {"metadata": {"deletionTimestamp": "2026-03-01T12:00:00Z"}})
+
+    assert await setting.reconcile(KEY) is False
+    assert not await setting.exists(STATEFUL_SET, "mail")
+
+
+async def test_secrets_are_told_to_nobody(setting: Setting, logged: list[Any]) -> None:
+    """Neither passwords nor logins are in the status, Events, metrics or logs, whatever goes wrong with them."""
+    await setting.change(logins=[*LOGINS, {"secretRef": {"name": "other"}}])
+    await setting.given(secret("other", alice="red-queen"))
+    await setting.reconcile(KEY)
+
+    told = json.dumps([await setting.status(), setting.cluster.events]) + str(logged)
+    told += setting.metrics.exposition().decode()
+    assert (await setting.condition("ReferencesResolved"))[1:] == ("LoginsConflict", "Secrets app and other hold the same login")
+    for word in ("wonderland", "red-queen", "alice"):
+        assert word not in told
