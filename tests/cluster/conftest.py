@@ -1,0 +1,105 @@
+"""A gateway in a real cluster: the operator installed by its chart, a receiving server next door, a pod to send from.
+
+Everything lives in two namespaces of this run's own, and goes with them; the cluster itself and its CRD stay.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.lab.provider import connect
+from tests.support import world
+from tests.support.gateways import Gateway
+from tests.support.kube import Kube
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHART = "charts/smtp-gateway-operator"
+RELEASE = "smtp-gateway-operator"
+
+
+@pytest.fixture(scope="session")
+def images() -> dict[str, str]:
+    """The images of this checkout, loaded into the cluster."""
+    built = subprocess.run([sys.executable, "-m", "tests.lab", "images", "-o", "json"], check=True, capture_output=True, text=True)
+    images: dict[str, str] = json.loads(built.stdout)
+    return images
+
+
+@pytest.fixture(scope="session")
+def kube(images: dict[str, str]) -> Iterator[Kube]:
+    """The namespace of the gateways, with a pod to send mail from."""
+    name = f"smtp-gateway-test-{secrets.token_hex(3)}"
+    kube = Kube(connect(), name)
+    kube.apply(world.namespace(name))
+    try:
+        kube.apply(*world.client(images["gateway"]))
+        kube("rollout", "status", "deployment/client", "--timeout=120s")
+        yield kube
+    finally:
+        kube("delete", "namespace", name, "--timeout=120s")
+        _recycle_volumes()
+
+
+@pytest.fixture(scope="session")
+def sink(kube: Kube, images: dict[str, str]) -> Iterator[Kube]:
+    """The namespace of the receiving server."""
+    sink = kube.within(f"{kube.namespace}-sink")
+    sink.apply(world.namespace(sink.namespace))
+    try:
+        sink.apply(*world.sink(images["gateway"]))
+        sink("rollout", "status", "deployment/sink", "--timeout=120s")
+        yield sink
+    finally:
+        sink("delete", "namespace", sink.namespace, "--timeout=120s")
+
+
+@pytest.fixture(scope="session")
+def operator(kube: Kube, images: dict[str, str]) -> Iterator[str]:
+    """The operator, installed as users install it; the name of its Deployment."""
+    kube.helm("upgrade", "--install", RELEASE, CHART, "--take-ownership", "--wait", "--timeout=180s", *_image_values(images))
+    yield RELEASE
+    kube.helm("uninstall", RELEASE, "--wait")
+
+
+@pytest.fixture(scope="session")
+def gateway(kube: Kube, sink: Kube, operator: str) -> Iterator[Gateway]:
+    """A Ready gateway that relays to the sink."""
+    assert operator
+    gateway = Gateway(kube, "mail", f"sink.{sink.namespace}.svc")
+    gateway.create()
+    yield gateway
+    gateway.delete()
+
+
+def _image_values(images: dict[str, str]) -> list[str]:
+    values: list[str] = []
+    for key, image in (("image", images["operator"]), ("gateway.image", images["gateway"])):
+        repository, _, tag = image.rpartition(":")
+        values += ["--set", f"{key}.repository={repository},{key}.tag={tag}"]
+    return values
+
+
+def _recycle_volumes() -> None:
+    """Empty the volumes that the run's claims left, where the lab owns them."""
+    if not os.environ.get("SMTP_GATEWAY_KUBE_CONTEXT"):
+        subprocess.run([sys.executable, "-m", "tests.lab", "recycle"], check=False, capture_output=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what needs the lab where another cluster is used; there it was asked for, so it is no skip."""
+    if os.environ.get("SMTP_GATEWAY_KUBE_CONTEXT"):
+        items[:] = [item for item in items if not item.get_closest_marker("lab")]
+
+
+def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return each condition's status and reason."""
+    return {one["type"]: (one["status"], one["reason"]) for one in status.get("conditions", [])}

@@ -1,0 +1,202 @@
+"""The resource as its users meet it: applied, explained, refused, changed, deleted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cluster.conftest import conditions
+from tests.support import world
+from tests.support.gateways import API_VERSION, Gateway
+from tests.support.kube import CommandError, Kube
+from tests.support.waiting import eventually_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHILDREN = "statefulset,service,serviceaccount,poddisruptionbudget,secret"
+LABEL = "app.kubernetes.io/instance=short"
+EXAMPLES = sorted(str(path) for path in Path("examples").glob("*.yaml"))
+
+
+def refusal(kube: Kube, **spec: Any) -> str:
+    """Return why the API server refuses a gateway with *spec*."""
+    whole = {"hostname": "mail.example.com"} | spec
+    with pytest.raises(CommandError) as refused:
+        kube.apply({"apiVersion": API_VERSION, "kind": "SmtpGateway", "metadata": {"name": "refused"}, "spec": whole})
+    return str(refused.value)
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"hostnam": "mail.example.com"}, 'unknown field "spec.hostnam"'),
+    ({"hostname": "mail example com"}, "must be a fully qualified host name such as mail.example.com"),
+    ({"hostname": "mail.example.com\r\nRSET"}, "must be a fully qualified host name such as mail.example.com"),
+    ({"replicas": -1}, "should be greater than or equal to 0"),
+    ({"listeners": [{"name": "a", "port": 587}, {"name": "b", "port": 587}]}, "each listener needs a port of its own"),
+    ({"listeners": [{"name": "a", "port": 8080}]}, "port 8080 is taken by the pods' probes and metrics"),
+    ({"listeners": [{"name": "a", "port": 587, "tls": "Sometimes"}]}, 'supported values: "StartTLS", "Implicit"'),
+    ({"routes": [{"name": "a"}, {"name": "b"}]}, "only the last route may be without a match"),
+    ({"routes": [{"name": "a", "match": {"recipientDomains": ["example.com"]}}]}, "the last route must have no match"),
+    ({"routes": [{"name": "a", "smarthosts": [{"host": "smtp.example.com>"}]}]}, "must be a host name or an IP address"),
+    ({"spool": {"lifetime": "soon"}}, "must be a duration such as 30s, 15m, 1h30m or 5d"),
+    ({"limits": {"messageSize": "1Ki"}}, "must be at least 64Ki"),
+]
+
+
+@pytest.mark.parametrize(("spec", "sentence"), REFUSED)
+def test_the_api_server_refuses_with_a_sentence(kube: Kube, operator: str, spec: dict[str, Any], sentence: str) -> None:
+    """A wrong resource is refused when it is applied, with a sentence that says what to write."""
+    assert operator
+
+    assert sentence in refusal(kube, **spec)
+
+
+def test_a_name_that_cannot_name_pods_is_refused(kube: Kube, operator: str) -> None:
+    """A name too long for the pods' labels is refused before anything is made of it."""
+    assert operator
+    with pytest.raises(CommandError, match="the name must be at most 52 lower case letters"):
+        kube.apply({"apiVersion": API_VERSION, "kind": "SmtpGateway", "metadata": {"name": "x" * 53}, "spec": {"hostname": "a.example"}})
+
+
+def test_volumes_cannot_be_changed(gateway: Gateway) -> None:
+    """A change that Kubernetes could not carry out is refused when it is applied."""
+    with pytest.raises(CommandError, match="a gateway's volumes cannot be changed"):
+        gateway.kube.apply(gateway.manifest(spool={"volume": {"size": "512Mi"}})[1])
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_each_example_is_accepted(kube: Kube, operator: str, example: str) -> None:
+    """Every example in the repository passes the API server's validation."""
+    assert operator
+
+    assert "server dry run" in kube("apply", "--dry-run=server", "-f", example)
+
+
+def test_explain_is_worth_reading(kube: Kube, operator: str) -> None:
+    """`kubectl explain` says what routes do, and every field of the spec has a description."""
+    assert operator
+    everything = kube("explain", "smtpgateway.spec", "--recursive")
+    routes = kube("explain", "smtpgateway.spec.routes")
+
+    assert "the first route that matches a recipient" in routes
+    assert "smarthosts" in everything
+    assert "<no description>" not in kube("explain", "smtpgateway.spec.routes.smarthosts")
+
+
+def test_the_status_says_what_is(gateway: Gateway) -> None:
+    """A Ready gateway's status has current counts, its endpoints, its selector and four true or settled conditions."""
+    resource = gateway.kube.get("smtpgateway", gateway.name)
+    status = resource["status"]
+
+    assert status["observedGeneration"] == resource["metadata"]["generation"]
+    assert (status["replicas"], status["readyReplicas"]) == (1, 1)
+    assert [(one["name"], one["port"]) for one in status["endpoints"]] == [("submission", 587), ("alternative", 2525)]
+    assert gateway.pod in gateway.kube("get", "pods", "-l", status["selector"], "-o", "name")
+    assert {name: held for name, (held, _) in conditions(status).items()} == {
+        "Ready": "True",
+        "Progressing": "False",
+        "ConfigValid": "True",
+        "ReferencesResolved": "True",
+    }
+
+
+def test_the_columns_tell_the_state(gateway: Gateway) -> None:
+    """`kubectl get smtpgw` shows readiness and the number of pods that accept mail."""
+    header, row = gateway.kube("get", "smtpgw", gateway.name).splitlines()
+
+    assert header.split() == ["NAME", "READY", "REPLICAS", "AGE"]
+    assert row.split()[:3] == [gateway.name, "True", "1"]
+
+
+def test_events_mark_transitions_only(gateway: Gateway) -> None:
+    """Becoming Ready is one Event, however often the gateway is reconciled."""
+    events = gateway.kube.get("events", "--field-selector", f"involvedObject.kind=SmtpGateway,involvedObject.name={gateway.name}")
+    reasons = [event["reason"] for event in events]
+
+    assert reasons.count("Ready") >= 1
+    assert len(reasons) == len({(event["reason"], event["message"], event["firstTimestamp"]) for event in events})
+
+
+def test_pods_are_restricted(gateway: Gateway) -> None:
+    """The pod runs as nobody, on a read-only root, without API rights; its namespace admits nothing else."""
+    pod = gateway.kube.get("pod", gateway.pod)["spec"]
+
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert all(container["securityContext"]["readOnlyRootFilesystem"] for container in pod["containers"])
+
+
+def test_a_missing_secret_is_named_and_its_arrival_noticed(kube: Kube, gateway: Gateway) -> None:
+    """Without its login Secret a gateway says which is missing; once it exists the gateway becomes Ready by itself."""
+    late = Gateway(kube, "late", gateway.smarthost)
+    secret, resource = late.manifest()
+    try:
+        kube.apply(resource)
+        late.wait("condition=ReferencesResolved=False")
+        reasons = conditions(kube.get("smtpgateway", late.name)["status"])
+        assert reasons["Ready"][0] == "False"
+        assert "late-logins" in json.dumps(kube.get("smtpgateway", late.name)["status"]["conditions"])
+
+        kube.apply(secret)
+
+        late.wait("condition=Ready")
+    finally:
+        late.delete()
+
+
+def test_a_deleted_child_comes_back(gateway: Gateway) -> None:
+    """What someone deletes by hand, the operator makes again."""
+    before = gateway.kube.get("service", gateway.name)["metadata"]["uid"]
+
+    gateway.kube("delete", "service", gateway.name)
+
+    eventually_sync(lambda: gateway.kube.exists("service", gateway.name), within=30, what="the Service is back", pause=0.2)
+    assert gateway.kube.get("service", gateway.name)["metadata"]["uid"] != before
+
+
+@pytest.mark.timeout(420)
+def test_a_changed_limit_is_in_force_without_a_restart(gateway: Gateway) -> None:
+    """A limit changed in the resource is announced by the running pod, which is the same pod as before."""
+    before = gateway.kube.get("pod", gateway.pod)["metadata"]["uid"]
+    try:
+        gateway.kube.apply(gateway.manifest(limits={"recipients": 7})[1])
+
+        within = 300  # the kubelet refreshes a projected volume within two minutes
+        eventually_sync(lambda: took_over(gateway), within=within, what="the pod runs the new configuration", pause=2)
+    finally:
+        gateway.kube.apply(gateway.manifest()[1])
+    pod = gateway.kube.get("pod", gateway.pod)
+    assert pod["metadata"]["uid"] == before
+    assert sum(one["restartCount"] for one in pod["status"]["containerStatuses"]) == 0
+
+
+def took_over(gateway: Gateway) -> bool:
+    """Tell whether the pod refuses an eighth recipient now."""
+    recipients = [f"r{number}@example.net" for number in range(8)]
+    (outcome,) = gateway.submit(587, world.message("app@example.com", recipients, b"Subject: eight\r\n\r\n"))
+    return bool(outcome["code"] == 452)
+
+
+@pytest.fixture
+def short(kube: Kube, gateway: Gateway) -> Iterator[Gateway]:
+    """A gateway to delete."""
+    short = Gateway(kube, "short", gateway.smarthost)
+    short.create()
+    yield short
+    short.delete()
+
+
+def test_deleting_the_resource_takes_its_children_and_leaves_the_volumes(kube: Kube, short: Gateway) -> None:
+    """After deletion nothing is left but the volume claims, which may hold mail."""
+    assert kube("get", CHILDREN, "-l", LABEL, "-o", "name").strip()
+
+    kube("delete", "smtpgateway", short.name, "--timeout=60s")
+
+    eventually_sync(
+        lambda: not kube("get", CHILDREN, "-l", LABEL, "-o", "name").strip(), within=90, what="the children are gone", pause=0.5
+    )
+    eventually_sync(lambda: not kube.exists("pod", short.pod), within=90, what="the pod is gone", pause=0.5)
+    assert kube.exists("pvc", f"spool-{short.pod}")

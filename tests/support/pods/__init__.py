@@ -1,0 +1,1 @@
+"""Programs that run inside the cluster, in the gateway's image: standard library only."""

@@ -1,0 +1,81 @@
+"""A mail client that reports: reads one JSON job from standard input, prints one JSON line a message.
+
+The job: {"host", "port", "via" (address to connect to instead of the host, with the host's name still verified), "authority" (PEM),
+"login", "password", "tls" ("StartTLS" | "Implicit" | "None"), "messages": [{"sender", "recipients", "data" (base64)}]}.
+A line: {"code", "reply"} of the last reply that the message got. Standard library only.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import smtplib
+import socket
+import ssl
+import sys
+from typing import Any
+
+TIMEOUT = 30
+"""Seconds that any one reply may take."""
+
+
+class Client(smtplib.SMTP):
+    """A client that may connect to another address than the one whose name it verifies."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        """Connect as the job says."""
+        self.via = job.get("via") or [job["host"], job["port"]]
+        self.implicit = tls_context(job) if job.get("tls") == "Implicit" else None
+        self.name = job["host"]
+        super().__init__(job["host"], job["port"], local_hostname="client.example", timeout=TIMEOUT)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002 the address of the job counts
+        connection = socket.create_connection(tuple(self.via), timeout)
+        return self.implicit.wrap_socket(connection, server_hostname=self.name) if self.implicit else connection
+
+
+def tls_context(job: dict[str, Any]) -> ssl.SSLContext:
+    """Return a context that trusts the job's authority alone, and verifies the host's name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=job["authority"])
+    return context
+
+
+def send(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Send the job's messages over one connection; an error ends the rest with the reply that caused it."""
+    outcomes: list[dict[str, Any]] = []
+    try:
+        with Client(job) as client:
+            if job.get("tls") == "StartTLS":
+                client.starttls(context=tls_context(job))
+            if job.get("login"):
+                client.login(job["login"], job["password"])
+            for message in job["messages"]:
+                outcomes.append(submit(client, message))  # noqa: PERF401 what was answered before an error is reported
+    except smtplib.SMTPResponseException as error:
+        outcomes.append({"code": error.smtp_code, "reply": _text(error.smtp_error)})
+    except (OSError, smtplib.SMTPException) as error:
+        outcomes.append({"code": 0, "reply": f"{type(error).__name__}: {error}"})
+    return outcomes
+
+
+def submit(client: Client, message: dict[str, Any]) -> dict[str, Any]:
+    """Send one message; return its last reply."""
+    code, reply = client.mail(message["sender"])
+    for recipient in message["recipients"]:
+        if code // 100 == 2:
+            code, reply = client.rcpt(recipient)
+    if code // 100 == 2:
+        code, reply = client.data(base64.b64decode(message["data"]))
+    else:
+        client.rset()
+    return {"code": code, "reply": _text(reply)}
+
+
+def _text(reply: bytes | str) -> str:
+    return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
+
+
+if __name__ == "__main__":
+    for outcome in send(json.load(sys.stdin)):
+        print(json.dumps(outcome), flush=True)

@@ -1,0 +1,124 @@
+"""The world around a gateway, inside the cluster: a receiving mail server on port 25, and a pod to send mail from.
+
+Both run in the gateway's image, because it is there and has Python, under the restricted Pod Security standard. Standard library only.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.support.pods import mail_client
+
+if TYPE_CHECKING:
+    from tests.support.kube import Kube
+
+PODS = Path(mail_client.__file__).parent
+RECORD = "/record/messages"
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message that the sink took."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    data: bytes
+
+
+def namespace(name: str) -> dict[str, Any]:
+    """Return a namespace in which only restricted pods may run."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
+
+
+def sink(image: str) -> list[dict[str, Any]]:
+    """Return a mail server on port 25, reached as `sink`, that records what it takes; the record outlives its container, not its pod."""
+    pod = _pod(image, "sink_server.py", ["/scripts/sink_server.py", "25", RECORD])
+    pod["securityContext"]["sysctls"] = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]
+    pod["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 25}, "periodSeconds": 1}
+    pod["containers"][0]["volumeMounts"].append({"name": "record", "mountPath": "/record"})
+    pod["volumes"].append({"name": "record", "emptyDir": {}})
+    service = {"selector": {"app": "sink"}, "ports": [{"name": "tcp-mail", "port": 25, "appProtocol": "tcp"}]}
+    return [
+        _scripts("sink_server.py"),
+        _deployment("sink", pod),
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "sink"}, "spec": service},
+    ]
+
+
+def client(image: str) -> list[dict[str, Any]]:
+    """Return a pod that waits for `submit` to send mail from it."""
+    return [_scripts("mail_client.py"), _deployment("client", _pod(image, "mail_client.py", ["-c", "import signal; signal.pause()"]))]
+
+
+def received(kube: Kube) -> list[Received]:
+    """Return what the sink of *kube*'s namespace recorded, in order."""
+    lines = kube("exec", "deployment/sink", "--", "cat", RECORD).splitlines()
+    return [Received(one["sender"], tuple(one["recipients"]), base64.b64decode(one["data"])) for one in map(json.loads, lines)]
+
+
+def submit(kube: Kube, job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Send *job* (see `tests.support.pods.mail_client`) from the client pod of *kube*'s namespace; return the outcomes."""
+    said = kube("exec", "-i", "deployment/client", "--", "python3", "/scripts/mail_client.py", stdin=json.dumps(job))
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def message(sender: str, recipients: list[str], data: bytes) -> dict[str, Any]:
+    """Return one message of a job."""
+    return {"sender": sender, "recipients": recipients, "data": base64.b64encode(data).decode()}
+
+
+def authority(kube: Kube, gateway: str) -> str:
+    """Return the certificate of the authority that the operator made for *gateway*, for clients to trust."""
+    return base64.b64decode(kube.get("secret", f"{gateway}-tls")["data"]["ca.crt"]).decode()
+
+
+def _scripts(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": _config_map(name)},
+        "data": {name: (PODS / name).read_text()},
+    }
+
+
+def _config_map(script: str) -> str:
+    return script.replace("_", "-")
+
+
+def _pod(image: str, script: str, arguments: list[str]) -> dict[str, Any]:
+    return {
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [
+            {
+                "name": "main",
+                "image": image,
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["python3", *arguments],
+                "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
+                "volumeMounts": [{"name": "scripts", "mountPath": "/scripts"}],
+            }
+        ],
+        "volumes": [{"name": "scripts", "configMap": {"name": _config_map(script)}}],
+    }
+
+
+def _deployment(name: str, pod: dict[str, Any]) -> dict[str, Any]:
+    labels = {"app": name}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
