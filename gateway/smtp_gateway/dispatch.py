@@ -120,7 +120,7 @@ class Dispatch:
             self._begin_due()
             due = self._spool.next_due() if self._window.appetite else None
         except Exception:  # noqa: BLE001 the loop must not end; the cause is in the log
-            _log.exception("queue_unreadable")
+            _log.exception("queue unreadable")
             due = None
         return LOOK_AGAIN if due is None else min(max(due - self._world.clock(), 0.0), LOOK_AGAIN)
 
@@ -144,7 +144,7 @@ class Dispatch:
         try:
             await self._attempt(entry)
         except Exception:  # noqa: BLE001 no fault of one message ends the others; it comes back later, and the cause is in the log
-            _log.exception("attempt_failed", message_id=entry.id)
+            _log.exception("attempt failed", message_id=entry.id)
             with suppress(ValueError):  # not leased any more: the result had been written
                 await self._put_back(entry)
         finally:
@@ -193,7 +193,7 @@ class Dispatch:
             if isinstance(hops, tuple):
                 return await self._client.deliver(Mail(envelope, body), hops)
         except Exception:  # noqa: BLE001 unknown means temporary, and the cause is in the log
-            _log.exception("delivery_failed", message_id=entry.id, route=batch.route.name)
+            _log.exception("delivery failed", message_id=entry.id, route=batch.route.name)
             return dict.fromkeys(batch.recipients, UNEXPECTED)
         finally:
             self._observer.attempted(batch.route.name, time.monotonic() - started)
@@ -209,7 +209,7 @@ class Dispatch:
         try:
             octets = notice(original, decision.failed, report)
         except Exception:  # noqa: BLE001 a header that no one foresaw must not cost the others the record of their delivery
-            _log.exception("notice_without_headers", message_id=entry.id)
+            _log.exception("notice without headers", message_id=entry.id)
             octets = notice(replace(original, body=END_OF_DATA), decision.failed, report)
         beyond_ascii = not entry.sender.isascii()
         return NewMessage(report.id, Envelope("", (entry.sender,), smtputf8=beyond_ascii, body_8bit=beyond_ascii), octets, now)
@@ -220,7 +220,7 @@ class Dispatch:
             try:
                 await self._spool.settle(settlement)
             except SpoolUnavailableError as fault:
-                _log.error("result_not_written", message_id=settlement.id, reason=str(fault))
+                _log.error("result not written", message_id=settlement.id, reason=str(fault))
                 await asyncio.sleep(self._world.unwritten_pause)
             else:
                 return

@@ -3,132 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from email import message_from_bytes
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.config.model import Config, HopTls, Listener, Retry, Route, Smarthost
-from smtp_gateway.delivery.settings import Timeouts
-from smtp_gateway.dispatch import Dispatch, Surroundings
+from smtp_gateway.config.model import Retry, Route
 from smtp_gateway.resolver import Nameserver, Resolver
-from smtp_gateway.spool.api import Entry, Recipient, Settlement, Spool, SpoolUnavailableError
-from smtp_gateway.spool.disk import DiskSpool
-from smtp_gateway.spool.memory import MemorySpool
+from smtp_gateway.spool.api import Recipient
 from smtp_gateway.spool.window import Bounds
-from smtp_gateway.telemetry.observer import NullObserver
+from tests.support.dispatching import AROUND, LIFETIME, TIMEOUTS, A, B, config, over, working
 from tests.support.dns import NameServer
-from tests.support.messages import NOW, new_message
+from tests.support.messages import NOW
 from tests.support.sink import Cut, Hang, Sink
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, MutableMapping
-    from pathlib import Path
 
     Logs = list[MutableMapping[str, Any]]
-
-A, B = "a@x.example", "b@x.example"
-LIFETIME = 3600.0
-TIMEOUTS = Timeouts(*[5.0] * 10)
-AROUND = Surroundings(jitter=lambda: 0.0, timeouts=TIMEOUTS, unwritten_pause=0.01)
-"""What most tests need."""
-
-
-@dataclass
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    now: float = NOW
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
-
-
-@dataclass
-class Counts(NullObserver):
-    """What was observed."""
-
-    seen: list[tuple[str, str, int]] = field(default_factory=list)
-    attempts: int = 0
-
-    def attempted(self, route: str, seconds: float) -> None:
-        """Count."""
-        assert route
-        assert seconds >= 0
-        self.attempts += 1
-
-    def delivered(self, route: str, recipients: int, age: float) -> None:
-        """Record."""
-        assert age >= 0
-        self.seen.append(("delivered", route, recipients))
-
-    def deferred(self, route: str, recipients: int) -> None:
-        """Record."""
-        self.seen.append(("deferred", route, recipients))
-
-    def bounced(self, route: str, recipients: int) -> None:
-        """Record."""
-        self.seen.append(("bounced", route, recipients))
-
-
-@dataclass
-class World:
-    """One dispatch at work, with everything around it."""
-
-    spool: Spool
-    dispatch: Dispatch
-    clock: Clock
-    counts: Counts
-
-    async def put(self, *recipients: str, sender: str = "me@here.example", body: bytes | None = None) -> str:
-        """Queue a message and say so."""
-        message = new_message(recipients, sender=sender, accepted_at=self.clock.now)
-        message = message if body is None else replace(message, body=body)
-        await self.spool.put(message)
-        self.dispatch.wake()
-        return message.id
-
-    async def settled(self) -> None:
-        """Wait until the queue is empty."""
-        await eventually(lambda: self.spool.depth().messages == 0, what="empty queue")
-
-    async def deferred(self, attempts: int = 1) -> None:
-        """Wait until something waits for its next attempt after *attempts*."""
-        await eventually(lambda: self.counts.attempts >= attempts and self.spool.next_due() is not None, what="deferral")
-
-    def later(self, seconds: float) -> None:
-        """Move the clock."""
-        self.clock.now += seconds
-        self.dispatch.wake()
-
-
-@asynccontextmanager
-async def working(config: Config, spool: Spool | None = None, around: Surroundings | None = None) -> AsyncIterator[World]:
-    """Run dispatch over *config*, in the surroundings *around* with a clock that stands still."""
-    clock, counts, spool = Clock(), Counts(), spool or MemorySpool()
-    around = replace(around or AROUND, clock=clock)
-    dispatch = Dispatch(spool, config, counts, around)
-    running = asyncio.create_task(dispatch.run())
-    try:
-        yield World(spool, dispatch, clock, counts)
-    finally:
-        await dispatch.stop(0)
-        await running
-
-
-def config(*routes: Route) -> Config:
-    """Return a configuration with *routes*."""
-    return Config(hostname="gateway.example", listeners=(Listener(name="submission", port=587),), routes=routes, lifetime=LIFETIME)
-
-
-def over(sink: Sink, name: str = "default", domains: tuple[str, ...] = ()) -> Route:
-    """Return a route to *sink*."""
-    return Route(name=name, recipient_domains=domains, smarthosts=(Smarthost(host=sink.host, port=sink.port, tls=HopTls.NONE),))
 
 
 @pytest.fixture(autouse=True)
@@ -287,121 +182,6 @@ async def test_a_message_is_attempted_by_one_at_a_time(sink: Sink) -> None:
             await asyncio.sleep(0)
 
         assert sink.sessions == 1
-
-
-async def test_an_unforeseen_fault_is_a_deferral_with_its_cause_in_the_log(sink: Sink, logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop goes on, the message stays, and the peer of nobody is told anything."""
-    faults = iter([RuntimeError("unforeseen")])
-
-    def explode(*_: object) -> None:
-        for fault in faults:
-            raise fault
-
-    monkeypatch.setattr("smtp_gateway.delivery.wire.check_body", explode)
-    async with working(config(over(sink))) as world:
-        await world.put(A)
-        await world.deferred()
-        world.later(30)
-        await world.settled()
-
-    (line,) = [log for log in logs if log["event"] == "delivery_failed"]
-    assert line["exc_info"]
-    assert len(sink.taken) == 1
-
-
-async def test_a_fault_in_the_notice_does_not_repeat_the_delivery(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the original's headers cannot be returned, the notice goes without them, and the delivered recipient has one copy."""
-
-    def no_headers(body: bytes) -> list[bytes]:
-        if body != b".\r\n":
-            raise ValueError
-        return []
-
-    monkeypatch.setattr("smtp_gateway.content.notice.header_section", no_headers)
-    sink.answer("RCPT", "550 5.1.1 No such user", matching=A)
-    async with working(config(over(sink))) as world:
-        await world.put(A, B)
-        await world.settled()
-
-    assert [taken.recipients for taken in sink.taken] == [(B,), ("me@here.example",)]
-
-
-async def test_a_damaged_message_is_reported_and_the_rest_goes_on(sink: Sink, logs: Logs, tmp_path: Path) -> None:
-    """Nothing of it is sent; the log says what happened, and other mail is delivered."""
-    spool = await DiskSpool.open(tmp_path, NullObserver())
-    large = replace(new_message((A,)), body=b"x" * 400_000 + b"\r\n.\r\n")
-    await spool.put(large)
-    (tmp_path / "bodies" / large.id).write_bytes(b"y" * 400_005)
-    async with working(config(over(sink)), spool) as world:
-        await world.put(B)
-        await world.settled()
-    await spool.close()
-
-    assert [taken.recipients for taken in sink.taken] == [(B,)]
-    assert [log["message_id"] for log in logs if log["event"] == "damaged"] == [large.id]
-
-
-async def test_mail_outlives_the_process_that_accepted_it(sink: Sink, tmp_path: Path) -> None:
-    """Put by one spool, delivered by the next one on the same folder, octet for octet, and then gone."""
-    spool = await DiskSpool.open(tmp_path, NullObserver())
-    messages = [replace(new_message((A,)), body=b"x" * size + b"\r\n.\r\n") for size in (10, 400_000)]
-    for message in messages:
-        await spool.put(message)
-    await spool.close()
-
-    spool = await DiskSpool.open(tmp_path, NullObserver())
-    async with working(config(over(sink)), spool) as world:
-        await world.settled()
-    await spool.close()
-    assert sorted(taken.body for taken in sink.taken) == sorted(message.body for message in messages)
-    assert list((tmp_path / "bodies").iterdir()) == []
-
-
-class UnreadableSpool(MemorySpool):
-    """A spool that cannot be read once."""
-
-    faults = 1
-
-    def lease(self, now: float, limit: int) -> list[Entry]:
-        """Fail the first time."""
-        if self.faults:
-            self.faults -= 1
-            raise OSError
-        return super().lease(now, limit)
-
-
-async def test_a_queue_that_cannot_be_read_does_not_end_the_loop(sink: Sink, logs: Logs) -> None:
-    """The cause is in the log, and the next look delivers."""
-    async with working(config(over(sink)), UnreadableSpool()) as world:
-        await eventually(lambda: any(log["event"] == "queue_unreadable" for log in logs))
-        await world.put(A)
-        await world.settled()
-
-    assert len(sink.taken) == 1
-
-
-class FullSpool(MemorySpool):
-    """A spool that cannot write settlements for a while."""
-
-    refusals = 3
-
-    async def settle(self, settlement: Settlement) -> None:
-        """Refuse the first times."""
-        if self.refusals:
-            self.refusals -= 1
-            reason = "the spool's volume is full"
-            raise SpoolUnavailableError(reason)
-        await super().settle(settlement)
-
-
-async def test_a_result_that_cannot_be_written_is_kept(sink: Sink, logs: Logs) -> None:
-    """A delivery that was not written down is not made twice: its lease goes on until the spool can write."""
-    async with working(config(over(sink)), FullSpool()) as world:
-        await world.put(A)
-        await world.settled()
-
-    assert len(sink.taken) == 1
-    assert [log["event"] for log in logs].count("result_not_written") == 3
 
 
 async def test_stop_lets_an_attempt_finish(sink: Sink) -> None:

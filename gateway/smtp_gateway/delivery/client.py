@@ -153,5 +153,5 @@ def _unsafe(mail: Mail) -> dict[str, Outcome]:
     except wire.UnsafeOctetsError as fault:
         unsafe, reason = envelope.recipients, str(fault)
     if unsafe:
-        _log.error("unsafe_octets", reason=reason, recipients=len(unsafe))
+        _log.error("unsafe octets", reason=reason, recipients=len(unsafe))
     return dict.fromkeys(unsafe, UNEXPECTED)

@@ -120,7 +120,7 @@ class Writer:
             try:
                 await self._in_thread(self._journal.close)
             except sqlite3.Error as fault:  # nothing is lost: the log is durable, and the next start reads it
-                _log.warning("spool_not_closed_cleanly", reason=str(fault))
+                _log.warning("spool not closed cleanly", reason=str(fault))
         else:
             self._journal.abandon()
         self._thread.shutdown(wait=False)
@@ -211,7 +211,7 @@ class Writer:
 
     def _break(self, why: str) -> None:
         self.broken = self.broken or f"{why}; the process must be started again"
-        _log.critical("spool_broken", reason=self.broken)
+        _log.critical("spool broken", reason=self.broken)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -50,6 +50,7 @@ def send(job: dict[str, Any]) -> list[dict[str, Any]]:
                 client.starttls(context=tls_context(job))
             if job.get("login"):
                 client.login(job["login"], job["password"])
+            client.ehlo_or_helo_if_needed()
             for message in job["messages"]:
                 outcomes.append(submit(client, message))  # noqa: PERF401 what was answered before an error is reported
     except smtplib.SMTPResponseException as error:
