@@ -49,7 +49,9 @@ def run(tier: Tier) -> bool:
         if subprocess.run(["python3", "-m", "tests.lab", what], cwd=ROOT, check=False, timeout=tier.budget).returncode:
             return False
     coverage = ["--cov", "--cov-append", "--cov-report="] if tier.measured else []
-    command = [sys.executable, "-m", "pytest", "-q", "--durations=5", *coverage, *tier.folders]
+    # A signal does not wake an idle uvloop; a thread ends the whole process, which would leave namespaces in the cluster.
+    method = "signal" if tier.cluster else "thread"
+    command = [sys.executable, "-m", "pytest", "-q", "--durations=5", f"--timeout-method={method}", *coverage, *tier.folders]
     try:
         return subprocess.run(command, cwd=ROOT, check=False, timeout=2 * tier.budget).returncode == 0
     except subprocess.TimeoutExpired:

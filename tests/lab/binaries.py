@@ -80,17 +80,30 @@ def _build(module: Module, package: str, binary: Path, layout: Layout) -> None:
 
 
 def _linker_flags(module: Module) -> str:
-    """Stamp Kubernetes with its version: without it /version says 0.0.0, and Helm's version checks fail."""
-    strip = "-s -w"
-    if module.name != "kube":
-        return strip
-    version = re.search(r"^\s*k8s\.io/kubernetes (v1\.(\d+)\.\d+)", (module.folder / "go.mod").read_text(), re.MULTILINE)
+    """Stamp Kubernetes with its version, and Helm with that of the Kubernetes that it renders for when it sees no cluster.
+
+    Without them /version says 0.0.0, and Helm takes every cluster that it cannot see for a 1.20.
+    """
+    if module.name == "kube":
+        tag, minor = _required(module, "k8s.io/kubernetes")
+        stamps = {"gitVersion": tag, "gitMajor": "1", "gitMinor": minor, "gitTreeState": "clean"}
+        packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    elif module.name == "helm":
+        _, minor = _required(module, "k8s.io/client-go")
+        stamps = {"k8sVersionMajor": "1", "k8sVersionMinor": minor}
+        packages = ("helm.sh/helm/v3/pkg/chartutil", "helm.sh/helm/v3/pkg/lint/rules")
+    else:
+        return "-s -w"
+    return " ".join(["-s -w", *(f"-X {package}.{key}={value}" for package in packages for key, value in stamps.items())])
+
+
+def _required(module: Module, dependency: str) -> tuple[str, str]:
+    """Return the version of *dependency* in the module's go.mod, and its minor number, which is Kubernetes' own."""
+    version = re.search(rf"^\s*{re.escape(dependency)} (v\d+\.(\d+)\.\d+)", (module.folder / "go.mod").read_text(), re.MULTILINE)
     if version is None:
-        sentence = f"{module.folder / 'go.mod'} requires no k8s.io/kubernetes."
+        sentence = f"{module.folder / 'go.mod'} requires no {dependency}."
         raise LabError(sentence)
-    stamps = {"gitVersion": version[1], "gitMajor": "1", "gitMinor": version[2], "gitTreeState": "clean"}
-    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-    return " ".join([strip, *(f"-X {package}.{key}={value}" for package in packages for key, value in stamps.items())])
+    return version[1], version[2]
 
 
 def _link(binary: Path, link: Path) -> None:
