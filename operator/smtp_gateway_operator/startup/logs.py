@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 LEVELS = {
     "kopf": logging.INFO,
     "kopf.objects": logging.WARNING,  # otherwise a line for each event of each object
-    "aiohttp.access": logging.WARNING,  # otherwise a line for each probe
+    "kopf.activities.probe": logging.WARNING,  # otherwise a line for each probe
+    "aiohttp.access": logging.WARNING,  # and another
 }
 
 _COMMON: tuple[Processor, ...] = (
