@@ -66,7 +66,8 @@ class Kube:
 
     def apply(self, *objects: dict[str, Any]) -> str:
         """Apply *objects*. Raises `CommandError` with the API server's sentence when it refuses one."""
-        return self("apply", "-f", "-", stdin="\n---\n".join(json.dumps(one) for one in objects))
+        # A stream that begins with a brace is read as one JSON value by some versions of kubectl.
+        return self("apply", "-f", "-", stdin="".join(f"---\n{json.dumps(one)}\n" for one in objects))
 
     @contextmanager
     def port_forward(self, target: str, port: int) -> Iterator[int]:
