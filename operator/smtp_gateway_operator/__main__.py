@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kopf.run(
         registry=registry_of(Process(options)),
         settings=kopf_settings(clusterwide=not options.namespaces),
-        # kopf would ask the system for the user's name, which the image's numeric user does not have. Its type of it is private.
-        identity=OPERATOR,  # type: ignore[arg-type]
+        # kopf would ask the system for the user's name, which the image's numeric user does not have.
+        identity=OPERATOR,  # type: ignore[arg-type] # kopf's type of it is private
         standalone=True,
         clusterwide=not options.namespaces,
         namespaces=list(options.namespaces),

@@ -1,16 +1,17 @@
-"""The pipeline runs on the loop of the process, and sessions on the standard one as well."""
+"""The pipeline runs on the loop of the process, and sessions on the standard one as well; most tests have a next hop."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 import uvloop
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from tests.support.sink import Sink
 
-    import pytest
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 BOTH_LOOPS = ("test_session", "test_starttls")
 """Modules whose tests run on either loop: TLS upgrades and half-closed connections are where the two differ."""
@@ -23,3 +24,10 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     if item.path.stem.startswith(BOTH_LOOPS):
         loops["asyncio"] = asyncio.new_event_loop
     return loops
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Sink]:
+    """A next hop that accepts everything until it is told otherwise."""
+    async with Sink() as running:
+        yield running

@@ -19,19 +19,12 @@ from tests.support.sink import Answer, Cut, Hang, Raw, Sink, Stall
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
 QUICK = Timeouts(connect=2, greeting=0.3, hello=0.3, mail=0.3, rcpt=0.3, data=0.3, block=0.3, end_of_data=0.3, goodbye=0.3)
 """For next hops that do not answer."""
 PATIENT = Timeouts(*[20.0] * 10)
 A, B, C = "a@x.example", "b@x.example", "c@x.example"
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[Sink]:
-    """A next hop that accepts everything until it is told otherwise."""
-    async with Sink() as running:
-        yield running
 
 
 def hop(sink: Sink, tls: HopTls = HopTls.NONE) -> Smarthost:

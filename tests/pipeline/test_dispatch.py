@@ -21,7 +21,7 @@ from tests.support.sink import Cut, Hang, Sink
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, MutableMapping
+    from collections.abc import Iterator, MutableMapping
 
     Logs = list[MutableMapping[str, Any]]
 
@@ -31,13 +31,6 @@ def logs() -> Iterator[Logs]:
     """What was logged; also keeps the format of the log out of these tests."""
     with capture_logs() as lines:
         yield lines
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[Sink]:
-    """A next hop that accepts everything until it is told otherwise."""
-    async with Sink() as running:
-        yield running
 
 
 async def test_a_message_is_delivered_and_leaves_the_queue(sink: Sink, logs: Logs) -> None:

@@ -14,12 +14,13 @@ from smtp_gateway.spool.memory import MemorySpool
 from smtp_gateway.telemetry.observer import NullObserver
 from tests.support.dispatching import A, B, config, over, working
 from tests.support.messages import new_message
-from tests.support.sink import Sink
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, MutableMapping
+    from collections.abc import Iterator, MutableMapping
     from pathlib import Path
+
+    from tests.support.sink import Sink
 
     Logs = list[MutableMapping[str, Any]]
 
@@ -29,13 +30,6 @@ def logs() -> Iterator[Logs]:
     """What was logged; also keeps the format of the log out of these tests."""
     with capture_logs() as lines:
         yield lines
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[Sink]:
-    """A next hop that accepts everything until it is told otherwise."""
-    async with Sink() as running:
-        yield running
 
 
 async def test_an_unforeseen_fault_is_a_deferral_with_its_cause_in_the_log(sink: Sink, logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,21 +17,14 @@ from smtp_gateway.spool.api import SpoolUnavailableError
 from smtp_gateway.telemetry.prometheus import METRICS
 from tests.support.conversation import Conversation
 from tests.support.gateway import config, running, trusting, write_pair
-from tests.support.sink import Sink
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.support.sink import Sink
+
 TLS = trusting()
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[Sink]:
-    """A next hop."""
-    async with Sink() as listening:
-        yield listening
 
 
 async def page(gateway: Gateway, path: str) -> tuple[int, str]:
