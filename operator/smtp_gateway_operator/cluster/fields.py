@@ -27,7 +27,7 @@ def keyed(value: Any, field: str = "") -> Any:
     """Return *value* with lists that are maps turned into dicts."""
     if isinstance(value, dict):
         return {name: keyed(one, name) for name, one in value.items()}
-    if isinstance(value, list) and field in _KEYS:
+    if isinstance(value, list) and value and field in _KEYS:  # an empty one could not be told from an empty dict afterwards
         return {_item_key(field, one): keyed(one) for one in value}
     return value
 

@@ -153,15 +153,21 @@ def _path(kind: Kind, namespace: str | None, *name: str) -> str:
 
 def _understood(status: int, answer: bytes, request: str) -> Any:
     """Return the answer's object, or raise the error that its status code stands for."""
-    try:
-        content = json.loads(answer)
-    except ValueError:
-        content = {}
-    if 200 <= status <= 299:  # noqa: PLR2004 the codes of success (RFC 9110 section 15.3)
+    content = _json_object(answer)
+    if content is not None and 200 <= status <= 299:  # noqa: PLR2004 the codes of success (RFC 9110 section 15.3)
         return content
+    content = content or {}  # a page of some proxy between; in the place of an object it is a failure too
     message = content.get("message") or f"{request}: HTTP {status}"
     causes = (content.get("details") or {}).get("causes") or []
     if any(cause.get("field") == "metadata.uid" for cause in causes):
         # An application to an object that took the name since is answered with 422, "field is immutable", and not with 409.
         raise ConflictError(message)
     raise _ERRORS.get(status, UnavailableError)(message)
+
+
+def _json_object(answer: bytes) -> Object | None:
+    try:
+        content = json.loads(answer)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None

@@ -18,6 +18,7 @@ KEY = Key("apps", "mail")
 OWNER = Owner("apps", "mail", "uid-1")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 IMAGES = Images("example.com/smtp-gateway:1")
+LOGINS = [{"secretRef": {"name": "app"}}]
 
 
 def resource(name: str = "mail", **spec: Any) -> Object:

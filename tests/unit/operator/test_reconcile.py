@@ -1,12 +1,12 @@
-"""One reconcile, on a cluster in memory: what is made, what is left alone, and what is said about it."""
+"""One reconcile, on a cluster in memory: what is made, what is left as it is, and what is said about it."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
+from smtp_gateway.config import rendered
 from smtp_gateway.config.certificate import LEAF_LIFETIME
 from smtp_gateway.config.observed import Status
 from smtp_gateway_operator.cluster.api import (
@@ -17,15 +17,11 @@ from smtp_gateway_operator.cluster.api import (
     SERVICE,
     SERVICE_ACCOUNT,
     STATEFUL_SET,
-    ForbiddenError,
     Kind,
-    RejectedError,
-    UnavailableError,
 )
 from smtp_gateway_operator.names import OPERATOR
 from tests.unit.operator.setting import KEY, OWNER, Setting, pod, ref, resource, secret
 
-LOGINS = [{"secretRef": {"name": "app"}}]
 EVERYTHING = [
     (SERVICE_ACCOUNT, "mail"),
     (SECRET, "mail-ca"),
@@ -36,14 +32,6 @@ EVERYTHING = [
     (DISRUPTION_BUDGET, "mail"),
     (STATEFUL_SET, "mail"),
 ]
-
-
-@pytest.fixture
-async def setting() -> Setting:
-    """A gateway with one login that nobody has looked at yet."""
-    setting = Setting()
-    await setting.given(resource(logins=LOGINS), secret("app", alice="wonderland"))
-    return setting
 
 
 async def test_a_new_gateway_gets_everything(setting: Setting) -> None:
@@ -139,44 +127,6 @@ async def test_scaled_to_zero_is_as_wanted(setting: Setting) -> None:
     assert (await setting.condition("Ready"))[:2] == ("True", "ScaledToZero")
 
 
-async def test_a_missing_secret_is_named(setting: Setting) -> None:
-    """Nothing is made before the Secrets are there; the status says which is missing, once, and the reconcile comes back."""
-    await setting.cluster.delete(ref(SECRET, "app"), (await setting.get(SECRET, "app"))["metadata"]["uid"])
-
-    assert await setting.reconcile(KEY) is True
-    assert await setting.reconcile(KEY) is True
-
-    assert await setting.condition("ReferencesResolved") == ("False", "SecretNotFound", "Secret app not found in namespace apps")
-    assert (await setting.condition("Ready"))[:2] == ("False", "SecretNotFound")
-    assert (await setting.condition("Progressing"))[:2] == ("False", "Waiting")
-    assert setting.reasons() == [("Warning", "SecretNotFound")]
-    assert not await setting.exists(STATEFUL_SET, "mail")
-
-
-async def test_a_secret_that_goes_missing_takes_nothing_away(setting: Setting) -> None:
-    """The configuration stays as it was while a Secret is missing: a smaller one would lock applications out."""
-    await setting.reconcile(KEY)
-    before = (await setting.get(SECRET, "mail-config-0"))["data"]
-    await setting.cluster.delete(ref(SECRET, "app"), (await setting.get(SECRET, "app"))["metadata"]["uid"])
-
-    assert await setting.reconcile(KEY) is True
-
-    assert (await setting.get(SECRET, "mail-config-0"))["data"] == before
-    assert await setting.exists(STATEFUL_SET, "mail")
-
-
-async def test_the_arrival_of_a_secret_resolves_it(setting: Setting) -> None:
-    """Once the Secret is there, the next reconcile makes everything and says so."""
-    await setting.change(logins=[{"secretRef": {"name": "late"}}])
-    await setting.reconcile(KEY)
-
-    await setting.given(secret("late", bob="builder"))
-
-    assert await setting.reconcile(KEY) is False
-    assert (await setting.condition("ReferencesResolved"))[0] == "True"
-    assert setting.reasons() == [("Warning", "SecretNotFound"), ("Normal", "Resolved")]
-
-
 async def test_changed_logins_reach_the_configuration_and_not_the_pods(setting: Setting) -> None:
     """A rotated password changes the configuration's Secret and leaves the StatefulSet untouched."""
     await setting.reconcile(KEY)
@@ -237,54 +187,6 @@ async def test_a_deleted_child_comes_back(setting: Setting, kind: Kind, name: st
     assert await setting.exists(kind, name)
 
 
-@pytest.mark.parametrize(("kind", "name"), [(SERVICE, "mail"), (SECRET, "mail-config-0"), (STATEFUL_SET, "mail"), (SECRET, "mail-ca")])
-async def test_somebody_elses_object_is_left_alone(setting: Setting, kind: Kind, name: str) -> None:
-    """An object of another owner that has a child's name is never written to; the status and one Event say so."""
-    body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name, "namespace": "apps"}, "spec": {"x": "y"}}
-    await setting.given(body)
-    before = await setting.get(kind, name)
-
-    assert await setting.reconcile(KEY) is True
-    assert await setting.reconcile(KEY) is True
-
-    assert await setting.get(kind, name) == before
-    message = f"{kind.name} {name} exists and does not belong to this SmtpGateway; it is left alone"
-    assert await setting.condition("Progressing") == ("False", "OwnershipConflict", message)
-    assert (await setting.condition("Ready"))[:2] == ("False", "OwnershipConflict")
-    assert setting.reasons() == [("Warning", "OwnershipConflict")]
-
-
-async def test_the_children_of_a_deleted_namesake_are_waited_for(setting: Setting) -> None:
-    """A gateway that is created again waits for the garbage collector, without a Warning."""
-    await setting.reconcile(KEY)
-    old = await setting.get(GATEWAY)
-    await setting.cluster.delete(ref(GATEWAY), old["metadata"]["uid"])
-    assert await setting.reconcile(KEY) is False
-    await setting.given(resource(logins=LOGINS))
-
-    assert await setting.reconcile(KEY) is True
-
-    assert (await setting.condition("Progressing"))[:2] == ("True", "WaitingForDeletion")
-    assert setting.reasons() == []
-
-
-async def test_an_invalid_resource_is_told_and_not_retried(setting: Setting) -> None:
-    """What passed an older schema but is not understood becomes a sentence; children stay, and only a change is worth another look."""
-    await setting.reconcile(KEY)
-    before = await setting.versions()
-
-    await setting.change(hostname="not a name")
-    assert await setting.reconcile(KEY) is False
-
-    status, reason, message = await setting.condition("ConfigValid")
-    assert (status, reason) == ("False", "Invalid")
-    assert message == "spec.hostname: must be a fully qualified host name such as mail.example.com"
-    assert (await setting.condition("ReferencesResolved"))[0] == "Unknown"
-    assert len((await setting.status())["endpoints"]) == 2
-    assert await setting.versions() == before
-    assert setting.reasons() == [("Warning", "Invalid")]
-
-
 async def test_a_user_certificate_is_mounted_and_never_written(setting: Setting) -> None:
     """With tls.secretName no authority is made, and the Secret is used as it is."""
     await setting.change(tls={"secretName": "mine"})
@@ -299,15 +201,6 @@ async def test_a_user_certificate_is_mounted_and_never_written(setting: Setting)
     assert (await setting.get(STATEFUL_SET))["spec"]["template"]["spec"]["volumes"][1]["secret"]["secretName"] == "mine"
 
 
-async def test_a_user_certificate_needs_both_parts(setting: Setting) -> None:
-    """A tls Secret without a key is named."""
-    await setting.change(tls={"secretName": "mine"})
-    await setting.given(secret("mine", **{"tls.crt": "certificate"}))
-
-    assert await setting.reconcile(KEY) is True
-    assert (await setting.condition("ReferencesResolved"))[1:] == ("SecretInvalid", "Secret mine has no tls.key")
-
-
 async def test_what_is_not_wanted_any_more_goes_but_not_the_authority(setting: Setting) -> None:
     """When a user brings a certificate, the issued one goes; the authority stays, because clients trust it."""
     await setting.reconcile(KEY)
@@ -318,6 +211,22 @@ async def test_what_is_not_wanted_any_more_goes_but_not_the_authority(setting: S
 
     assert not await setting.exists(SECRET, "mail-tls")
     assert await setting.exists(SECRET, "mail-ca")
+
+
+async def test_a_configuration_grows_and_shrinks(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Further Secrets come and go with its size, and the StatefulSet is not touched for it."""
+    await setting.reconcile(KEY)
+    before = await setting.versions()
+
+    with monkeypatch.context() as small:
+        small.setattr(rendered, "SHARD_SIZE", 200)
+        await setting.reconcile(KEY)
+    assert await setting.exists(SECRET, "mail-config-1")
+    assert (await setting.versions())["StatefulSet mail"] == before["StatefulSet mail"]
+
+    await setting.reconcile(KEY)
+    assert not await setting.exists(SECRET, "mail-config-1")
+    assert (await setting.versions())["StatefulSet mail"] == before["StatefulSet mail"]
 
 
 async def test_an_issued_certificate_that_a_user_adopts_stays(setting: Setting) -> None:
@@ -359,49 +268,6 @@ async def test_the_certificate_is_renewed_in_time(setting: Setting) -> None:
     assert renewed["ca.crt"] == authority["tls.crt"] == first["ca.crt"]
 
 
-async def test_a_damaged_authority_is_told_and_left(setting: Setting) -> None:
-    """An authority that cannot sign is reported and never replaced behind the clients' back."""
-    await setting.reconcile(KEY)
-    await setting.cluster.patch(ref(SECRET, "mail-ca"), {"data": {"tls.key": None}})
-
-    assert await setting.reconcile(KEY) is True
-
-    assert (await setting.condition("Progressing"))[1:] == ("AuthorityDamaged", "Secret mail-ca does not hold tls.crt and tls.key")
-
-
-@pytest.mark.parametrize("verb", ["get", "list", "create", "patch/status"])
-async def test_a_failing_api_server_is_tried_again(setting: Setting, verb: str) -> None:
-    """Whatever call fails, the reconcile comes back and then completes."""
-    setting.cluster.fail(verb, UnavailableError("etcdserver: leader changed"))
-
-    assert await setting.reconcile(KEY) is True
-    assert await setting.reconcile(KEY) is False
-    assert await setting.exists(STATEFUL_SET, "mail")
-    assert (await setting.condition("ConfigValid"))[0] == "True"
-
-
-@pytest.mark.parametrize(("error", "reason"), [(ForbiddenError("exceeded quota: objects"), "Forbidden"), (RejectedError("no"), "Rejected")])
-async def test_a_refusal_of_the_api_server_is_told(setting: Setting, error: Exception, reason: str) -> None:
-    """A quota, a policy or an invalid object is the status's business, in the server's own words, and tried again."""
-    assert isinstance(error, ForbiddenError | RejectedError)
-    setting.cluster.fail("create", error, STATEFUL_SET)
-
-    assert await setting.reconcile(KEY) is True
-
-    assert await setting.condition("Progressing") == ("False", reason, str(error))
-    assert setting.reasons() == [("Warning", reason)]
-    assert await setting.reconcile(KEY) is False
-    assert setting.reasons()[-1] == ("Normal", "RollingOut")
-
-
-async def test_a_secret_that_may_not_be_read_is_told(setting: Setting) -> None:
-    """Missing rights on a Secret are a reference's problem."""
-    setting.cluster.fail("get", ForbiddenError('secrets "app" is forbidden'), SECRET)
-
-    assert await setting.reconcile(KEY) is True
-    assert (await setting.condition("ReferencesResolved"))[1:] == ("SecretForbidden", 'secrets "app" is forbidden')
-
-
 async def test_a_gateway_that_is_gone_is_forgotten(setting: Setting) -> None:
     """Nothing is done for a deleted gateway, and its metrics go."""
     await setting.reconcile(KEY)
@@ -421,16 +287,3 @@ async def test_a_gateway_that_is_being_deleted_is_left_alone(setting: Setting) -
 
     assert await setting.reconcile(KEY) is False
     assert not await setting.exists(STATEFUL_SET, "mail")
-
-
-async def test_secrets_are_told_to_nobody(setting: Setting, logged: list[Any]) -> None:
-    """Neither passwords nor logins are in the status, Events, metrics or logs, whatever goes wrong with them."""
-    await setting.change(logins=[*LOGINS, {"secretRef": {"name": "other"}}])
-    await setting.given(secret("other", alice="red-queen"))
-    await setting.reconcile(KEY)
-
-    told = json.dumps([await setting.status(), setting.cluster.events]) + str(logged)
-    told += setting.metrics.exposition().decode()
-    assert (await setting.condition("ReferencesResolved"))[1:] == ("LoginsConflict", "Secrets app and other hold the same login")
-    for word in ("wonderland", "red-queen", "alice"):
-        assert word not in told

@@ -1,0 +1,184 @@
+"""What is in a reconcile's way: what is told about it, what is left alone, and what is tried again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from smtp_gateway.config import rendered
+from smtp_gateway_operator.cluster.api import (
+    GATEWAY,
+    SECRET,
+    SERVICE,
+    STATEFUL_SET,
+    ForbiddenError,
+    Kind,
+    RejectedError,
+    UnavailableError,
+)
+from tests.unit.operator.setting import KEY, LOGINS, Setting, ref, resource, secret
+
+
+async def test_a_missing_secret_is_named(setting: Setting) -> None:
+    """Nothing is made before the Secrets are there; the status says which is missing, once, and the reconcile comes back."""
+    await setting.cluster.delete(ref(SECRET, "app"), (await setting.get(SECRET, "app"))["metadata"]["uid"])
+
+    assert await setting.reconcile(KEY) is True
+    assert await setting.reconcile(KEY) is True
+
+    assert await setting.condition("ReferencesResolved") == ("False", "SecretNotFound", "Secret app not found in namespace apps")
+    assert (await setting.condition("Ready"))[:2] == ("False", "SecretNotFound")
+    assert (await setting.condition("Progressing"))[:2] == ("False", "Waiting")
+    assert setting.reasons() == [("Warning", "SecretNotFound")]
+    assert not await setting.exists(STATEFUL_SET, "mail")
+
+
+async def test_a_secret_that_goes_missing_takes_nothing_away(setting: Setting) -> None:
+    """The configuration stays as it was while a Secret is missing: a smaller one would lock applications out."""
+    await setting.reconcile(KEY)
+    before = (await setting.get(SECRET, "mail-config-0"))["data"]
+    await setting.cluster.delete(ref(SECRET, "app"), (await setting.get(SECRET, "app"))["metadata"]["uid"])
+
+    assert await setting.reconcile(KEY) is True
+
+    assert (await setting.get(SECRET, "mail-config-0"))["data"] == before
+    assert await setting.exists(STATEFUL_SET, "mail")
+
+
+async def test_the_arrival_of_a_secret_resolves_it(setting: Setting) -> None:
+    """Once the Secret is there, the next reconcile makes everything and says so."""
+    await setting.change(logins=[{"secretRef": {"name": "late"}}])
+    await setting.reconcile(KEY)
+
+    await setting.given(secret("late", bob="builder"))
+
+    assert await setting.reconcile(KEY) is False
+    assert (await setting.condition("ReferencesResolved"))[0] == "True"
+    assert setting.reasons() == [("Warning", "SecretNotFound"), ("Normal", "Resolved")]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(SERVICE, "mail"), (SECRET, "mail-config-0"), (STATEFUL_SET, "mail"), (SECRET, "mail-ca")])
+async def test_somebody_elses_object_is_left_alone(setting: Setting, kind: Kind, name: str) -> None:
+    """An object of another owner that has a child's name is never written to; the status and one Event say so."""
+    body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name, "namespace": "apps"}, "spec": {"x": "y"}}
+    await setting.given(body)
+    before = await setting.get(kind, name)
+
+    assert await setting.reconcile(KEY) is True
+    assert await setting.reconcile(KEY) is True
+
+    assert await setting.get(kind, name) == before
+    message = f"{kind.name} {name} exists and does not belong to this SmtpGateway; it is left alone"
+    assert await setting.condition("Progressing") == ("False", "OwnershipConflict", message)
+    assert (await setting.condition("Ready"))[:2] == ("False", "OwnershipConflict")
+    assert setting.reasons() == [("Warning", "OwnershipConflict")]
+
+
+async def test_the_children_of_a_deleted_namesake_are_waited_for(setting: Setting) -> None:
+    """A gateway that is created again waits for the garbage collector, without a Warning."""
+    await setting.reconcile(KEY)
+    old = await setting.get(GATEWAY)
+    await setting.cluster.delete(ref(GATEWAY), old["metadata"]["uid"])
+    assert await setting.reconcile(KEY) is False
+    await setting.given(resource(logins=LOGINS))
+
+    assert await setting.reconcile(KEY) is True
+
+    assert (await setting.condition("Progressing"))[:2] == ("True", "WaitingForDeletion")
+    assert setting.reasons() == []
+
+
+async def test_an_invalid_resource_is_told_and_not_retried(setting: Setting) -> None:
+    """What passed an older schema but is not understood becomes a sentence; children stay, and only a change is worth another look."""
+    await setting.reconcile(KEY)
+    before = await setting.versions()
+
+    await setting.change(hostname="not a name")
+    assert await setting.reconcile(KEY) is False
+
+    status, reason, message = await setting.condition("ConfigValid")
+    assert (status, reason) == ("False", "Invalid")
+    assert message == "spec.hostname: must be a fully qualified host name such as mail.example.com"
+    assert (await setting.condition("ReferencesResolved"))[0] == "Unknown"
+    assert len((await setting.status())["endpoints"]) == 2
+    assert await setting.versions() == before
+    assert setting.reasons() == [("Warning", "Invalid")]
+
+
+async def test_a_configuration_that_is_too_large_is_told(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit its Secrets is not cut short: the last configuration stays, and only a change is worth another look."""
+    await setting.reconcile(KEY)
+    before = await setting.versions()
+    monkeypatch.setattr(rendered, "SHARD_SIZE", 10)
+
+    assert await setting.reconcile(KEY) is False
+
+    assert (await setting.condition("ConfigValid"))[:2] == ("False", "TooLarge")
+    assert await setting.versions() == before
+
+
+async def test_a_user_certificate_needs_both_parts(setting: Setting) -> None:
+    """A tls Secret without a key is named."""
+    await setting.change(tls={"secretName": "mine"})
+    await setting.given(secret("mine", **{"tls.crt": "certificate"}))
+
+    assert await setting.reconcile(KEY) is True
+    assert (await setting.condition("ReferencesResolved"))[1:] == ("SecretInvalid", "Secret mine has no tls.key")
+
+
+async def test_a_damaged_authority_is_told_and_left(setting: Setting) -> None:
+    """An authority that cannot sign is reported and never replaced behind the clients' back."""
+    await setting.reconcile(KEY)
+    await setting.cluster.patch(ref(SECRET, "mail-ca"), {"data": {"tls.key": None}})
+
+    assert await setting.reconcile(KEY) is True
+
+    assert (await setting.condition("Progressing"))[1:] == ("AuthorityDamaged", "Secret mail-ca does not hold tls.crt and tls.key")
+
+
+@pytest.mark.parametrize("verb", ["get", "list", "create", "patch/status"])
+async def test_a_failing_api_server_is_tried_again(setting: Setting, verb: str) -> None:
+    """Whatever call fails, the reconcile comes back and then completes."""
+    setting.cluster.fail(verb, UnavailableError("etcdserver: leader changed"))
+
+    assert await setting.reconcile(KEY) is True
+    assert await setting.reconcile(KEY) is False
+    assert await setting.exists(STATEFUL_SET, "mail")
+    assert (await setting.condition("ConfigValid"))[0] == "True"
+
+
+@pytest.mark.parametrize(("error", "reason"), [(ForbiddenError("exceeded quota: objects"), "Forbidden"), (RejectedError("no"), "Rejected")])
+async def test_a_refusal_of_the_api_server_is_told(setting: Setting, error: Exception, reason: str) -> None:
+    """A quota, a policy or an invalid object is the status's business, in the server's own words, and tried again."""
+    assert isinstance(error, ForbiddenError | RejectedError)
+    setting.cluster.fail("create", error, STATEFUL_SET)
+
+    assert await setting.reconcile(KEY) is True
+
+    assert await setting.condition("Progressing") == ("False", reason, str(error))
+    assert setting.reasons() == [("Warning", reason)]
+    assert await setting.reconcile(KEY) is False
+    assert setting.reasons()[-1] == ("Normal", "RollingOut")
+
+
+async def test_a_secret_that_may_not_be_read_is_told(setting: Setting) -> None:
+    """Missing rights on a Secret are a reference's problem."""
+    setting.cluster.fail("get", ForbiddenError('secrets "app" is forbidden'), SECRET)
+
+    assert await setting.reconcile(KEY) is True
+    assert (await setting.condition("ReferencesResolved"))[1:] == ("SecretForbidden", 'secrets "app" is forbidden')
+
+
+async def test_secrets_are_told_to_nobody(setting: Setting, logged: list[Any]) -> None:
+    """Neither passwords nor logins are in the status, Events, metrics or logs, whatever goes wrong with them."""
+    await setting.change(logins=[*LOGINS, {"secretRef": {"name": "other"}}])
+    await setting.given(secret("other", alice="red-queen"))
+    await setting.reconcile(KEY)
+
+    told = json.dumps([await setting.status(), setting.cluster.events]) + str(logged)
+    told += setting.metrics.exposition().decode()
+    assert (await setting.condition("ReferencesResolved"))[1:] == ("LoginsConflict", "Secrets app and other hold the same login")
+    for word in ("wonderland", "red-queen", "alice"):
+        assert word not in told

@@ -1,0 +1,108 @@
+"""What a gateway refers to: found, or named in one sentence that tells nothing of a Secret's contents."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtp_gateway_operator.cluster.api import SECRET, ForbiddenError, Object
+from smtp_gateway_operator.cluster.memory import Call, MemoryCluster
+from smtp_gateway_operator.cluster.references import UnresolvedError, logins
+from tests.unit.operator.setting import gateway, secret
+
+CERTIFICATE = {"tls.crt": "certificate", "tls.key": "wonderland"}
+
+
+def referring_to(*names: str, tls: str | None = None) -> dict[str, object]:
+    """Return the part of a spec that names Secrets."""
+    sources = [{"secretRef": {"name": name}} for name in names]
+    return {"logins": sources} | ({"tls": {"secretName": tls}} if tls else {})
+
+
+async def holding(*secrets: Object) -> MemoryCluster:
+    """Return a cluster with *secrets*."""
+    cluster = MemoryCluster()
+    for one in secrets:
+        await cluster.create(one)
+    cluster.calls.clear()
+    return cluster
+
+
+async def refusal(cluster: MemoryCluster, spec: dict[str, object]) -> tuple[str, str]:
+    """Return reason and message of what cannot be resolved."""
+    with pytest.raises(UnresolvedError) as told:
+        await logins(cluster, gateway(**spec))
+    return told.value.reason, str(told.value)
+
+
+async def test_logins_come_from_every_secret_in_order() -> None:
+    """Each Secret is read once and by its name, the certificate's too, and says who its logins belong to."""
+    cluster = await holding(secret("b", bob="2"), secret("a", alice="1"), secret("cert", **CERTIFICATE))
+
+    found = await logins(cluster, gateway(**referring_to("b", "a", "b", tls="cert")))
+
+    assert [(one.login, one.identity) for one in found] == [("bob", "b"), ("alice", "a")]
+    assert cluster.calls == [Call("get", SECRET)] * 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (referring_to("app"), "Secret app not found in namespace apps"),
+        (referring_to("there", tls="cert"), "Secret cert not found in namespace apps"),
+        (referring_to("app", "there", "billing", tls="cert"), "Secrets app, billing, cert not found in namespace apps"),
+    ],
+)
+async def test_every_missing_secret_is_named(spec: dict[str, object], message: str) -> None:
+    """All of them at once, so that a person need not come back for the next."""
+    cluster = await holding(secret("there", alice="wonderland"))
+
+    assert await refusal(cluster, spec) == ("SecretNotFound", message)
+
+
+async def test_a_secret_that_may_not_be_read_is_told_in_the_servers_words() -> None:
+    """The API server says what is forbidden to whom."""
+    cluster = await holding(secret("app", alice="wonderland"))
+    cluster.fail("get", ForbiddenError('secrets "app" is forbidden'))
+
+    assert await refusal(cluster, referring_to("app")) == ("SecretForbidden", 'secrets "app" is forbidden')
+
+
+@pytest.mark.parametrize(
+    ("secrets", "spec", "reason", "message"),
+    [
+        (
+            [secret("one", alice="wonderland"), secret("two", alice="looking-glass")],
+            referring_to("one", "two"),
+            "LoginsConflict",
+            "Secrets one and two hold the same login",
+        ),
+        (
+            [secret("one", kind="kubernetes.io/basic-auth", username="alice")],
+            referring_to("one"),
+            "SecretInvalid",
+            "Secret one is of type kubernetes.io/basic-auth but has no username or no password",
+        ),
+        (
+            [secret("one") | {"data": {"alice": "d29uZGVybGFuZP8="}}],
+            referring_to("one"),
+            "SecretInvalid",
+            "Secret one holds a value that is not text in UTF-8",
+        ),
+        ([secret("cert", **{"tls.key": "wonderland"})], referring_to(tls="cert"), "SecretInvalid", "Secret cert has no tls.crt"),
+        ([secret("cert")], referring_to(tls="cert"), "SecretInvalid", "Secret cert has no tls.crt and no tls.key"),
+        ([secret("cert", **CERTIFICATE | {"tls.key": ""})], referring_to(tls="cert"), "SecretInvalid", "Secret cert has no tls.key"),
+    ],
+)
+async def test_what_is_wrong_with_a_secret_is_told_without_its_contents(
+    secrets: list[Object], spec: dict[str, object], reason: str, message: str
+) -> None:
+    """Status and Events are read by more people than Secrets: neither logins nor passwords nor keys are in the sentence."""
+    assert await refusal(await holding(*secrets), spec) == (reason, message)
+    assert not [word for word in ("alice", "wonderland", "looking-glass", "d29uZGVybGFuZ") if word in message]
+
+
+async def test_two_logins_with_one_password_do_not_conflict() -> None:
+    """Only a login that two Secrets hold is ambiguous."""
+    cluster = await holding(secret("one", alice="wonderland"), secret("two", bob="wonderland"))
+
+    assert len(await logins(cluster, gateway(**referring_to("one", "two")))) == 2

@@ -1,0 +1,109 @@
+"""The rights that the chart gives the operator are those that it uses: no fewer, and no more."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from smtp_gateway_operator.cluster.api import CHILD_KINDS, GATEWAY, SECRET, STATEFUL_SET, Kind
+from smtp_gateway_operator.handlers import WATCHED_CHILDREN
+from smtp_gateway_operator.names import Owner, metadata
+from tests.unit.operator.setting import KEY, LOGINS, Setting, ref, resource, secret
+
+if TYPE_CHECKING:
+    from smtp_gateway_operator.reconcile import Reconciler
+
+TEMPLATE = Path("charts/smtp-gateway-operator/templates/_helpers.tpl")
+Right = tuple[str, str, str]
+"""API group, resource and verb."""
+
+
+def granted() -> set[Right]:
+    """Return every right in the chart's rules, which are plain YAML between two lines of the template."""
+    block = re.search(r'define "operator\.rules" -}}\n(.*?)\{\{- end', TEMPLATE.read_text(), re.DOTALL)
+    assert block
+    return {right for rule in yaml.safe_load(block[1]) for right in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])}
+
+
+def right(kind: Kind, verb: str) -> Right:
+    """Return a call's right: `patch/status` is a patch of the resource's subresource."""
+    verb, _, subresource = verb.partition("/")
+    return kind.group, f"{kind.plural}/{subresource}" if subresource else kind.plural, verb
+
+
+class Watchman:
+    """Notes the rights that reconciles use; what the test itself does in between does not count."""
+
+    def __init__(self) -> None:
+        """Start with a gateway that nobody has looked at."""
+        self.setting = Setting()
+        self.used: set[Right] = set()
+
+    async def reconcile(self, reconcile: Reconciler | None = None) -> None:
+        """Reconcile once."""
+        self.setting.cluster.calls.clear()
+        await (reconcile or self.setting.reconcile)(KEY)
+        self.used |= {right(call.kind, call.verb) for call in self.setting.cluster.calls}
+
+    async def children(self) -> list[Any]:
+        """Return every child that there is."""
+        found = [await self.setting.cluster.list(kind, KEY.namespace) for kind in CHILD_KINDS]
+        return [one for page in found for one in page if "ownerReferences" in one["metadata"]]
+
+
+async def whole_life() -> set[Right]:
+    """Return the rights used while a gateway is made, damaged, changed, found by a newer operator, and deleted."""
+    watchman = Watchman()
+    setting = watchman.setting
+    await setting.given(resource(logins=LOGINS), secret("app", alice="wonderland"))
+    await watchman.reconcile()
+    await setting.pods_become_ready()  # which is worth an Event
+    await watchman.reconcile()
+    for one in await watchman.children():  # somebody takes away the labels by which children are found
+        await setting.cluster.patch(ref(_kind(one), one["metadata"]["name"]), {"metadata": {"labels": None}})
+    await watchman.reconcile()
+    await setting.change(replicas=2, listeners=[{"name": "smtp", "port": 25}])
+    await watchman.reconcile(setting.restarted())
+    owner = Owner(KEY.namespace, KEY.name, (await setting.get(GATEWAY))["metadata"]["uid"])
+    for kind in CHILD_KINDS:  # an earlier version made these, under names that are not used any more
+        await setting.given({"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata(owner, "mail-old"), "spec": {}})
+    await watchman.reconcile()
+    assert not await setting.exists(STATEFUL_SET, "mail-old")
+    assert not await setting.exists(SECRET, "mail-old")
+    await setting.cluster.delete(ref(GATEWAY), owner.uid)
+    await watchman.reconcile()
+    return watchman.used
+
+
+def _kind(one: dict[str, Any]) -> Kind:
+    return next(kind for kind in CHILD_KINDS if kind.name == one["kind"])
+
+
+BY_KOPF = {right(kind, verb) for kind in (GATEWAY, *WATCHED_CHILDREN) for verb in ("list", "watch")}
+"""What kopf does with what it watches."""
+BY_ADMISSION = {(GATEWAY.group, f"{GATEWAY.plural}/finalizers", "update")}
+"""What the API server asks of whoever sets `blockOwnerDeletion` (admission plug-in OwnerReferencesPermissionEnforcement)."""
+
+
+async def test_every_right_that_is_used_is_granted() -> None:
+    """From the first reconcile to the last nothing is asked of the API server that the chart does not allow."""
+    needed = await whole_life() | BY_KOPF | BY_ADMISSION
+
+    assert needed - granted() == set()
+
+
+async def test_every_right_that_is_granted_is_used() -> None:
+    """A right that nothing uses is only good for somebody who has taken over the operator."""
+    needed = await whole_life() | BY_KOPF | BY_ADMISSION
+
+    assert granted() - needed == set()
+
+
+def test_no_rule_grants_everything() -> None:
+    """No wildcard, and nothing that would let the operator give rights to others."""
+    assert not [one for one in granted() if "*" in one]
+    assert not [one for one in granted() if one[0] == "rbac.authorization.k8s.io" or one[2] in {"escalate", "bind", "impersonate"}]
