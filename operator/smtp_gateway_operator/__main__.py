@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logs.configure()
     kopf.run(
         registry=registry_of(Process(options)),
-        settings=kopf_settings(clusterwide=not options.namespaces),
+        settings=kopf_settings(),
         # kopf would ask the system for the user's name, which the image's numeric user does not have.
         identity=OPERATOR,  # type: ignore[arg-type] # kopf's type of it is private
         standalone=True,

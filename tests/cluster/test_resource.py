@@ -120,6 +120,14 @@ def test_events_mark_transitions_only(gateway: Gateway) -> None:
     assert len(reasons) == len({(event["reason"], event["message"], event["firstTimestamp"]) for event in events})
 
 
+def test_the_operator_asks_for_nothing_that_it_may_not_do(gateway: Gateway, operator: str) -> None:
+    """With the chart's rights alone a gateway became Ready, and the API server refused the operator nothing."""
+    records = [json.loads(line) for line in gateway.kube("logs", f"deployment/{operator}").splitlines()]
+
+    assert "started" in {record["event"] for record in records}
+    assert [record for record in records if "forbidden" in json.dumps(record).lower()] == []
+
+
 def test_pods_are_restricted(gateway: Gateway) -> None:
     """The pod runs as nobody, on a read-only root, without API rights; its namespace admits nothing else."""
     pod = gateway.kube.get("pod", gateway.pod)["spec"]

@@ -9,12 +9,12 @@ from smtp_gateway_operator.names import MANAGED_BY_LABEL, OPERATOR
 from smtp_gateway_operator.spec import GROUP
 
 
-def kopf_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
-    """Return the settings for one namespace or a few, or for all of them."""
+def kopf_settings() -> kopf.OperatorSettings:
+    """Return the settings, the same for one namespace, a few, or all of them."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
-    # Looking for new namespaces and kinds needs rights beyond the namespaces that are watched.
-    settings.scanning.disabled = not clusterwide
+    # Looking for new namespaces and kinds needs rights that nothing else does. The start waits for the resource's definition itself.
+    settings.scanning.disabled = True
     # Connections die silently behind some load balancers: end each watch ourselves, before they do (kopf issues 585, 698, 1120).
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310

@@ -60,6 +60,6 @@ def test_kopf_watches_what_was_asked_for(monkeypatch: pytest.MonkeyPatch, scope:
     main([*scope, IMAGE, "--probe-port=9"])
 
     assert (told["namespaces"], told["clusterwide"]) == (namespaces, not namespaces)
-    assert told["settings"].scanning.disabled is bool(namespaces)
+    assert told["settings"].scanning.disabled is True
     assert told["liveness_endpoint"] == "http://0.0.0.0:9/healthz"
     assert (told["standalone"], told["identity"], told["logs"]) == (True, "smtp-gateway-operator", True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from smtp_gateway_operator.handlers import WATCHED_CHILDREN
 from smtp_gateway_operator.startup.process import FINISH
 from smtp_gateway_operator.startup.settings import kopf_settings
@@ -12,19 +10,18 @@ GRACE = 30
 """Seconds that Kubernetes gives a pod by default (`terminationGracePeriodSeconds`)."""
 
 
-@pytest.mark.parametrize("clusterwide", [True, False])
-def test_kopf_keeps_to_itself(clusterwide: bool) -> None:  # noqa: FBT001 the setting under test
-    """No peering objects, no Events of its own, and outside the watched namespaces nothing is looked for."""
-    settings = kopf_settings(clusterwide=clusterwide)
+def test_kopf_keeps_to_itself() -> None:
+    """No peering objects, no Events of its own, and no search for namespaces and definitions, which the chart does not allow."""
+    settings = kopf_settings()
 
     assert settings.peering.standalone is True
     assert settings.posting.enabled is False
-    assert settings.scanning.disabled is not clusterwide
+    assert settings.scanning.disabled is True
 
 
 def test_the_server_filters_what_is_not_ours() -> None:
     """Each watched kind of child has the selector, and the gateways, which nobody labels, have none."""
-    selectors = kopf_settings(clusterwide=True).watching.label_selectors
+    selectors = kopf_settings().watching.label_selectors
 
     assert {(one.group, one.version, one.any_name) for one in selectors} == {
         (kind.group, kind.version, kind.plural) for kind in WATCHED_CHILDREN
@@ -34,7 +31,7 @@ def test_the_server_filters_what_is_not_ours() -> None:
 
 def test_a_watch_ends_before_somebody_drops_it() -> None:
     """The server ends it first; the client's own timeout is only for a server that went silent. Every wait is bounded."""
-    settings = kopf_settings(clusterwide=True)
+    settings = kopf_settings()
 
     assert settings.watching.server_timeout is not None
     assert settings.watching.client_timeout is not None
@@ -46,7 +43,7 @@ def test_a_watch_ends_before_somebody_drops_it() -> None:
 
 def test_the_process_ends_within_its_grace() -> None:
     """What is in hand is finished before kopf gives up, and kopf gives up before the kubelet kills."""
-    limit = kopf_settings(clusterwide=True).process.ultimate_exiting_timeout
+    limit = kopf_settings().process.ultimate_exiting_timeout
 
     assert limit is not None
     assert FINISH < limit < GRACE
