@@ -39,7 +39,7 @@ TIERS = (
     Tier("cluster", "a real Kubernetes and both images", 1200, ("tests/cluster",), cluster=("up", "images")),
 )
 """The first tier that asks for the cluster pays for building it: about 12 minutes of Go when nothing is cached."""
-COVERED = 85
+COVERED = 90
 """Percent of lines and branches that the measured tiers reach at least."""
 
 
