@@ -115,7 +115,7 @@ class Gateway:
         self._observer.read_queue(self._read_queue)
         self._dispatch = Dispatch(self._spool, config, self._observer, self._surroundings)
         stack.push_async_callback(self._dispatch.stop, 0.0)
-        self._intake = Intake(self._spool, config, self._observer, self._dispatch.wake)
+        self._intake = Intake(self._spool, config, self._observer, self._dispatch)
         await self._admin.open(stack, settings.http_host, settings.http_port)
         _log.info("probes and metrics", port=self._admin.port)
         stack.callback(self._listeners.stop_accepting)

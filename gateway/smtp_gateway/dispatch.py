@@ -26,11 +26,13 @@ from smtp_gateway.mail.envelope import END_OF_DATA, Envelope, MessageId
 from smtp_gateway.mail.identifier import ENTROPY, message_id
 from smtp_gateway.mail.outcome import UNEXPECTED, Outcome
 from smtp_gateway.resolver import Resolver
+from smtp_gateway.routing import circuit
+from smtp_gateway.routing.circuit import Circuits
 from smtp_gateway.routing.exchangers import SMTP_PORT, MxTerms, next_hops
 from smtp_gateway.routing.table import Batch, batches
 from smtp_gateway.spool import schedule
 from smtp_gateway.spool.api import DamagedBodyError, Entry, NewMessage, Settlement, Spool, SpoolUnavailableError
-from smtp_gateway.spool.window import Bounds, Window
+from smtp_gateway.spool.window import Bounds, InHand, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -42,6 +44,8 @@ _log = structlog.get_logger()
 
 BATCHES = 5
 """Next hops that one message is handed to at the same time; a message for a hundred domains must not take a hundred connections."""
+IN_HAND = 16 * 1024 * 1024
+"""Octets of bodies that are kept from acceptance to delivery: some 4,000 small ones. What does not fit is read from the spool."""
 LOOK_AGAIN = 60.0
 """Seconds after which the queue is looked at even if nothing is due, because the system's clock may have been set."""
 
@@ -76,7 +80,9 @@ class Dispatch:
         self._spool = spool
         self._observer = observer
         self._world = surroundings or Surroundings()
-        self._window = Window(self._world.bounds, self._destinations)
+        self._circuits = Circuits()
+        self._window = Window(self._world.bounds, self._destinations, self._circuits.ceiling)
+        self._in_hand = InHand(IN_HAND)
         self._attempts: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._stopping = False
@@ -86,12 +92,26 @@ class Dispatch:
         """Use *config* from the next attempt on; those under way end as they began."""
         self._config = config
         self._client = Client(self._world.resolver, Settings(config.hostname, self._world.trust, self._world.timeouts))
+        self._circuits.forget()
         self._window.reroute()
         self.wake()
 
     def wake(self) -> None:
         """Look at the queue now: a message has entered it."""
         self._woken.set()
+
+    def welcomes(self, identity: str) -> bool:
+        """Tell whether a new message of *identity* can be taken straight from intake."""
+        return not self._stopping and self._window.welcomes(identity)
+
+    def take(self, entry: Entry, body: bytes) -> None:
+        """Deliver *entry*, which is durable and leased; *body* need not be read again if it is still in hand by then."""
+        if self._stopping:
+            self._spool.release(entry.id)
+            return
+        self._in_hand.keep(entry.id, body)
+        self._window.add(entry)
+        self.wake()
 
     async def run(self) -> None:
         """Deliver until `stop` is called."""
@@ -107,6 +127,7 @@ class Dispatch:
         self._stopping = True
         self.wake()
         for entry in self._window.empty():
+            self._in_hand.drop(entry.id)
             self._spool.release(entry.id)
         if self._attempts:
             _, late = await asyncio.wait(self._attempts, timeout=grace)
@@ -126,9 +147,11 @@ class Dispatch:
 
     def _begin_due(self) -> None:
         """Lease as many as the window has room for, and begin those that may begin."""
-        appetite = self._window.appetite
-        for entry in self._spool.lease(self._world.clock(), appetite) if appetite else ():
-            self._window.add(entry)
+        if appetite := self._window.appetite:
+            entries = self._spool.lease(self._world.clock(), appetite)
+            self._window.caught_up = len(entries) < appetite
+            for entry in entries:
+                self._window.add(entry)
         for entry in self._window.start(time.monotonic()):
             self._begin(self._occupying(entry))
         for entry in self._window.crowded_out(time.monotonic()):
@@ -156,7 +179,7 @@ class Dispatch:
         owed = batches(self._config.routes, (recipient.address for recipient in entry.recipients))
         config = self._config
         try:
-            body = await self._spool.body(entry.id)
+            body = self._in_hand.drop(entry.id) or await self._spool.body(entry.id)
             outcomes = await self._deliver(entry, body, owed)
         except DamagedBodyError as fault:
             _log.error("damaged", message_id=entry.id, sender=entry.sender, reason=str(fault), age=self._age(entry))
@@ -185,7 +208,14 @@ class Dispatch:
         return outcomes
 
     async def _deliver_batch(self, entry: Entry, body: bytes, batch: Batch) -> Mapping[str, Outcome]:
-        """Deliver to *batch*'s recipients. What nobody foresaw defers them and no others."""
+        """Deliver to *batch*'s recipients, unless their destination rests. What nobody foresaw defers them and no others."""
+        if resting := self._circuits.of(batch.destination).resting(self._world.clock()):
+            return dict.fromkeys(batch.recipients, resting)
+        outcomes = await self._hand_over(entry, body, batch)
+        self._note(batch, outcomes)
+        return outcomes
+
+    async def _hand_over(self, entry: Entry, body: bytes, batch: Batch) -> Mapping[str, Outcome]:
         started = time.monotonic()
         envelope = Envelope(entry.sender, batch.recipients, entry.smtputf8, entry.body_8bit)
         try:
@@ -198,6 +228,18 @@ class Dispatch:
         finally:
             self._observer.attempted(batch.route.name, time.monotonic() - started)
         return dict.fromkeys(batch.recipients, hops)
+
+    def _note(self, batch: Batch, outcomes: Mapping[str, Outcome]) -> None:
+        """Remember how *batch*'s destination fared, and say when it begins to rest and when it answers again."""
+        before, now = self._circuits.of(batch.destination), self._world.clock()
+        rest = schedule.wait(batch.route.retry, before.rests + 1, self._world.jitter())
+        after = circuit.after(before, outcomes.values(), now, rest)
+        self._circuits.keep(batch.destination, after)
+        if after.last is not None and after.rests > before.rests:
+            reply = str(after.last.reply)
+            _log.warning("destination rests", destination=batch.destination, seconds=round(rest, 1), hop=after.last.hop, reply=reply)
+        elif before.rests > after.rests:
+            _log.info("destination answers", destination=batch.destination)
 
     def _notice(self, entry: Entry, body: bytes, decision: schedule.Decision) -> NewMessage | None:
         """Return the bounce for what failed; None when nothing did, or when there is nobody to tell (RFC 5321 section 4.5.5)."""
@@ -227,6 +269,7 @@ class Dispatch:
 
     async def _put_back(self, entry: Entry) -> None:
         """End the lease of *entry* without an attempt."""
+        self._in_hand.drop(entry.id)
         retry = min((batch.route.retry for batch in self._batches(entry)), key=lambda retry: retry.initial)
         await self._write_down(schedule.postpone(entry, retry, self._world.clock(), self._world.jitter()))
 

@@ -13,7 +13,7 @@ import asyncio
 import os
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from smtp_gateway.config.model import Config
     from smtp_gateway.mail.envelope import Envelope, Peer
-    from smtp_gateway.spool.api import Spool
+    from smtp_gateway.spool.api import Entry, Spool
     from smtp_gateway.telemetry.observer import Observer
 
 ROOM = 64 * 1024 * 1024
@@ -72,14 +72,27 @@ class Sources:
     entropy: Callable[[int], bytes] = os.urandom
 
 
+class Onward(Protocol):
+    """Where messages go from here, once they are durable."""
+
+    def welcomes(self, identity: str) -> bool:
+        """Tell whether a new message of *identity* can be taken at once."""
+
+    def take(self, entry: Entry, body: bytes) -> None:
+        """Deliver *entry*, which is leased."""
+
+    def wake(self) -> None:
+        """Look at the queue: a message has entered it."""
+
+
 class Intake:
     """Takes messages into the spool."""
 
-    def __init__(self, spool: Spool, config: Config, observer: Observer, wake: Callable[[], None], sources: Sources | None = None) -> None:
-        """Put into *spool*, and call *wake* after each message so that its delivery need not wait."""
+    def __init__(self, spool: Spool, config: Config, observer: Observer, onward: Onward, sources: Sources | None = None) -> None:
+        """Put into *spool*, and hand each message *onward*, so that its delivery neither waits nor reads it again."""
         self._spool = spool
         self._observer = observer
-        self._wake = wake
+        self._onward = onward
         self._sources = sources or Sources()
         self.room = Room(ROOM)
         self.reconfigure(config)
@@ -103,8 +116,9 @@ class Intake:
         if received.hops(body) > received.HOPS_LIMIT:
             return TOO_MANY_HOPS
         message = self._message(peer, envelope, body)
+        welcome = self._onward.welcomes(message.identity)
         try:
-            await self._spool.put(message)
+            entry = await self._spool.put(message, leased=welcome)
         except SpoolFullError as fault:
             return self._postpone(peer, message, reply.SPOOL_FULL, fault)
         except SpoolUnavailableError as fault:
@@ -112,7 +126,10 @@ class Intake:
         except Exception as fault:  # noqa: BLE001 whatever it is, the client keeps its message and the log gets the cause
             return self._postpone(peer, message, reply.TRY_AGAIN_LATER, fault)
         self._tell(peer, message)
-        self._wake()
+        if welcome:
+            self._onward.take(entry, message.body)
+        else:
+            self._onward.wake()
         return reply.queued(message.id)
 
     def _message(self, peer: Peer, envelope: Envelope, body: bytes) -> NewMessage:

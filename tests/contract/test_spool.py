@@ -74,6 +74,17 @@ async def test_lease_hands_out_the_oldest_first(spool: Spool) -> None:
     assert [entry.recipients[0].address for entry in spool.lease(NOW, 2)] == ["30@x.example", "20@x.example"]
 
 
+async def test_a_message_put_with_a_lease_is_its_callers_alone(spool: Spool) -> None:
+    """Nobody else is handed it before the caller settles or releases it."""
+    settled, released = [await spool.put(new_message(), leased=True) for _ in range(2)]
+
+    assert spool.lease(NOW, 10) == []
+    assert spool.depth().messages == 2
+    await spool.settle(Settlement(settled.id))
+    spool.release(released.id)
+    assert [entry.id for entry in spool.lease(NOW, 10)] == [released.id]
+
+
 async def test_what_is_not_due_is_not_leased(spool: Spool) -> None:
     """An entry that falls due later stays where it is, and `next_due` tells when."""
     await spool.put(new_message(accepted_at=NOW + 60))

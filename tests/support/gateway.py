@@ -13,7 +13,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from smtp_gateway.dispatch import Surroundings
-    from smtp_gateway.mail.envelope import Peer
+    from smtp_gateway.mail.envelope import MessageId, Peer
     from smtp_gateway.mail.reply import Reply
-    from smtp_gateway.spool.api import NewMessage
+    from smtp_gateway.spool.api import Entry, NewMessage
 
 HOSTNAME = "mail.example.com"
 PATIENCE = 20.0
@@ -94,15 +94,17 @@ class RecordingSpool(MemorySpool):
         """Begin empty and well."""
         super().__init__()
         self.messages: list[NewMessage] = []
+        self.leased: list[MessageId] = []
         self.fault: Exception | None = None
         self.ill: str | None = None
 
-    async def put(self, message: NewMessage) -> Any:
+    async def put(self, message: NewMessage, *, leased: bool = False) -> Entry:
         """Take *message*, or raise the fault."""
         if self.fault is not None:
             raise self.fault
         self.messages.append(message)
-        return await super().put(message)
+        self.leased += [message.id] if leased else []
+        return await super().put(message, leased=leased)
 
     def healthy(self) -> str | None:
         """Say the illness."""
@@ -112,6 +114,29 @@ class RecordingSpool(MemorySpool):
     def bodies(self) -> list[bytes]:
         """The bodies without the three lines of the trace header."""
         return [message.body.split(b"\r\n", 3)[3] for message in self.messages]
+
+
+class RecordingOnward:
+    """What comes behind intake: remembers what it was handed."""
+
+    def __init__(self) -> None:
+        """Begin welcoming everything."""
+        self.welcome = True
+        self.taken: list[tuple[Entry, bytes]] = []
+        self.woken = 0
+
+    def welcomes(self, identity: str) -> bool:
+        """Say what the test wants."""
+        assert identity
+        return self.welcome
+
+    def take(self, entry: Entry, body: bytes) -> None:
+        """Remember."""
+        self.taken.append((entry, body))
+
+    def wake(self) -> None:
+        """Count."""
+        self.woken += 1
 
 
 class RecordingObserver(NullObserver):
@@ -158,7 +183,7 @@ class Reception:
     listeners: Listeners
     spool: RecordingSpool
     observer: RecordingObserver
-    woken: list[None] = field(default_factory=list)
+    onward: RecordingOnward
 
     @property
     def port(self) -> int:
@@ -170,15 +195,15 @@ class Reception:
 async def reception(folder: Path, configuration: Config | None = None, *, patience: float = 60.0) -> AsyncIterator[Reception]:
     """Open the way in with a certificate in *folder*/tls."""
     configuration = configuration or config()
-    spool, observer, woken = RecordingSpool(), RecordingObserver(), list[None]()
-    intake = Intake(spool, configuration, observer, lambda: woken.append(None))
+    spool, observer, onward = RecordingSpool(), RecordingObserver(), RecordingOnward()
+    intake = Intake(spool, configuration, observer, onward)
     certificate = await asyncio.to_thread(lambda: Certificate(write_pair(folder / "tls")))
     listeners, logins = Listeners(), Logins(configuration.logins)
     for each in configuration.listeners:
         front = Front(each.name, intake, logins, observer, certificate.context, listeners.sessions, patience)
         await listeners.open(front, ("127.0.0.1", 0), implicit_tls=each.tls is ListenerTls.IMPLICIT)
     try:
-        yield Reception(intake, logins, listeners, spool, observer, woken)
+        yield Reception(intake, logins, listeners, spool, observer, onward)
     finally:
         listeners.stop_accepting()
         await listeners.finish_sessions(0.0)

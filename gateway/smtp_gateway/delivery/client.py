@@ -9,7 +9,7 @@ temporary too: whether the next hop took the mail is unknown, and twice is bette
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -92,7 +92,7 @@ class Client:
         try:
             shared = await self._transaction(session, mail, recipients, told)
         except SessionError as fault:
-            shared = fault.deferral(str(session.hop))
+            shared = replace(fault.deferral(str(session.hop)), unreached=False)
         finally:
             session.connection.leave(self._settings.timeouts.goodbye)
         return {address: told.get(address, shared) for address in recipients}

@@ -46,6 +46,8 @@ class Deferred:
     """The next hop that was tried last; empty when none was."""
     local: bool = False
     """Whether no next hop said so: a refused connection, a timeout, a name that cannot be looked up."""
+    unreached: bool = field(default=False, kw_only=True)
+    """Whether no session came about, so that it says nothing about the mail: other mail for the same next hops would fare alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ _BY_CODE: dict[int, type[Deferred | Failed]] = {
 }
 """Codes that mean the same in each phase, before the class is looked at."""
 
+_BEFORE_MAIL = (Phase.CONNECT, Phase.HELLO, Phase.STARTTLS)
+"""Phases in which a next hop does not know yet what it is asked to take."""
 _TOO_MANY_RECIPIENTS = ("", "5.5.3")
 
 
@@ -100,9 +104,9 @@ def judge(phase: Phase, reply: Reply, hop: str = "") -> Outcome:
     if phase is Phase.RCPT and reply.code == 552 and reply.enhanced in _TOO_MANY_RECIPIENTS:  # noqa: PLR2004 the code is the RFC's name
         return Deferred(reply, hop)
     kind = _BY_CODE.get(reply.code) or _BY_CLASS.get((phase, reply.code // 100), _LATER)
-    return kind(reply, hop)
+    return Deferred(reply, hop, unreached=phase in _BEFORE_MAIL) if kind is Deferred else kind(reply, hop)
 
 
 def unreachable(enhanced: str, text: str, hop: str = "") -> Deferred:
     """Return the deferral for a next hop that gave no answer to judge; *enhanced* begins with 4 (RFC 3463 section 3.5)."""
-    return Deferred(Reply(451, enhanced, text), hop, local=True)
+    return Deferred(Reply(451, enhanced, text), hop, local=True, unreached=True)

@@ -102,10 +102,10 @@ class SpoolFullError(SpoolUnavailableError):
 class Spool(Protocol):
     """Durable custody of messages. Used by one event loop; no call blocks it on a sync of the disk."""
 
-    async def put(self, message: NewMessage) -> Entry:
+    async def put(self, message: NewMessage, *, leased: bool = False) -> Entry:
         """Make *message* durable. When it returns, neither a crash nor a power cut can lose it.
 
-        Raises `SpoolFullError` or `SpoolUnavailableError`, and then the message is not in the spool.
+        With *leased* the caller has its entry as from `lease`. Raises `SpoolFullError` or `SpoolUnavailableError`, and then the message is not in the spool.
         """
 
     def lease(self, now: float, limit: int) -> list[Entry]:

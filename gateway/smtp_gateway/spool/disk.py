@@ -85,7 +85,7 @@ class DiskSpool:
         spool._depth = depth
         return spool
 
-    async def put(self, message: NewMessage) -> Entry:
+    async def put(self, message: NewMessage, *, leased: bool = False) -> Entry:
         """See `Spool.put`."""
         self._demand_room(message)
         await self._demand_new(message.id)
@@ -97,6 +97,9 @@ class DiskSpool:
             self._unsynced.discard(message.id)
             raise
         writing = self._writer.write(rows.Arrival(message, checksum, large))
+        if leased:
+            # Before `_arrived`, so that between the end of the sync and the caller's turn nobody else leases it.
+            writing.add_done_callback(partial(self._handed_over, message.id))
         writing.add_done_callback(partial(self._arrived, message.id, large))
         await asyncio.shield(writing)
         return message.as_entry()
@@ -203,6 +206,10 @@ class DiskSpool:
             kind = SpoolFullError if fault.errno in _NO_ROOM else SpoolUnavailableError
             text = f"a body could not be written: {fault.strerror or fault}"
             raise kind(text) from fault
+
+    def _handed_over(self, message_id: MessageId, writing: asyncio.Future[bool]) -> None:
+        if writing.exception() is None:
+            self._leased.add(message_id)
 
     def _arrived(self, message_id: MessageId, large: bool, writing: asyncio.Future[bool]) -> None:  # noqa: FBT001 bound by partial
         """Count a message once it is durable; called whether or not anybody still waits for it."""

@@ -32,12 +32,14 @@ class MemorySpool:
         self._held: dict[MessageId, _Held] = {}
         self._closed = False
 
-    async def put(self, message: NewMessage) -> Entry:
+    async def put(self, message: NewMessage, *, leased: bool = False) -> Entry:
         """See `Spool.put`."""
         if self._closed or message.id in self._held:
             reason = "the spool is closed" if self._closed else f"{message.id} is in the spool already"
             raise SpoolUnavailableError(reason)
-        return self._add(message)
+        entry = self._add(message)
+        self._held[message.id].leased = leased
+        return entry
 
     def lease(self, now: float, limit: int) -> list[Entry]:
         """See `Spool.lease`."""

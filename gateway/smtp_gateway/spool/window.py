@@ -1,15 +1,16 @@
 """The bounded window on the queue: which leased messages are being delivered, and which wait for a free connection.
 
 Pure book-keeping, in the manner of Postfix's active queue. Three bounds decide whether a message may start: messages in all, messages
-towards one destination (so that one hanging next hop does not take every place), and octets in memory. Destinations take turns. When
-the window is full, the messages for a destination that has stood still for a while are handed back for later, so that others are seen.
+towards one destination (so that one hanging next hop does not take every place), and octets in memory. Identities take turns, and
+within each its destinations do: one application's newsletter to a thousand domains does not delay another's password mail. When the
+window is full, the messages for a destination that has stood still for a while are handed back for later, so that others are seen.
 
 A destination that is slow, and does move, keeps its part of the window: behind a backlog of more than `Bounds.waiting` for it, others wait.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,14 +28,17 @@ if TYPE_CHECKING:
 class Bounds:
     """How much may go on at once."""
 
-    attempts: int = 40
-    """Messages in delivery: with 20 connections most of the throughput was reached when it was measured, and some of these wait."""
+    attempts: int = 200
+    """Messages in delivery. One destination gets 20 at most, with which most of the throughput was reached when it was measured; the
+    rest is for others. Next hops that hang take five places each until they rest, so forty of them at once would take them all."""
     per_destination: int = 20
-    """Half of them: what a hanging next hop can take."""
+    """Messages in delivery towards one destination, and fewer where the ceiling is lower."""
     octets: int = 64 * 1024 * 1024
     """Bodies in memory; one larger message is let through alone."""
     waiting: int = 1000
     """Leased messages that wait for their turn; about a kilobyte each."""
+    share: int = 20
+    """Waiting messages that each identity may have although the window is full: as many as may run towards one destination."""
     still: float = 10.0
     """Seconds without any message begun or ended after which a full destination counts as standing still."""
 
@@ -42,12 +46,20 @@ class Bounds:
 class Window:
     """What is leased: running, or waiting to run. Times are seconds of any one clock that does not go back."""
 
-    def __init__(self, bounds: Bounds, destinations: Callable[[Entry], Destinations]) -> None:
-        """Begin empty; *destinations* tells where a message goes at the moment."""
+    def __init__(
+        self, bounds: Bounds, destinations: Callable[[Entry], Destinations], ceiling: Callable[[str], int | None] = lambda _: None
+    ) -> None:
+        """Begin empty; *destinations* tells where a message goes at the moment, *ceiling* how many may run towards one if that is fewer."""
         self._bounds = bounds
         self._destinations = destinations
-        self._waiting: dict[Destinations, deque[Entry]] = {}
+        self._ceiling = ceiling
+        self._waiting: dict[str, dict[Destinations, deque[Entry]]] = {}
+        """By identity, then by destination; who is served goes to the end."""
+        self._held: Counter[str] = Counter()
+        """Waiting entries of each identity."""
         self._size = 0
+        self.caught_up = False
+        """Whether everything that is due waits here: the last lease had less than was asked for."""
         self._running: dict[MessageId, tuple[Entry, Destinations]] = {}
         self._towards: dict[str, int] = {}
         self._moved: dict[str, float] = {}
@@ -60,21 +72,28 @@ class Window:
         room = self._bounds.waiting - self._size
         return room if room * 2 >= self._bounds.waiting else 0
 
+    def welcomes(self, identity: str) -> bool:
+        """Tell whether a new message of *identity* may wait here at once: when few of its own do, or when it overtakes nobody.
+
+        A refusal is remembered: that message is in the queue now, and nobody overtakes it before the queue was looked at.
+        """
+        welcome = self._held[identity] < self._bounds.share or (self.caught_up and self._size < self._bounds.waiting)
+        self.caught_up &= welcome
+        return welcome
+
     def add(self, entry: Entry) -> None:
         """Let a leased *entry* wait for its turn."""
-        self._waiting.setdefault(self._destinations(entry), deque()).append(entry)
+        lanes = self._waiting.setdefault(entry.identity, {})
+        lanes.setdefault(self._destinations(entry), deque()).append(entry)
+        self._held[entry.identity] += 1
         self._size += 1
 
     def start(self, now: float) -> list[Entry]:
-        """Return the waiting entries that may start, and count them as running: in turns by destination, in each by their order."""
+        """Return the waiting entries that may start, and count them as running: in turns, and in each turn by their order."""
         started: list[Entry] = []
         while ready := self._next_ready():
-            entry = self._waiting[ready].popleft()
-            rest = self._waiting.pop(ready)
-            if rest:
-                self._waiting[ready] = rest  # at the end now: the others come first
-            self._size -= 1
-            self._run(entry, ready, now)
+            entry = self._next(*ready)
+            self._run(entry, ready[1], now)
             started.append(entry)
         return started
 
@@ -82,8 +101,8 @@ class Window:
         """Return the waiting entries to put back, which then count no longer: when the window is full, those that are behind a standstill."""
         if self.appetite:
             return []
-        standing = [destinations for destinations in self._waiting if any(self._stands(one, now) for one in destinations)]
-        return [entry for destinations in standing for entry in self._forget(destinations)]
+        standing = [lane for lane in self._lanes() if any(self._stands(one, now) for one in lane[1])]
+        return [entry for lane in standing for entry in self._forget(*lane)]
 
     def finish(self, message_id: MessageId, now: float) -> None:
         """Make the place of a running message free."""
@@ -102,17 +121,45 @@ class Window:
 
     def empty(self) -> list[Entry]:
         """Return all waiting entries and forget them."""
-        return [entry for destinations in tuple(self._waiting) for entry in self._forget(destinations)]
+        return [entry for lane in self._lanes() for entry in self._forget(*lane)]
 
-    def _forget(self, destinations: Destinations) -> deque[Entry]:
-        entries = self._waiting.pop(destinations)
-        self._size -= len(entries)
+    def _lanes(self) -> list[tuple[str, Destinations]]:
+        return [(identity, destinations) for identity, lanes in self._waiting.items() for destinations in lanes]
+
+    def _forget(self, identity: str, destinations: Destinations) -> deque[Entry]:
+        lanes = self._waiting[identity]
+        entries = lanes.pop(destinations)
+        if not lanes:
+            del self._waiting[identity]
+        self._count_out(identity, len(entries))
         return entries
 
-    def _next_ready(self) -> Destinations | None:
+    def _next_ready(self) -> tuple[str, Destinations] | None:
         if len(self._running) >= self._bounds.attempts:
             return None
-        return next((destinations for destinations, entries in self._waiting.items() if self._fits(entries[0], destinations)), None)
+        for identity, lanes in self._waiting.items():
+            for destinations, entries in lanes.items():
+                if self._fits(entries[0], destinations):
+                    return identity, destinations
+        return None
+
+    def _next(self, identity: str, destinations: Destinations) -> Entry:
+        """Take the first entry of a lane, and let the identity, and the lane within it, go to the end of their rows."""
+        lanes = self._waiting.pop(identity)
+        entries = lanes.pop(destinations)
+        entry = entries.popleft()
+        if entries:
+            lanes[destinations] = entries
+        if lanes:
+            self._waiting[identity] = lanes
+        self._count_out(identity, 1)
+        return entry
+
+    def _count_out(self, identity: str, entries: int) -> None:
+        self._size -= entries
+        self._held[identity] -= entries
+        if not self._held[identity]:
+            del self._held[identity]
 
     def _fits(self, entry: Entry, destinations: Destinations) -> bool:
         if not self._running:
@@ -120,7 +167,9 @@ class Window:
         return self._octets + entry.size <= self._bounds.octets and not any(self._full(one) for one in destinations)
 
     def _full(self, destination: str) -> bool:
-        return self._towards.get(destination, 0) >= self._bounds.per_destination
+        ceiling = self._ceiling(destination)
+        bound = self._bounds.per_destination if ceiling is None else min(ceiling, self._bounds.per_destination)
+        return self._towards.get(destination, 0) >= bound
 
     def _stands(self, destination: str, now: float) -> bool:
         return self._full(destination) and now - self._moved[destination] >= self._bounds.still
@@ -131,3 +180,24 @@ class Window:
         for destination in destinations:
             self._towards[destination] = self._towards.get(destination, 0) + 1
             self._moved[destination] = now
+
+
+class InHand:
+    """Bodies that wait for their delivery in memory, as far as there is room."""
+
+    def __init__(self, octets: int) -> None:
+        """Have room for *octets*."""
+        self._room = octets
+        self._bodies: dict[MessageId, bytes] = {}
+
+    def keep(self, message_id: MessageId, body: bytes) -> None:
+        """Keep *body* if it fits."""
+        if len(body) <= self._room:
+            self._room -= len(body)
+            self._bodies[message_id] = body
+
+    def drop(self, message_id: MessageId) -> bytes | None:
+        """Return the body and keep it no longer; None when it is not here."""
+        body = self._bodies.pop(message_id, None)
+        self._room += len(body or b"")
+        return body

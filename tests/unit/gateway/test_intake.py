@@ -11,7 +11,7 @@ from smtp_gateway.mail import reply
 from smtp_gateway.mail.envelope import Envelope, Peer
 from smtp_gateway.mail.identifier import message_id
 from smtp_gateway.spool.api import SpoolFullError, SpoolUnavailableError
-from tests.support.gateway import RecordingObserver, RecordingSpool, config
+from tests.support.gateway import RecordingObserver, RecordingOnward, RecordingSpool, config
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -32,12 +32,8 @@ class Desk:
         """Begin with an empty, healthy spool."""
         self.spool = RecordingSpool()
         self.observer = RecordingObserver()
-        self.woken = 0
-        self.intake = Intake(self.spool, config(), self.observer, self._wake, Sources(lambda: NOW, bytes))
-
-    def _wake(self) -> None:
-        assert self.spool.messages, "woken before the message was durable"
-        self.woken += 1
+        self.onward = RecordingOnward()
+        self.intake = Intake(self.spool, config(), self.observer, self.onward, Sources(lambda: NOW, bytes))
 
 
 @pytest.fixture
@@ -55,7 +51,16 @@ async def test_a_message_is_put_and_answered_with_its_name(desk: Desk) -> None:
     assert message.body.startswith(b"Received: from client.example ([192.0.2.1])\r\n\tby mail.example.com with ESMTPSA id ")
     assert message.body.endswith(b"\r\n" + BODY)
     assert desk.observer.events == [("accepted", "app-logins", 2, len(message.body))]
-    assert desk.woken == 1
+    assert [(entry.id, body) for entry, body in desk.onward.taken] == [(ID, message.body)]
+    assert (desk.spool.leased, desk.onward.woken) == ([ID], 0)
+
+
+async def test_a_message_that_is_not_welcome_yet_waits_in_the_queue(desk: Desk) -> None:
+    """It is put without a lease, and dispatch is told to look."""
+    desk.onward.welcome = False
+    await desk.intake.accept(PEER, ENVELOPE, BODY)
+
+    assert (desk.spool.leased, desk.onward.taken, desk.onward.woken) == ([], [], 1)
 
 
 async def test_acceptance_is_one_log_line_without_the_login(desk: Desk) -> None:
@@ -105,7 +110,7 @@ async def test_a_spool_that_cannot_take_it_leaves_it_with_the_client(
         assert await desk.intake.accept(PEER, ENVELOPE, BODY) == answer
 
     assert desk.observer.events == [("postponed", "submission", answer.code)]
-    assert desk.woken == 0
+    assert (desk.onward.taken, desk.onward.woken) == ([], 0)
     assert logs[0]["event"] == "postponed"
     assert logs[0]["reason"] == str(fault)
     assert (logs[0]["exc_info"] is not None) is whole_cause
@@ -126,19 +131,18 @@ class SlowSpool(RecordingSpool):
         self.asked = asyncio.Event()
         self.durable = asyncio.Event()
 
-    async def put(self, message: NewMessage) -> Entry:
+    async def put(self, message: NewMessage, *, leased: bool = False) -> Entry:
         """Wait for the disk."""
         self.asked.set()
         await self.durable.wait()
-        entry: Entry = await super().put(message)
-        return entry
+        return await super().put(message, leased=leased)
 
 
 async def test_a_client_that_hangs_up_meanwhile_leaves_no_half_message() -> None:
     """What became durable is logged, counted and delivered although nobody waits for the reply."""
     desk = Desk()
     spool = SlowSpool()
-    intake = Intake(spool, config(), desk.observer, lambda: None)
+    intake = Intake(spool, config(), desk.observer, desk.onward)
     session = asyncio.create_task(intake.accept(PEER, ENVELOPE, BODY))
     await spool.asked.wait()
 

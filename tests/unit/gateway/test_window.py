@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.spool.api import Entry, Recipient
-from smtp_gateway.spool.window import Bounds, Window
+from smtp_gateway.spool.window import Bounds, InHand, Window
 
-BOUNDS = Bounds(attempts=4, per_destination=2, octets=1000, waiting=8, still=10)
+BOUNDS = Bounds(attempts=4, per_destination=2, octets=1000, waiting=8, share=2, still=10)
 
 
-def entry(name: str, *destinations: str, size: int = 10) -> Entry:
+def entry(name: str, *destinations: str, size: int = 10, identity: str = "") -> Entry:
     """Return an entry for *destinations*."""
-    return Entry(MessageId(name), "", tuple(Recipient(one) for one in destinations or ("here",)), 0.0, size)
+    return Entry(MessageId(name), "", tuple(Recipient(one) for one in destinations or ("here",)), 0.0, size, identity=identity)
 
 
 def window(*entries: Entry) -> Window:
@@ -51,6 +51,58 @@ def test_destinations_take_turns() -> None:
     assert names(tested.start(0)) == ["a0", "b0", "c", "a1"]
     tested.finish(MessageId("a0"), 1)
     assert names(tested.start(1)) == ["b1"]
+
+
+def test_identities_take_turns_before_destinations_do() -> None:
+    """A newsletter to many domains does not delay another application's one message."""
+    tested = window(
+        *(entry(f"n{number}", f"d{number}", identity="newsletter") for number in range(6)), entry("p", "d9", identity="password")
+    )
+
+    assert names(tested.start(0)) == ["n0", "p", "n1", "n2"]
+    tested.add(entry("q", "d9", identity="password"))
+    tested.finish(MessageId("n0"), 1)
+    tested.finish(MessageId("n1"), 1)
+    assert names(tested.start(1)) == ["n3", "q"]
+
+
+def test_a_ceiling_below_the_bound_counts() -> None:
+    """A destination that is approached with care gets as many as its ceiling says, another one as many as the bound."""
+    ceilings = {"a": 1}
+    tested = Window(BOUNDS, lambda one: frozenset(recipient.address for recipient in one.recipients), ceilings.get)
+    for one in (entry("1", "a"), entry("2", "a"), entry("3", "b"), entry("4", "b"), entry("5", "b")):
+        tested.add(one)
+
+    assert names(tested.start(0)) == ["1", "3", "4"]
+    ceilings["a"] = 9
+    assert names(tested.start(0)) == ["2"]
+
+
+def test_new_mail_is_welcome_when_it_overtakes_nobody() -> None:
+    """With room and nothing due left in the queue it may wait here at once; after one refusal the queue is looked at first."""
+    tested = window(*(entry(str(number), identity="a") for number in range(2)))
+    tested.caught_up = True
+
+    assert tested.welcomes("a")
+    for number in range(2, 8):
+        tested.add(entry(str(number), identity="a"))
+    assert not tested.welcomes("a")
+    tested.empty()
+    tested.add(entry("8", identity="a"))
+    tested.add(entry("9", identity="a"))
+    assert not tested.welcomes("a")
+    tested.caught_up = True
+    assert tested.welcomes("a")
+
+
+def test_an_identity_with_little_waiting_is_always_welcome() -> None:
+    """A window full of one application's mail keeps no other application out."""
+    tested = window(*(entry(str(number), identity="a") for number in range(8)))
+
+    assert tested.welcomes("b")
+    tested.add(entry("8", identity="b"))
+    tested.add(entry("9", identity="b"))
+    assert not tested.welcomes("b")
 
 
 def test_large_bodies_wait_for_memory_and_the_largest_goes_alone() -> None:
@@ -126,3 +178,16 @@ def test_emptying_returns_what_waits() -> None:
 
     assert names(tested.empty()) == ["3"]
     assert tested.appetite == 8
+
+
+def test_bodies_are_in_hand_as_far_as_there_is_room() -> None:
+    """What does not fit is not kept, what is dropped makes room, and what is not there is not missed."""
+    tested = InHand(10)
+    tested.keep(MessageId("a"), b"12345678")
+    tested.keep(MessageId("b"), b"123")
+
+    assert tested.drop(MessageId("b")) is None
+    assert tested.drop(MessageId("a")) == b"12345678"
+    assert tested.drop(MessageId("a")) is None
+    tested.keep(MessageId("c"), b"1234567890")
+    assert tested.drop(MessageId("c")) == b"1234567890"
