@@ -196,6 +196,8 @@ class Dispatch:
 
     async def _deliver(self, entry: Entry, body: bytes, owed: tuple[Batch, ...]) -> Mapping[str, Outcome]:
         """Hand *entry* to the next hops of each batch, a few batches at a time."""
+        if len(owed) == 1:  # nearly always, and then a task and a place of its own would cost more than they are worth
+            return await self._deliver_batch(entry, body, owed[0])
         places = asyncio.Semaphore(BATCHES)
 
         async def one(batch: Batch) -> Mapping[str, Outcome]:

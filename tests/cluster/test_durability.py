@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 QUEUED = 200
 
 
-def scale_sink(sink: Kube, replicas: int) -> None:
-    """Take the next hop away, or bring it back."""
-    sink("scale", "deployment/sink", f"--replicas={replicas}")
-    if replicas:
-        sink("rollout", "status", "deployment/sink", "--timeout=120s")
-    else:
-        sink("wait", "--for=delete", "pod", "-l", "app=sink", "--timeout=120s")
-
-
 def kill_process(gateway: Gateway) -> None:
     """SIGKILL the gateway's process, found by its pod's uid; the kubelet starts the container again."""
     uid = gateway.kube.get("pod", gateway.pod)["metadata"]["uid"]
@@ -54,7 +45,7 @@ def delete_pod(gateway: Gateway) -> None:
 @pytest.mark.parametrize("end", [pytest.param(kill_process, marks=pytest.mark.lab), delete_pod])
 def test_queued_mail_survives_its_pod(gateway: Gateway, sink: Kube, end: Callable[[Gateway], None]) -> None:
     """200 mails acknowledged while the next hop is down all arrive after the pod was killed and the hop is back."""
-    scale_sink(sink, 0)
+    world.scale_sink(sink, 0)
     token = end.__name__
     messages = [
         world.message("app@example.com", ["one@example.net"], f"Subject: {token} {number:03}\r\n\r\n{number}\r\n".encode())
@@ -69,16 +60,10 @@ def test_queued_mail_survives_its_pod(gateway: Gateway, sink: Kube, end: Callabl
 
     eventually_sync(lambda: restarts(gateway) != before, within=120, what="the pod or its container is a new one", pause=0.5)
     gateway.kube("wait", "--for=condition=Ready", f"pod/{gateway.pod}", "--timeout=180s")
-    scale_sink(sink, 1)
+    world.scale_sink(sink, 1)
     expected = {f"Subject: {token} {number:03}" for number in range(QUEUED)}
-    eventually_sync(lambda: expected <= subjects(sink), within=180, what="all mails arrive", pause=1)
+    eventually_sync(lambda: expected <= world.subjects(sink), within=180, what="all mails arrive", pause=1)
     eventually_sync(lambda: gateway.metric("smtp_gateway_queue_messages") == 0, within=60, what="the queue is empty", pause=0.5)
-
-
-def subjects(sink: Kube) -> set[str]:
-    """Return the Subject lines of what arrived."""
-    lines = (line for message in world.received(sink) for line in message.data.decode().splitlines())
-    return {line for line in lines if line.startswith("Subject:")}
 
 
 def restarts(gateway: Gateway) -> tuple[str, int]:

@@ -36,15 +36,17 @@ def namespace(name: str) -> dict[str, Any]:
 
 
 def sink(image: str) -> list[dict[str, Any]]:
-    """Return a mail server on port 25, reached as `sink`, that records what it takes; the record outlives its container, not its pod."""
+    """Return a mail server on port 25, reached as `sink`, that records what it takes; the record outlives its pod, on a volume."""
     pod = _pod(image, "sink_server.py", ["/scripts/sink_server.py", "25", RECORD])
     pod["securityContext"]["sysctls"] = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]
     pod["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 25}, "periodSeconds": 1}
     pod["containers"][0]["volumeMounts"].append({"name": "record", "mountPath": "/record"})
-    pod["volumes"].append({"name": "record", "emptyDir": {}})
+    pod["volumes"].append({"name": "record", "persistentVolumeClaim": {"claimName": "sink"}})
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "256Mi"}}}
     service = {"selector": {"app": "sink"}, "ports": [{"name": "tcp-mail", "port": 25, "appProtocol": "tcp"}]}
     return [
         _scripts("sink_server.py"),
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "sink"}, "spec": claim},
         _deployment("sink", pod),
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "sink"}, "spec": service},
     ]
@@ -61,10 +63,30 @@ def received(kube: Kube) -> list[Received]:
     return [Received(one["sender"], tuple(one["recipients"]), base64.b64decode(one["data"])) for one in map(json.loads, lines)]
 
 
+def throttle(kube: Kube) -> None:
+    """Let the sink of *kube*'s namespace put all mail off for its twenty seconds."""
+    kube("exec", "deployment/sink", "--", "touch", f"{RECORD}.throttled")
+
+
 def submit(kube: Kube, job: dict[str, Any]) -> list[dict[str, Any]]:
     """Send *job* (see `tests.support.pods.mail_client`) from the client pod of *kube*'s namespace; return the outcomes."""
     said = kube("exec", "-i", "deployment/client", "--", "python3", "/scripts/mail_client.py", stdin=json.dumps(job))
     return [json.loads(line) for line in said.splitlines()]
+
+
+def scale_sink(sink: Kube, replicas: int) -> None:
+    """Take the next hop away, or bring it back."""
+    sink("scale", "deployment/sink", f"--replicas={replicas}")
+    if replicas:
+        sink("rollout", "status", "deployment/sink", "--timeout=120s")
+    else:
+        sink("wait", "--for=delete", "pod", "-l", "app=sink", "--timeout=120s")
+
+
+def subjects(sink: Kube) -> set[str]:
+    """Return the Subject lines of what arrived."""
+    lines = (line for message in received(sink) for line in message.data.decode().splitlines())
+    return {line for line in lines if line.startswith("Subject:")}
 
 
 def message(sender: str, recipients: list[str], data: bytes) -> dict[str, Any]:

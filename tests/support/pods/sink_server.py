@@ -1,7 +1,7 @@
 """A receiving mail server that remembers: each message is a JSON line on disk before its 250.
 
 `python sink_server.py PORT FILE`. A line holds the envelope and the octets between DATA and the end-of-data line, dots unstuffed.
-Standard library only, and strict: what it cannot read as SMTP it refuses, so that a message recorded is a message sent right.
+For `THROTTLED` seconds after FILE.throttled was touched, mail is put off. Standard library only, and strict: what it cannot read as SMTP it refuses, so that a message recorded is a message sent right.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 BUFFER = 1 << 20
+THROTTLED = 20
+"""Seconds."""
 
 
 class Session:
@@ -42,6 +45,8 @@ class Session:
         """Do one command."""
         if verb == "EHLO":
             await self.say("250-sink", "250-8BITMIME", "250-SMTPUTF8", "250 ENHANCEDSTATUSCODES")
+        elif verb == "MAIL" and throttled(self.record):
+            await self.say("451 4.7.1 Slow down")
         elif verb == "MAIL" and argument.upper().startswith("FROM:<"):
             self.sender, self.recipients = _path(argument), []
             await self.say("250 2.1.0 Ok")
@@ -73,6 +78,14 @@ class Session:
         """Send a reply."""
         self.writer.write("".join(f"{line}\r\n" for line in lines).encode())
         await self.writer.drain()
+
+
+def throttled(record: Path) -> bool:
+    """Tell whether mail is to be put off."""
+    try:
+        return time.time() - record.with_suffix(".throttled").stat().st_mtime < THROTTLED
+    except FileNotFoundError:
+        return False
 
 
 def _path(argument: str) -> str:
