@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from smtp_gateway.content.notice import Original, Report, notice
-from smtp_gateway.delivery.client import Client, Mail
+from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.settings import Settings, Timeouts, Trust
+from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.mail.envelope import END_OF_DATA, Envelope, MessageId
 from smtp_gateway.mail.identifier import ENTROPY, message_id
 from smtp_gateway.mail.outcome import UNEXPECTED, Outcome
@@ -86,12 +87,17 @@ class Dispatch:
         self._attempts: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._stopping = False
-        self.reconfigure(config)
+        self._config = config
+        self._client = self._client_of(config)
+
+    def _client_of(self, config: Config) -> Client:
+        return Client(self._world.resolver, Settings(config.hostname, self._world.trust, self._world.timeouts))
 
     def reconfigure(self, config: Config) -> None:
         """Use *config* from the next attempt on; those under way end as they began."""
         self._config = config
-        self._client = Client(self._world.resolver, Settings(config.hostname, self._world.trust, self._world.timeouts))
+        self._client.close()
+        self._client = self._client_of(config)
         self._circuits.forget()
         self._window.reroute()
         self.wake()
@@ -134,6 +140,7 @@ class Dispatch:
             for attempt in late:
                 attempt.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        self._client.close()
 
     def _look(self) -> float:
         """Begin what is due, and return the seconds until there is something to look for again."""

@@ -9,22 +9,30 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smtp_gateway.config.model import HopTls, Smarthost
-from smtp_gateway.delivery.client import Client, Mail
+from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.settings import Settings, Timeouts
+from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Deferred, Delivered, Failed, Outcome
 from smtp_gateway.resolver import Resolver
 from tests.support.messages import BODY
-from tests.support.sink import Answer, Cut, Hang, Raw, Sink, Stall
+from tests.support.sink import EXTENSIONS, Answer, Cut, Hang, Raw, Sink, Stall
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 QUICK = Timeouts(connect=2, greeting=0.3, hello=0.3, mail=0.3, rcpt=0.3, data=0.3, block=0.3, end_of_data=0.3, goodbye=0.3)
 """For next hops that do not answer."""
 PATIENT = Timeouts(*[20.0] * 10)
 A, B, C = "a@x.example", "b@x.example", "c@x.example"
+
+
+@pytest.fixture(params=[(), ("PIPELINING",)], ids=["one by one", "pipelined"])
+async def sink(request: pytest.FixtureRequest) -> AsyncIterator[Sink]:
+    """A next hop that takes commands one by one, and one that takes several at once: what they come to is the same."""
+    async with Sink(extensions=(*EXTENSIONS, *request.param)) as running:
+        yield running
 
 
 def hop(sink: Sink, tls: HopTls = HopTls.NONE) -> Smarthost:
@@ -35,7 +43,10 @@ def hop(sink: Sink, tls: HopTls = HopTls.NONE) -> Smarthost:
 async def deliver(*hops: Smarthost, mail: Mail | None = None, timeouts: Timeouts = PATIENT) -> Mapping[str, Outcome]:
     """Deliver *mail* (or a plain one to A and B) over *hops*."""
     client = Client(Resolver(), Settings("gateway.example", timeouts=timeouts))
-    return await client.deliver(mail or to(A, B), hops)
+    try:
+        return await client.deliver(mail or to(A, B), hops)
+    finally:
+        client.close()
 
 
 def to(*recipients: str, sender: str = "me@here.example", body: bytes = BODY, smtputf8: bool = False, body_8bit: bool = False) -> Mail:
@@ -89,12 +100,21 @@ async def test_a_refused_recipient_is_the_only_one_that_fails(sink: Sink) -> Non
     assert outcomes[A].hop == f"127.0.0.1[127.0.0.1]:{sink.port}"
 
 
-async def test_without_a_recipient_there_is_no_data(sink: Sink) -> None:
-    """When every recipient is refused, DATA is not sent."""
+async def test_without_a_recipient_there_is_no_content(sink: Sink) -> None:
+    """When every recipient is refused, DATA is not sent, or, where it was sent ahead and is answered 354, a lone dot follows (RFC 2920)."""
     sink.answer("RCPT", "550 5.1.1 No such user")
 
     assert kinds(await deliver(hop(sink))) == {A: "Failed 550", B: "Failed 550"}
-    assert "DATA" not in sink.commands
+    assert [(taken.recipients, taken.body) for taken in sink.taken] == ([((), b".\r\n")] if "DATA" in sink.commands else [])
+
+
+async def test_without_a_sender_there_is_no_content(sink: Sink) -> None:
+    """A next hop that refuses MAIL and wants the content all the same gets nothing at all: somebody might get an empty message."""
+    sink.answer("MAIL", "550 5.1.8 No such sender")
+
+    assert kinds(await deliver(hop(sink))) == {A: "Failed 550", B: "Failed 550"}
+    await eventually(lambda: sink.open_sessions == 0)
+    assert sink.taken == []
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import trustme
 import uvloop
 
 from smtp_gateway.config.model import HopTls, Smarthost
-from smtp_gateway.delivery.client import Client, Mail
+from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.settings import Settings, Timeouts, Trust
+from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Delivered, Outcome
 from smtp_gateway.resolver import Resolver

@@ -25,6 +25,7 @@ _DEFAULTS = {
     "RCPT": "250 2.1.5 Ok",
     "DATA": "354 Go ahead",
     "body": "250 2.0.0 Taken",
+    "RSET": "250 2.0.0 Ok",
     "QUIT": "221 2.0.0 Bye",
 }
 
@@ -177,7 +178,7 @@ class Sink:
     async def _serve(self, talk: _Talk, verb: str, command: str) -> bool:
         """Answer one command; tell whether it ended the session."""
         reply = await self._say(talk, verb, command)
-        if verb in {"EHLO", "HELO"}:
+        if verb in {"EHLO", "HELO", "RSET"}:
             talk.recipients.clear()
         elif verb == "STARTTLS" and reply.startswith("220"):
             await talk.writer.start_tls(self._context())

@@ -4,21 +4,27 @@ Failover ends where the mail begins: once a next hop has answered to EHLO, its a
 same mail to the second hop after the first one was half-way would deliver it twice. A connection lost after the end of data is
 temporary too: whether the next hop took the mail is unknown, and twice is better than not at all (RFC 5321 section 4.5.5 and RFC 1047).
 
+A kept session may have been closed by the next hop meanwhile. When it ends before it has answered anything about this message, or
+with 421 or a refused RSET, the message goes over a fresh one in the same attempt; never later, because then it might go twice.
+
 `deliver` raises nothing that a next hop can cause. What would not be safe to send is not sent, deferred, and logged as an error.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from smtp_gateway.delivery import wire
 from smtp_gateway.delivery.faults import HopUnusableError, SessionError, UnknownHostError
-from smtp_gateway.delivery.session import Hop, Session, open_session
-from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Failed, Outcome, Phase, judge
-from smtp_gateway.mail.reply import Reply
+from smtp_gateway.delivery.pool import Kept, Pool
+from smtp_gateway.delivery.session import Hop, open_session
+from smtp_gateway.delivery.transaction import CLOSING, Mail, Transaction
+from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Outcome
 from smtp_gateway.resolver import LookupFailedError, NoSuchNameError, Resolver
 
 if TYPE_CHECKING:
@@ -26,34 +32,29 @@ if TYPE_CHECKING:
 
     from smtp_gateway.config.model import Smarthost
     from smtp_gateway.delivery.settings import Settings
-    from smtp_gateway.mail.envelope import Envelope
 
 _log = structlog.get_logger()
 
 ADDRESSES = 5
 """Addresses of one next hop that one attempt tries, as in Postfix (smtp_mx_address_limit): a long list must not hold a message for hours."""
-_GO_AHEAD = 354
-_CLOSING = 421
-_NEEDS_SMTPUTF8 = Failed(Reply(553, "5.6.7", "The message needs SMTPUTF8, which the next hop does not offer"), local=True)
-"""RFC 6531 section 3.5 and 3.7.4: such a message is rejected, never downgraded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """One message for those of its recipients that share a next hop."""
-
-    envelope: Envelope
-    body: bytes
-    """In wire form."""
+class StaleError(Exception):
+    """A kept session turned out to be of no use before it took anything: a fresh one may be tried."""
 
 
 class Client:
-    """Delivers over SMTP, with one connection for each attempt."""
+    """Delivers over SMTP, in sessions that are kept for the next message."""
 
     def __init__(self, resolver: Resolver, settings: Settings) -> None:
         """Resolve names by *resolver* and hold sessions as *settings* say."""
         self._resolver = resolver
         self._settings = settings
+        self._pool = Pool(settings.reuse, settings.timeouts.goodbye)
+
+    def close(self) -> None:
+        """End the sessions that nobody uses, and the others when they are not used any more."""
+        self._pool.close()
 
     async def deliver(self, mail: Mail, hops: Sequence[Smarthost]) -> Mapping[str, Outcome]:
         """Try *hops* in order until one holds a session, and return an outcome for each recipient of *mail*."""
@@ -67,11 +68,9 @@ class Client:
                 last = hop
                 continue
             try:
-                session = await open_session(hop, self._settings)
+                return refused | await self._over(hop, mail, recipients)
             except HopUnusableError as fault:
                 last = fault.outcome
-                continue
-            return refused | await self._transact(session, mail, recipients)
         return refused | dict.fromkeys(recipients, last)
 
     async def _addresses(self, hops: Sequence[Smarthost]) -> AsyncIterator[Hop | Deferred]:
@@ -86,59 +85,48 @@ class Client:
             for address in found[:ADDRESSES]:
                 yield Hop(hop.host, address, hop.port, hop.tls)
 
-    async def _transact(self, session: Session, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
-        """Hand *mail* over in *session* and end it. What was refused by name keeps its answer; the rest shares the last one."""
-        told: dict[str, Outcome] = {}
+    async def _over(self, hop: Hop, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
+        """Hand *mail* over in a kept session or, when there is none that is of use, in a fresh one. Raises `HopUnusableError`."""
+        kept = self._pool.take(hop)
+        if kept is not None:
+            with suppress(StaleError):
+                return await self._transact(kept, mail, recipients)
+        now = asyncio.get_running_loop().time()
+        return await self._transact(Kept(await open_session(hop, self._settings), hop, now), mail, recipients)
+
+    async def _transact(self, kept: Kept, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
+        """Do one transaction, and keep the session if it is of further use. Raises `StaleError`, for a used session only."""
+        transaction = Transaction(kept.session, mail, recipients, self._settings.timeouts)
         try:
-            shared = await self._transaction(session, mail, recipients, told)
+            await self._reset(kept)
+            shared = await transaction.run()
         except SessionError as fault:
-            shared = replace(fault.deferral(str(session.hop)), unreached=False)
-        finally:
-            session.connection.leave(self._settings.timeouts.goodbye)
-        return {address: told.get(address, shared) for address in recipients}
+            self._pool.leave(kept)
+            if kept.carried and not transaction.replies:
+                raise StaleError from fault
+            # The next hop was there: what happened may have to do with this message alone.
+            shared = replace(fault.deferral(str(kept.session.hop)), unreached=False)
+        except BaseException:
+            self._pool.leave(kept)
+            raise
+        else:
+            self._after(kept, transaction)
+        return {address: transaction.told.get(address, shared) for address in recipients}
 
-    async def _transaction(self, session: Session, mail: Mail, recipients: tuple[str, ...], told: dict[str, Outcome]) -> Outcome:
-        """Do MAIL, RCPT and DATA (RFC 5321 section 3.3); return the outcome of all recipients that are not in *told* afterwards."""
-        connection, hop, patience = session.connection, str(session.hop), self._settings.timeouts
-        if needs_smtputf8(mail) and "SMTPUTF8" not in session.extensions:
-            return _NEEDS_SMTPUTF8
-        reply = await connection.exchange(mail_command(mail, session.extensions), patience.mail)
-        if not reply.positive:
-            return judge(Phase.MAIL, reply, hop)
-        for address in recipients:
-            reply = await connection.exchange(f"RCPT TO:<{address}>", patience.rcpt)
-            if reply.code == _CLOSING:
-                return judge(Phase.RCPT, reply, hop)
-            if not reply.positive:
-                told[address] = judge(Phase.RCPT, reply, hop)
-        if len(told) == len(recipients):
-            return judge(Phase.RCPT, reply, hop)
-        reply = await connection.exchange("DATA", patience.data)
-        if reply.code != _GO_AHEAD:
-            return judge(Phase.DATA, reply, hop)
-        return judge(Phase.END_OF_DATA, await connection.send_body(mail.body, patience.block, patience.end_of_data), hop)
+    async def _reset(self, kept: Kept) -> None:
+        """End what an earlier transaction left open (RFC 5321 section 4.1.1.5). Raises `StaleError` or `SessionError`."""
+        if kept.dirty and not (await kept.session.connection.exchange("RSET", self._settings.timeouts.mail)).positive:
+            raise StaleError
 
-
-def mail_command(mail: Mail, extensions: frozenset[str]) -> str:
-    """Return the MAIL command with the parameters that the next hop offers and the message needs.
-
-    SIZE is an estimate, as RFC 1870 section 6.3 allows: the doubled dots are counted, the end of data is not. Eight-bit content goes
-    out as it is where 8BITMIME is not offered: such servers take it in practice, and re-encoding would break signatures.
-    """
-    parameters = (
-        f"SIZE={len(mail.body) - 3}" if "SIZE" in extensions else "",
-        "BODY=8BITMIME" if mail.envelope.body_8bit and "8BITMIME" in extensions else "",
-        "SMTPUTF8" if mail.envelope.smtputf8 and "SMTPUTF8" in extensions else "",
-    )
-    return " ".join((f"MAIL FROM:<{mail.envelope.sender}>", *filter(None, parameters)))
-
-
-def needs_smtputf8(mail: Mail) -> bool:
-    """Tell whether an address or a header of *mail* is beyond ASCII; a client may have declared SMTPUTF8 without needing it."""
-    envelope = mail.envelope
-    if not all(address.isascii() for address in (envelope.sender, *envelope.recipients)):
-        return True
-    return envelope.smtputf8 and not mail.body[: mail.body.find(b"\r\n\r\n") + 1].isascii()
+    def _after(self, kept: Kept, transaction: Transaction) -> None:
+        """Keep the session or leave it. Raises `StaleError` when a used one was closed (421) before it took anything."""
+        if not transaction.closing:
+            kept.dirty = not transaction.settled
+            self._pool.give_back(kept)
+            return
+        self._pool.leave(kept)
+        if kept.carried and transaction.replies[0].code == CLOSING:
+            raise StaleError
 
 
 def _unsafe(mail: Mail) -> dict[str, Outcome]:

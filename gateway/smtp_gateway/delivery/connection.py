@@ -81,6 +81,8 @@ class Connection(asyncio.Protocol):
         Raises `SessionError` when the connection is lost, when no reply is complete within *patience* seconds, or when it is none.
         """
         try:
+            if (reply := self._incoming.next_reply()) is not None:
+                return reply  # the usual case behind the first of several commands, and a timer costs more than a reply
             async with asyncio.timeout(patience):
                 while (reply := self._incoming.next_reply()) is None:
                     await self._news()
@@ -91,6 +93,23 @@ class Connection(asyncio.Protocol):
             message = f"The next hop does not speak SMTP: {fault}"
             raise ForeignProtocolError(message) from fault
         return reply
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the connection can carry another transaction: open, and nothing said that was not asked for."""
+        alive = self._transport is not None and not self._transport.is_closing()
+        return alive and self._fault is None and self._leaving is None and self._incoming.empty
+
+    def send(self, *texts: str) -> Reply | None:
+        """Send several commands in one write (RFC 2920); their replies are read by `reply`, one each and in their order.
+
+        Returns a refusal that arrived before it was asked for, and then nothing was sent. Raises `SessionError`.
+        """
+        lines = b"".join(map(wire.command, texts))
+        early = self._early()
+        if early is None:
+            self._write(lines)
+        return early
 
     async def exchange(self, text: str, patience: float) -> Reply:
         """Send the command *text* and return its reply. Raises as `reply` does."""
@@ -110,6 +129,7 @@ class Connection(asyncio.Protocol):
         for start in range(0, len(view), CHUNK):
             early = self._early()
             if early is not None:
+                self.cut("Left in the middle of the content")
                 return early
             self._write(view[start : start + CHUNK])
             await self._room(block_patience)
@@ -143,6 +163,11 @@ class Connection(asyncio.Protocol):
         self._leaving = asyncio.get_running_loop().call_later(patience, self._abort)
         self._transport.write(b"QUIT\r\n")
 
+    def cut(self, why: str) -> None:
+        """Let go without a word, because the next hop would take it for content; *why* is what later calls are told."""
+        self._fail(ConnectionLostError(why))
+        self._abort()
+
     def _early(self) -> Reply | None:
         """Return a refusal that arrived unasked, such as 421 before the connection is closed; None when nothing arrived.
 
@@ -165,6 +190,8 @@ class Connection(asyncio.Protocol):
         cast("asyncio.WriteTransport", self._transport).write(octets)
 
     async def _room(self, patience: float) -> None:
+        if not self._paused:
+            return
         try:
             async with asyncio.timeout(patience):
                 while self._paused:

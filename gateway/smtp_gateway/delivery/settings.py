@@ -58,6 +58,21 @@ def _without_verification() -> ssl.SSLContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Reuse:
+    """How long and how often a session is used; times in seconds."""
+
+    idle: float = 5.0
+    """Between two messages. A receiver pays for our idle sessions with a process each: Postfix keeps its own 2 s
+    (smtp_connection_cache_time_limit), KumoMTA 60 s (idle_timeout)."""
+    age: float = 300.0
+    """Since it was opened (Postfix: smtp_connection_reuse_time_limit), so that a changed DNS or load balancer is followed."""
+    messages: int = 100
+    """Carried by one session; large receivers cut sessions somewhat above that."""
+    kept: int = 200
+    """Idle sessions in all: as many as there are places for attempts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What is the same for every session."""
 
@@ -65,3 +80,4 @@ class Settings:
     """The EHLO name."""
     trust: Trust = field(default_factory=Trust)
     timeouts: Timeouts = Timeouts()
+    reuse: Reuse = Reuse()

@@ -1,0 +1,178 @@
+"""One message in an open session: MAIL, RCPT and DATA in one write where the next hop offers PIPELINING (RFC 2920), one by one elsewhere.
+
+Either way the replies are collected in the order of their commands first, and a pure function judges them: what was refused by name
+keeps its answer, and all others share one. The content is sent only after 354, never with the commands.
+
+What can go wrong: the connection (`SessionError`), and what a next hop says after it was asked out of turn. A next hop that wants the
+content of a message whose recipients it refused gets a lone dot (RFC 2920 section 3.1); one that wants it although it refused MAIL is
+left, because an empty message might then go to somebody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from smtp_gateway.mail.envelope import END_OF_DATA
+from smtp_gateway.mail.outcome import Failed, Outcome, Phase, judge
+from smtp_gateway.mail.reply import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from smtp_gateway.delivery.session import Session
+    from smtp_gateway.delivery.settings import Timeouts
+    from smtp_gateway.mail.envelope import Envelope
+
+GO_AHEAD = 354
+CLOSING = 421
+_NEEDS_SMTPUTF8 = Failed(Reply(553, "5.6.7", "The message needs SMTPUTF8, which the next hop does not offer"), local=True)
+"""RFC 6531 section 3.5 and 3.7.4: such a message is rejected, never downgraded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One message for those of its recipients that share a next hop."""
+
+    envelope: Envelope
+    body: bytes
+    """In wire form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a next hop answered to the commands of a transaction."""
+
+    told: dict[str, Outcome]
+    """The recipients that were refused by name."""
+    shared: Outcome | None
+    """What all others come to; None when the content decides."""
+
+
+def judged(recipients: Sequence[str], replies: Sequence[Reply], hop: str) -> Verdict:
+    """Return what *replies* to MAIL, to RCPT for each of *recipients* and to DATA mean; they end early where asking ended."""
+    mail, *rest = replies
+    if not mail.positive:
+        return Verdict({}, judge(Phase.MAIL, mail, hop))
+    told: dict[str, Outcome] = {}
+    for address, reply in zip(recipients, rest, strict=False):
+        if reply.code == CLOSING:
+            return Verdict(told, judge(Phase.RCPT, reply, hop))
+        if not reply.positive:
+            told[address] = judge(Phase.RCPT, reply, hop)
+    if len(told) == len(recipients):
+        return Verdict(told, judge(Phase.RCPT, rest[len(recipients) - 1], hop))
+    data = rest[len(recipients)]
+    return Verdict(told, None if data.code == GO_AHEAD else judge(Phase.DATA, data, hop))
+
+
+def hopeless(recipients: Sequence[str], replies: Sequence[Reply]) -> bool:
+    """Tell whether nothing more is worth asking after *replies*: one at a time, no command is sent that cannot help."""
+    if not replies[0].positive or replies[-1].code == CLOSING:
+        return True
+    return len(replies) == len(recipients) + 1 and not any(reply.positive for reply in replies[1:])
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One transaction in *session*; `told` has what was refused by name, also when `run` ends in an error."""
+
+    session: Session
+    mail: Mail
+    recipients: tuple[str, ...]
+    patience: Timeouts
+    told: dict[str, Outcome] = field(default_factory=dict)
+    replies: list[Reply] = field(default_factory=list)
+    """The answers so far."""
+    settled: bool = False
+    """Whether the next hop is as it was before MAIL: it answered to the end of data."""
+
+    @property
+    def closing(self) -> bool:
+        """Whether the next hop said that it closes the session."""
+        return any(reply.code == CLOSING for reply in self.replies)
+
+    async def run(self) -> Outcome:
+        """Hand the message over; return the outcome of all recipients that are not in `told`. Raises `SessionError`."""
+        if needs_smtputf8(self.mail) and "SMTPUTF8" not in self.session.extensions:
+            self.settled = True
+            return _NEEDS_SMTPUTF8
+        try:
+            await self._ask()
+        finally:
+            self._keep_refusals()
+        verdict = judged(self.recipients, self.replies, str(self.session.hop))
+        if verdict.shared is None:
+            return judge(Phase.END_OF_DATA, await self._send(self.mail.body), str(self.session.hop))
+        if self.replies[-1].code == GO_AHEAD:
+            await self._send_nothing()
+        return verdict.shared
+
+    async def _ask(self) -> None:
+        """Send the commands and collect the replies, as many as make sense."""
+        connection = self.session.connection
+        commands = self._commands()
+        if "PIPELINING" in self.session.extensions:
+            if early := connection.send(*(text for text, _ in commands)):
+                self.replies.append(early)
+                return
+            for _, patience in commands:
+                self.replies.append(await connection.reply(patience))
+                if self.replies[-1].code == CLOSING:
+                    return
+            return
+        for text, patience in commands:
+            self.replies.append(await connection.exchange(text, patience))
+            if hopeless(self.recipients, self.replies):
+                return
+
+    def _commands(self) -> list[tuple[str, float]]:
+        """Return each command with the seconds to wait for its reply."""
+        patience = self.patience
+        return [
+            (mail_command(self.mail, self.session.extensions), patience.mail),
+            *((f"RCPT TO:<{address}>", patience.rcpt) for address in self.recipients),
+            ("DATA", patience.data),
+        ]
+
+    def _keep_refusals(self) -> None:
+        """Keep what was refused by name, whatever happens to the connection afterwards."""
+        if self.replies and self.replies[0].positive:
+            for address, reply in zip(self.recipients, self.replies[1:], strict=False):
+                if reply.negative and reply.code != CLOSING:
+                    self.told[address] = judge(Phase.RCPT, reply, str(self.session.hop))
+
+    async def _send(self, body: bytes) -> Reply:
+        reply = await self.session.connection.send_body(body, self.patience.block, self.patience.end_of_data)
+        self.replies.append(reply)
+        self.settled = True
+        return reply
+
+    async def _send_nothing(self) -> None:
+        """Answer a 354 for content that nobody is to get."""
+        if self.replies[0].positive:
+            await self._send(END_OF_DATA)
+        else:
+            self.session.connection.cut("The next hop refused MAIL and asked for the content")
+
+
+def mail_command(mail: Mail, extensions: frozenset[str]) -> str:
+    """Return the MAIL command with the parameters that the next hop offers and the message needs.
+
+    SIZE is an estimate, as RFC 1870 section 6.3 allows: the doubled dots are counted, the end of data is not. Eight-bit content goes
+    out as it is where 8BITMIME is not offered: such servers take it in practice, and re-encoding would break signatures.
+    """
+    parameters = (
+        f"SIZE={len(mail.body) - len(END_OF_DATA)}" if "SIZE" in extensions else "",
+        "BODY=8BITMIME" if mail.envelope.body_8bit and "8BITMIME" in extensions else "",
+        "SMTPUTF8" if mail.envelope.smtputf8 and "SMTPUTF8" in extensions else "",
+    )
+    return " ".join((f"MAIL FROM:<{mail.envelope.sender}>", *filter(None, parameters)))
+
+
+def needs_smtputf8(mail: Mail) -> bool:
+    """Tell whether an address or a header of *mail* is beyond ASCII; a client may have declared SMTPUTF8 without needing it."""
+    envelope = mail.envelope
+    if not all(address.isascii() for address in (envelope.sender, *envelope.recipients)):
+        return True
+    return envelope.smtputf8 and not mail.body[: mail.body.find(b"\r\n\r\n") + 1].isascii()
