@@ -10,6 +10,7 @@ A process that dies between a next hop's 250 and the settlement delivers twice; 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import secrets
 import time
@@ -86,6 +87,8 @@ class Dispatch:
         self._in_hand = InHand(IN_HAND)
         self._attempts: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
+        self._due_at = 0.0
+        """When the first entry falls due that did not when the queue was last read."""
         self._stopping = False
         self._config = config
         self._client = self._client_of(config)
@@ -104,6 +107,7 @@ class Dispatch:
 
     def wake(self) -> None:
         """Look at the queue now: a message has entered it."""
+        self._window.caught_up = False
         self._woken.set()
 
     def welcomes(self, identity: str) -> bool:
@@ -117,7 +121,7 @@ class Dispatch:
             return
         self._in_hand.keep(entry.id, body)
         self._window.add(entry)
-        self.wake()
+        self._woken.set()
 
     async def run(self) -> None:
         """Deliver until `stop` is called."""
@@ -145,20 +149,29 @@ class Dispatch:
     def _look(self) -> float:
         """Begin what is due, and return the seconds until there is something to look for again."""
         try:
-            self._begin_due()
-            due = self._spool.next_due() if self._window.appetite else None
+            self._lease()
+            self._begin_waiting()
         except Exception:  # noqa: BLE001 the loop must not end; the cause is in the log
             _log.exception("queue unreadable")
-            due = None
-        return LOOK_AGAIN if due is None else min(max(due - self._world.clock(), 0.0), LOOK_AGAIN)
+            return LOOK_AGAIN
+        if not self._window.appetite:
+            return LOOK_AGAIN
+        return min(max(self._due_at - self._world.clock(), 0.0), LOOK_AGAIN) if self._window.caught_up else 0.0
 
-    def _begin_due(self) -> None:
-        """Lease as many as the window has room for, and begin those that may begin."""
-        if appetite := self._window.appetite:
-            entries = self._spool.lease(self._world.clock(), appetite)
-            self._window.caught_up = len(entries) < appetite
-            for entry in entries:
-                self._window.add(entry)
+    def _lease(self) -> None:
+        """Lease as many as the window has room for, unless everything that is due waits in it already."""
+        now, appetite = self._world.clock(), self._window.appetite
+        if not appetite or (self._window.caught_up and now < self._due_at):
+            return
+        entries = self._spool.lease(now, appetite)
+        self._window.caught_up = len(entries) < appetite
+        for entry in entries:
+            self._window.add(entry)
+        due = self._spool.next_due(now)
+        self._due_at = math.inf if due is None else due
+
+    def _begin_waiting(self) -> None:
+        """Begin those that may begin, and put back those that stand in the way."""
         for entry in self._window.start(time.monotonic()):
             self._begin(self._occupying(entry))
         for entry in self._window.crowded_out(time.monotonic()):
@@ -179,7 +192,7 @@ class Dispatch:
                 await self._put_back(entry)
         finally:
             self._window.finish(entry.id, time.monotonic())
-            self.wake()
+            self._woken.set()
 
     async def _attempt(self, entry: Entry) -> None:
         """Try once to deliver what is still owed, and write down the result."""
@@ -274,7 +287,12 @@ class Dispatch:
                 _log.error("result not written", message_id=settlement.id, reason=str(fault))
                 await asyncio.sleep(self._world.unwritten_pause)
             else:
-                return
+                break
+        if settlement.remaining:
+            self._due_at = min(self._due_at, settlement.next_attempt)
+        if settlement.notice is not None:
+            self._window.caught_up = False
+        self._woken.set()
 
     async def _put_back(self, entry: Entry) -> None:
         """End the lease of *entry* without an attempt."""

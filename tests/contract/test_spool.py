@@ -90,19 +90,33 @@ async def test_what_is_not_due_is_not_leased(spool: Spool) -> None:
     await spool.put(new_message(accepted_at=NOW + 60))
 
     assert spool.lease(NOW, 10) == []
-    assert spool.next_due() == NOW + 60
+    assert spool.next_due(NOW) == NOW + 60
     assert len(spool.lease(NOW + 60, 10)) == 1
 
 
-async def test_next_due_looks_past_what_is_leased(spool: Spool) -> None:
-    """`next_due` is about entries that could be leased; with all of them leased there is none."""
-    await spool.put(new_message(accepted_at=NOW))
-    await spool.put(new_message(accepted_at=NOW + 5))
-    spool.lease(NOW, 1)
+async def test_next_due_is_about_what_comes(spool: Spool) -> None:
+    """What is due already is for `lease`; of the rest the first counts, whoever sent it."""
+    for wait, identity in ((0, "a"), (9, "a"), (5, "b")):
+        await spool.put(new_message(accepted_at=NOW + wait, identity=identity))
 
-    assert spool.next_due() == NOW + 5
-    spool.lease(NOW + 5, 1)
-    assert spool.next_due() is None
+    assert [spool.next_due(NOW + passed) for passed in (0, 5, 9)] == [NOW + 5, NOW + 9, None]
+
+
+async def test_identities_take_turns(spool: Spool) -> None:
+    """A backlog of one does not keep another's message waiting; in each the oldest goes first."""
+    for age, identity in ((90, "a"), (80, "a"), (70, "a"), (60, "a"), (2, "b"), (1, ""), (1, "b")):
+        await spool.put(new_message([f"{age}@{identity or 'notice'}.example"], accepted_at=NOW - age, identity=identity))
+
+    first, second = spool.lease(NOW, 5), spool.lease(NOW, 5)
+
+    assert sorted(entry.recipients[0].address for entry in first) == [
+        "1@b.example",
+        "1@notice.example",
+        "2@b.example",
+        "80@a.example",
+        "90@a.example",
+    ]
+    assert [entry.recipients[0].address for entry in second] == ["70@a.example", "60@a.example"]
 
 
 async def test_a_released_entry_is_due_at_once(spool: Spool) -> None:

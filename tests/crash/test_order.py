@@ -103,7 +103,7 @@ async def test_what_is_not_synced_is_neither_answered_nor_leased(spool: DiskSpoo
     await asyncio.sleep(0)
 
     assert not first.done()
-    assert (spool.lease(NOW, 10), spool.next_due(), spool.depth().messages) == ([], None, 0)
+    assert (spool.lease(NOW, 10), spool.next_due(NOW), spool.depth().messages) == ([], None, 0)
     gate.set()
     await asyncio.gather(first, *others)
     assert len(syncs) == 2

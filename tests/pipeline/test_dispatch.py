@@ -52,7 +52,7 @@ async def test_a_next_hop_that_was_away_gets_the_mail_later(sink: Sink) -> None:
         await sink.stop()
         await world.put(A)
         await world.deferred()
-        assert world.spool.next_due() == NOW + 30
+        assert world.spool.next_due(world.clock.now) == NOW + 30
         await sink.start()
         world.later(30)
         await world.settled()
@@ -111,7 +111,7 @@ async def test_mail_is_returned_when_its_lifetime_is_over(sink: Sink) -> None:
         await world.put(A)
         for attempt in range(1, 8):
             await world.deferred(attempt)
-            due = world.spool.next_due()
+            due = world.spool.next_due(world.clock.now)
             assert due is not None
             world.later(due - world.clock.now)
         assert world.clock.now == NOW + LIFETIME
@@ -233,7 +233,7 @@ async def test_a_domain_that_does_not_exist_bounces_and_one_that_cannot_be_asked
             await eventually(lambda: len(sink.taken) == 1)
             await world.deferred(3)
 
-            assert world.spool.next_due() == NOW + 60
+            assert world.spool.next_due(world.clock.now) == NOW + 60
     assert b"5.1.2" in sink.taken[0].content
     assert b"broken.example" not in sink.taken[0].content
 

@@ -89,7 +89,7 @@ class World:
 
     async def deferred(self, attempts: int = 1) -> None:
         """Wait until something waits for its next attempt after *attempts*."""
-        await eventually(lambda: self.counts.attempts >= attempts and self.spool.next_due() is not None, what="deferral")
+        await eventually(lambda: self.counts.attempts >= attempts and self.spool.next_due(self.clock.now) is not None, what="deferral")
 
     def later(self, seconds: float) -> None:
         """Move the clock."""

@@ -18,7 +18,12 @@ _numbers = count(1)
 
 
 def new_message(
-    recipients: Sequence[str] = ("you@there.example",), *, sender: str = "me@here.example", body: bytes = BODY, accepted_at: float = NOW
+    recipients: Sequence[str] = ("you@there.example",),
+    *,
+    sender: str = "me@here.example",
+    body: bytes = BODY,
+    accepted_at: float = NOW,
+    identity: str = "",
 ) -> NewMessage:
     """Return a message with an identifier of its own."""
-    return NewMessage(MessageId(f"T{next(_numbers):06d}"), Envelope(sender, tuple(recipients)), body, accepted_at)
+    return NewMessage(MessageId(f"T{next(_numbers):06d}"), Envelope(sender, tuple(recipients)), body, accepted_at, identity)

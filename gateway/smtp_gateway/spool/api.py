@@ -109,13 +109,16 @@ class Spool(Protocol):
         """
 
     def lease(self, now: float, limit: int) -> list[Entry]:
-        """Hand out at most *limit* due entries, oldest first. None is handed out again before its `settle` or `release`."""
+        """Hand out at most *limit* due entries: identities take turns, and each has its oldest first, whatever others have queued.
+
+        None is handed out again before its `settle` or `release`.
+        """
 
     def release(self, message_id: MessageId) -> None:
         """Give back a leased entry untouched, as when a shutdown interrupts its attempt: it is due at once."""
 
-    def next_due(self) -> float | None:
-        """Tell when the next entry that is not leased falls due; None when there is none."""
+    def next_due(self, now: float) -> float | None:
+        """Tell when the first entry that is not due at *now* falls due; None when there is none."""
 
     async def body(self, message_id: MessageId) -> bytes:
         """Return the body of a leased message in wire form.

@@ -116,13 +116,13 @@ class DiskSpool:
         """See `Spool.release`."""
         self._leased.discard(message_id)
 
-    def next_due(self) -> float | None:
+    def next_due(self, now: float) -> float | None:
         """See `Spool.next_due`."""
         if self._closed or self._writer.broken is not None:
             return None
         if not self._writer.readable:
             return self._clock() + SHORTLY
-        return rows.next_due(self._journal.connection, self._leased | self._unsynced)
+        return rows.next_due(self._journal.connection, now)
 
     async def body(self, message_id: MessageId) -> bytes:
         """See `Spool.body`."""

@@ -5,6 +5,7 @@ For tests and for trying things out. `tests/contract/test_spool.py` holds it and
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -43,8 +44,13 @@ class MemorySpool:
 
     def lease(self, now: float, limit: int) -> list[Entry]:
         """See `Spool.lease`."""
-        waiting = [held for held in self._held.values() if not held.leased and held.due <= now]
-        chosen = sorted(waiting, key=lambda held: held.due)[:limit]
+        waiting = sorted((held for held in self._held.values() if not held.leased and held.due <= now), key=lambda held: held.due)
+        turns: Counter[str] = Counter()
+        in_turns = []
+        for held in waiting:
+            turns[held.entry.identity] += 1
+            in_turns.append((turns[held.entry.identity], held.entry.identity, held))
+        chosen = [held for *_, held in sorted(in_turns, key=lambda turn: turn[:2])[:limit]]
         for held in chosen:
             held.leased = True
         return [held.entry for held in chosen]
@@ -55,9 +61,9 @@ class MemorySpool:
         if held is not None:
             held.leased = False
 
-    def next_due(self) -> float | None:
+    def next_due(self, now: float) -> float | None:
         """See `Spool.next_due`."""
-        return min((held.due for held in self._held.values() if not held.leased), default=None)
+        return min((held.due for held in self._held.values() if held.due > now), default=None)
 
     async def body(self, message_id: MessageId) -> bytes:
         """See `Spool.body`."""

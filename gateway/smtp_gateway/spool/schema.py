@@ -32,6 +32,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE life (running INTEGER NOT NULL, turns INTEGER NOT NULL) STRICT",
         "INSERT INTO life VALUES (0, 0)",
     ),
+    (
+        # Identities take turns: each one's due mail is found without reading another's.
+        "DROP INDEX message_due",
+        "CREATE INDEX message_due ON message (identity, next_attempt)",
+    ),
 )
 """What brings an index from version *n* to *n + 1*."""
 

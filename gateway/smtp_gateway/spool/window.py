@@ -59,7 +59,7 @@ class Window:
         """Waiting entries of each identity."""
         self._size = 0
         self.caught_up = False
-        """Whether everything that is due waits here: the last lease had less than was asked for."""
+        """Whether everything that is due waits here: the last lease had less than was asked for, and nothing came since."""
         self._running: dict[MessageId, tuple[Entry, Destinations]] = {}
         self._towards: dict[str, int] = {}
         self._moved: dict[str, float] = {}
@@ -73,13 +73,8 @@ class Window:
         return room if room * 2 >= self._bounds.waiting else 0
 
     def welcomes(self, identity: str) -> bool:
-        """Tell whether a new message of *identity* may wait here at once: when few of its own do, or when it overtakes nobody.
-
-        A refusal is remembered: that message is in the queue now, and nobody overtakes it before the queue was looked at.
-        """
-        welcome = self._held[identity] < self._bounds.share or (self.caught_up and self._size < self._bounds.waiting)
-        self.caught_up &= welcome
-        return welcome
+        """Tell whether a new message of *identity* may wait here at once: when few of its own do, or when it overtakes nobody."""
+        return self._held[identity] < self._bounds.share or (self.caught_up and self._size < self._bounds.waiting)
 
     def add(self, entry: Entry) -> None:
         """Let a leased *entry* wait for its turn."""
