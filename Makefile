@@ -72,6 +72,10 @@ test-local: setup ## The tiers that need no cluster
 test-cluster: setup ## The chart and cluster tiers alone
 	$(BIN)/python -m tests.tiers chart cluster
 
+.PHONY: bench
+bench: setup ## Measure beside Postfix (BENCH="--rows AB --rounds 5"); needs root
+	$(BIN)/python -m bench $(BENCH)
+
 ## Try
 .PHONY: demo
 demo: ## From nothing to a delivered mail on a real cluster, step by step

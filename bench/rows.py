@@ -1,0 +1,28 @@
+"""What is sent: one row of the table each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SESSIONS = 20
+"""Clients at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kind of load."""
+
+    name: str
+    meaning: str
+    octets: int
+    messages: int
+    reused: bool
+    """Whether a connection carries many messages."""
+
+
+ROWS = (
+    Row("A", "4 KB, a connection each", 4096, 3000, reused=False),
+    Row("B", "4 KB, connections reused", 4096, 6000, reused=True),
+    Row("C", "50 KB, connections reused", 50 * 1024, 2000, reused=True),
+    Row("D", "1 MB, connections reused", 1024 * 1024, 200, reused=True),
+)
