@@ -52,8 +52,14 @@ class LineTooLongError(Exception):
 class Dialogue(Protocol):
     """The session, as far as a reader needs it."""
 
-    async def before_command(self) -> None:
-        """End the session when it should not take another command."""
+    def before_command(self) -> None:
+        """End the session when it should not take another command. Raises `PeerGoneError`."""
+
+    async def took(self, line: bytes) -> bool:
+        """Answer a well-formed line if it is one of the usual ones; tell whether it was."""
+
+    async def drain(self) -> None:
+        """Wait until the client has read most of its replies, so that one that reads none cannot fill the memory with them."""
 
     async def refuse_line(self, reply: Reply) -> None:
         """Answer a line that never became a command."""
@@ -74,18 +80,19 @@ class CommandReader:
         """Whether the session waits for a command and none is on its way."""
 
     async def readuntil(self) -> bytes:
-        """Return the next well-formed command line, CRLF included. Raises `PeerGoneError`."""
+        """Return the next well-formed command line that the session did not answer itself, CRLF included. Raises `PeerGoneError`."""
         while True:
-            await self._dialogue.before_command()
+            self._dialogue.before_command()
             try:
                 line = await self._command()
                 fault = line_fault(line)
             except LineTooLongError:
                 line, fault = b"", LINE_TOO_LONG
             self.verb = verb_of(line)
-            if fault is None:
+            if fault is not None:
+                await self._refuse(fault)
+            elif not await self._dialogue.took(line):
                 return line
-            await self._refuse(fault)
 
     async def _command(self) -> bytes:
         self.idle = True
@@ -135,6 +142,7 @@ class CommandReader:
         self._stream._buffer.clear()  # type: ignore[attr-defined]  # noqa: SLF001 private in typeshed too; see above
 
     async def _chunk(self) -> bytes:
+        await self._dialogue.drain()
         chunk = await self._stream.read(CHUNK)
         if not chunk:
             raise PeerGoneError

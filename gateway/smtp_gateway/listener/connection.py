@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiosmtpd.smtp import SMTP
 
 from smtp_gateway.listener import replies
-from smtp_gateway.listener.commands import AUTH_LIMIT, CHUNK, COMMAND_LIMIT, CommandReader, PeerGoneError
+from smtp_gateway.listener.commands import AUTH_LIMIT, CHUNK, COMMAND_LIMIT, PeerGoneError
 from smtp_gateway.listener.hooks import Hooks
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.envelope import Peer
@@ -23,8 +23,10 @@ from smtp_gateway.policy.auth import Identity
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
     from smtp_gateway.intake import Intake
+    from smtp_gateway.listener.commands import CommandReader
     from smtp_gateway.mail.reply import Reply
     from smtp_gateway.policy.auth import Logins
     from smtp_gateway.telemetry.observer import Observer
@@ -84,6 +86,8 @@ class Front:
     tls: ssl.SSLContext
     sessions: Sessions
     timeout: float = IDLE_TIMEOUT
+    pattern: dict[str, Any] = field(default_factory=dict)
+    """What sessions begin with, kept from the first one; empty before it."""
 
 
 class Connection(SMTP):
@@ -101,19 +105,42 @@ class Connection(SMTP):
         self._front = front
         self._tls_version: str | None = None
         self._leaving = False
+        self._heard = 0.0
         self._stream: asyncio.StreamReader
+        self._commands: CommandReader
+        if front.pattern:
+            self._resemble(front.pattern)
+        else:
+            self._construct(config.hostname, config.limits.message_size)
+            front.pattern.update(pattern_of(self))
+        self.hostname, self.data_size_limit = config.hostname, config.limits.message_size
+        self.command_size_limits = defaultdict(lambda: COMMAND_LIMIT, AUTH=AUTH_LIMIT)
+
+    def _construct(self, hostname: str, message_size: int) -> None:
+        """Let aiosmtpd make a session: it looks at every member of the class and of the handler, which takes longer than a message."""
+        front = self._front
         super().__init__(
             Hooks(front.intake),
-            data_size_limit=config.limits.message_size,
+            data_size_limit=message_size,
             enable_SMTPUTF8=True,
-            hostname=config.hostname,
+            hostname=hostname,
             ident="ESMTP",
             tls_context=front.tls,
             auth_required=True,
             timeout=front.timeout,
             loop=asyncio.get_running_loop(),
         )
-        self.command_size_limits = defaultdict(lambda: COMMAND_LIMIT, AUTH=AUTH_LIMIT)
+
+    def _resemble(self, pattern: Mapping[str, Any]) -> None:
+        """Be as the first session of the listener was when aiosmtpd had made it; methods are bound to this one."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=self.line_length_limit, loop=loop)
+        asyncio.StreamReaderProtocol.__init__(self, reader, client_connected_cb=self._cb_client_connected, loop=loop)
+        self.__dict__.update(pattern)
+        self._smtp_methods = {verb: getattr(self, method.__name__) for verb, method in pattern["_smtp_methods"].items()}
+        self._auth_methods = {
+            name: one._replace(method=getattr(self, one.method.__name__)) for name, one in pattern["_auth_methods"].items()
+        }
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, in the clear or under implicit TLS."""
@@ -135,12 +162,6 @@ class Connection(SMTP):
         self._stream.feed_eof()
         return self._tls_version is None
 
-    def _cb_client_connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._stream = reader
-        self._commands = CommandReader(reader, self)
-        self._reader = self._commands  # type: ignore[assignment]  # aiosmtpd calls nothing of its reader but `readuntil`
-        self._writer = writer
-
     async def _handle_client(self) -> None:
         # aiosmtpd's loop lets the loss of a connection out, where asyncio would log it as an exception nobody retrieved.
         with contextlib.suppress(ConnectionError):
@@ -148,8 +169,18 @@ class Connection(SMTP):
         if self.transport is not None:
             self.transport.close()
 
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        """Note that something was heard. One timer at a time looks whether it is long ago; aiosmtpd makes one for each command."""
+        self._heard = self.loop.time()
+        if self._timeout_handle is None:
+            self._timeout_handle = self.loop.call_later(duration or self._front.timeout, self._timeout_cb)
+
     def _timeout_cb(self) -> None:
-        self._part_with(replies.TIMED_OUT)
+        left = self._heard + self._front.timeout - self.loop.time()
+        if left > 0:
+            self._timeout_handle = self.loop.call_later(left, self._timeout_cb)
+        else:
+            self._part_with(replies.TIMED_OUT)
 
     def dismiss(self) -> None:
         """Say goodbye at the end of the transaction in progress, or at once where there is none."""
@@ -170,7 +201,7 @@ class Connection(SMTP):
             self._writer.write(f"{farewell}\r\n".encode())
             transport.close()
 
-    async def before_command(self) -> None:
+    def before_command(self) -> None:
         """End the session when it was dismissed and no transaction is open."""
         if self._leaving and not self._in_transaction:
             self._part_with(reply.SHUTTING_DOWN)
@@ -179,6 +210,10 @@ class Connection(SMTP):
     async def refuse_line(self, reply: Reply) -> None:
         """Answer a line that never became a command."""
         await self.push(str(reply))
+
+    async def drain(self) -> None:
+        """Wait until the client has read most of its replies."""
+        await self._writer.drain()
 
     @property
     def _in_transaction(self) -> bool:
@@ -247,6 +282,13 @@ class Connection(SMTP):
     def _under_tls(self, version: str) -> None:
         self._tls_version = version
         self._tls_protocol = True  # type: ignore[assignment]  # aiosmtpd only asks whether it is set
+
+
+def pattern_of(session: Connection) -> dict[str, Any]:
+    """Return what aiosmtpd gave *session* and would give every other one: all but what asyncio's protocol is made of."""
+    own = vars(asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=session.loop), lambda *_: None, loop=session.loop))
+    ours = ("_front", "_tls_version", "_leaving", "_heard", "_stream")
+    return {name: value for name, value in vars(session).items() if name not in own and name not in ours}
 
 
 def _address(peername: Any) -> str:

@@ -32,8 +32,15 @@ class Listening:
         """Begin with nothing."""
         self.refused: list[Reply] = []
 
-    async def before_command(self) -> None:
+    def before_command(self) -> None:
         """Let every command come."""
+
+    async def took(self, line: bytes) -> bool:
+        """Answer what begins with TAKE."""
+        return line.startswith(b"TAKE")
+
+    async def drain(self) -> None:
+        """Read every reply at once."""
 
     async def refuse_line(self, reply: Reply) -> None:
         """Remember."""
@@ -172,3 +179,10 @@ async def test_forgetting_drops_what_was_received() -> None:
     commands.forget()
     stream.feed_data(b"EHLO good\r\n")
     assert await commands.readuntil() == b"EHLO good\r\n"
+
+
+async def test_what_the_session_answers_itself_is_not_handed_on() -> None:
+    """The next line that it does not answer is."""
+    commands, _ = reader(b"TAKE 1\r\nTAKE 2\r\nNOOP\r\n")
+
+    assert await commands.readuntil() == b"NOOP\r\n"
