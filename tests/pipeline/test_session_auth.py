@@ -105,3 +105,18 @@ async def test_new_logins_count_at_the_next_auth_and_drop_nobody(way_in: Recepti
         await other.greeted(TLS)
         await other.ask(f"AUTH PLAIN {plain('app', 'secret')}", "535 5.7.8 *")
         await other.ask(f"AUTH PLAIN {plain('app', 'new')}", "235 2.7.0 *")
+
+
+async def test_sessions_of_one_listener_answer_for_themselves(way_in: Reception) -> None:
+    """Sessions are copies of the first one, and an exchange begun in one goes on in that one."""
+    async with Conversation.with_server(way_in.port) as first, Conversation.with_server(way_in.port) as second:
+        for client in (first, second):
+            await client.greeted(TLS)
+        for client in (second, first):
+            await client.ask("AUTH LOGIN", "334 *")
+        for client in (first, second):
+            await client.ask(encoded("app"), "334 *")
+        await second.ask(encoded("wrong"), "535 5.7.8 *")
+        await first.ask(encoded("secret"), "235 2.7.0 *")
+        await second.ask("MAIL FROM:<a@example.com>", "530 5.7.0 *")
+        await first.send(b"Subject: x\r\n\r\n.\r\n")

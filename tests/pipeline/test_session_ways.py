@@ -74,6 +74,7 @@ async def talk(way_in: Reception, octets: bytes, pieces: int) -> list[str]:
 async def outcome(folder: Path, octets: bytes, pieces: int) -> tuple[list[str], list[tuple[object, bytes]]]:
     """Return the replies, and the envelopes and bodies that were put."""
     async with reception(folder, config(limits=Limits(message_size=10_000, recipients=5))) as way_in:
+        await talk(way_in, b"NOOP\r\n", 1)  # the first session is the pattern of those that are compared
         replies = await talk(way_in, octets, pieces)
         return replies, [(message.envelope, body) for message, body in zip(way_in.spool.messages, way_in.spool.bodies, strict=True)]
 

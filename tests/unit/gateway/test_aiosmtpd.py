@@ -64,6 +64,16 @@ async def test_the_private_names_of_asyncio_exist() -> None:
     assert "_transport" in inspect.getsource(asyncio.StreamWriter.__init__)
 
 
+async def test_what_a_session_is_made_of_exists() -> None:
+    """A session is copied from the first one of its listener: methods by these two tables, the timer, and asyncio's own part."""
+    made = vars(SMTP(object(), hostname="mail.example.com", loop=asyncio.get_running_loop()))
+
+    assert all(callable(method) for method in made["_smtp_methods"].values())
+    assert all(callable(one.method) for one in made["_auth_methods"].values())
+    assert made["_timeout_handle"] is None
+    assert {"_strong_reader", "_client_connected_cb", "_closed"} <= made.keys()
+
+
 def test_a_rejected_login_is_answered_by_aiosmtpd() -> None:
     """`handled=False` asks for the 535."""
     assert AuthResult(success=False, handled=False).message is None
