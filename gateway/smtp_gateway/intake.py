@@ -21,7 +21,7 @@ from smtp_gateway.content import received
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.identifier import ENTROPY, message_id
 from smtp_gateway.mail.reply import Reply
-from smtp_gateway.spool.api import NewMessage, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool.api import FULL, NewMessage, SpoolFullError, SpoolUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +104,10 @@ class Intake:
 
     def unwilling(self) -> Reply | None:
         """Return the reply to MAIL while the spool cannot take mail, so that no client uploads in vain; None when it can."""
-        return reply.TRY_AGAIN_LATER if self._spool.healthy() is not None else None
+        reason = self._spool.healthy()
+        if reason is None:
+            return None
+        return reply.SPOOL_FULL if reason == FULL else reply.TRY_AGAIN_LATER
 
     async def accept(self, peer: Peer, envelope: Envelope, body: bytes) -> Reply:
         """Take responsibility for one message (*body* in wire form), or say why not. Never raises but when cancelled."""

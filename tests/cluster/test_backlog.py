@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 CONNECTIONS, EACH = 20, 50
 LARGE = b"x" * 78 + b"\r\n"
 ACCEPTED = 250
-PUT_OFF = {452, 451, 0}
-"""No room for this message; none for any; and nobody is listening behind the Service, because no pod is ready."""
+PUT_OFF = {452, 0}
+"""No room, and nobody is listening behind the Service, because no pod is ready."""
 
 
 @pytest.fixture

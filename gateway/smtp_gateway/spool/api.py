@@ -91,6 +91,10 @@ class Depth:
     """Messages that were moved aside because their body was damaged; they are not among `messages`."""
 
 
+FULL = "the spool's volume is full"
+"""What `Spool.healthy` says when room is all that is missing: clients are then told so (452)."""
+
+
 class SpoolUnavailableError(Exception):
     """The spool could not make a message durable; the client must keep it (451)."""
 

@@ -38,7 +38,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from smtp_gateway.spool import bodies, rows
-from smtp_gateway.spool.api import DamagedBodyError, Depth, Entry, NewMessage, Settlement, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool.api import FULL, DamagedBodyError, Depth, Entry, NewMessage, Settlement, SpoolFullError, SpoolUnavailableError
 from smtp_gateway.spool.folder import Folder, claim
 from smtp_gateway.spool.journal import Journal, Synced, open_journal
 from smtp_gateway.spool.writer import Writer
@@ -168,7 +168,7 @@ class DiskSpool:
             return self._writer.broken
         if self._writer.known.room.read_only:
             return "the spool's volume is read-only"
-        return None if self._writer.known.room.free else "the spool's volume is full"
+        return None if self._writer.known.room.free else FULL
 
     async def close(self) -> None:
         """See `Spool.close`."""
@@ -188,8 +188,7 @@ class DiskSpool:
         if reason is not None and (self._closed or self._writer.broken or room.read_only):
             raise SpoolUnavailableError(reason)
         if len(message.body) > room.free:
-            text = "the spool's volume is full"
-            raise SpoolFullError(text)
+            raise SpoolFullError(FULL)
 
     async def _demand_new(self, message_id: MessageId) -> None:
         """Refuse an identifier that is taken: its body's file must not be written over."""

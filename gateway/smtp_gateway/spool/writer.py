@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from smtp_gateway.spool import rows
-from smtp_gateway.spool.api import Settlement, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool.api import FULL, Settlement, SpoolFullError, SpoolUnavailableError
 from smtp_gateway.spool.journal import LOG_SOFT, Journal, Synced
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class Writer:
         """Return what callers are told about *fault*; whatever is not a full disk or a matter of the rows breaks the spool."""
         code = getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
         if code == sqlite3.SQLITE_FULL:
-            return SpoolFullError("the spool's volume is full")
+            return SpoolFullError(FULL)
         if code != sqlite3.SQLITE_CONSTRAINT:
             self._break(f"the spool's index cannot be written: {fault}")
         return SpoolUnavailableError(str(fault))

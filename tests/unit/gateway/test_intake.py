@@ -10,7 +10,7 @@ from smtp_gateway.intake import ROOM, TOO_MANY_HOPS, Intake, Room, Sources
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.envelope import Envelope, Peer
 from smtp_gateway.mail.identifier import message_id
-from smtp_gateway.spool.api import SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool.api import FULL, SpoolFullError, SpoolUnavailableError
 from tests.support.gateway import RecordingObserver, RecordingOnward, RecordingSpool, config
 from tests.support.waiting import eventually
 
@@ -155,10 +155,12 @@ async def test_a_client_that_hangs_up_meanwhile_leaves_no_half_message() -> None
 
 
 def test_new_mail_is_declined_while_the_spool_is_ill(desk: Desk) -> None:
-    """MAIL is answered 451 before anything is uploaded."""
+    """MAIL is answered 451 before anything is uploaded, and 452 when room is all that is missing."""
     assert desk.intake.unwilling() is None
     desk.spool.ill = "the volume is read-only"
     assert desk.intake.unwilling() == reply.TRY_AGAIN_LATER
+    desk.spool.ill = FULL
+    assert desk.intake.unwilling() == reply.SPOOL_FULL
 
 
 async def test_a_new_configuration_counts_from_the_next_message(desk: Desk) -> None:
