@@ -375,7 +375,7 @@ async def test_leasing_does_not_read_the_backlog(tmp_path: Path) -> None:
     """The due entries, the next time and the identities come from an index in their order, without sorting or scanning."""
     async with opened(tmp_path) as spool:
         for query, values in ((rows._DUE, ("", 1)), (rows._NEXT_DUE, ("", 1)), (rows._NEXT_IDENTITY, ("",))):  # noqa: SLF001 see above
-            plan = " ".join(row[3] for row in spool._journal.connection.execute(f"EXPLAIN QUERY PLAN {query}", values))  # noqa: SLF001
+            plan = " ".join(row[3] for row in spool._journal.connection.execute(f"EXPLAIN QUERY PLAN {query}", values))  # noqa: SLF001 see above
 
             assert "SEARCH message USING" in plan
             assert "message_due" in plan
