@@ -160,6 +160,7 @@ def main() -> int:
     try:
         with step("1. A Kubernetes cluster"):
             lab("up")
+        lab("recycle")  # a demo whose namespaces were deleted leaves volumes that nobody can claim
         with step("2. The images of the gateway and the operator, from this checkout"):
             images = json.loads(lab("images", "-o", "json"))
         kube = Kube(connect(), NAMESPACE)
