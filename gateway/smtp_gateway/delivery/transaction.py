@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from smtp_gateway.delivery.connection import CLOSING
+from smtp_gateway.mail.body import beginning, size_of
 from smtp_gateway.mail.envelope import END_OF_DATA
 from smtp_gateway.mail.outcome import Failed, Outcome, Phase, judge
 from smtp_gateway.mail.reply import Reply
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
 
     from smtp_gateway.delivery.session import Session
     from smtp_gateway.delivery.settings import Timeouts
+    from smtp_gateway.mail.body import Body
     from smtp_gateway.mail.envelope import Envelope
 
 GO_AHEAD = 354
-CLOSING = 421
 _NEEDS_SMTPUTF8 = Failed(Reply(553, "5.6.7", "The message needs SMTPUTF8, which the next hop does not offer"), local=True)
 """RFC 6531 section 3.5 and 3.7.4: such a message is rejected, never downgraded."""
 
@@ -35,7 +37,7 @@ class Mail:
     """One message for those of its recipients that share a next hop."""
 
     envelope: Envelope
-    body: bytes
+    body: Body
     """In wire form."""
 
 
@@ -111,29 +113,23 @@ class Transaction:
     async def _ask(self) -> None:
         """Send the commands and collect the replies, as many as make sense."""
         connection = self.session.connection
-        commands = self._commands()
+        commands, patience = self._commands()
         if "PIPELINING" in self.session.extensions:
-            if early := connection.send(*(text for text, _ in commands)):
+            if early := connection.send(*commands):
                 self.replies.append(early)
-                return
-            for _, patience in commands:
-                self.replies.append(await connection.reply(patience))
-                if self.replies[-1].code == CLOSING:
-                    return
+            else:
+                await connection.answers(patience, self.replies)
             return
-        for text, patience in commands:
-            self.replies.append(await connection.exchange(text, patience))
+        for command, seconds in zip(commands, patience, strict=True):
+            self.replies.append(await connection.exchange(command, seconds))
             if hopeless(self.recipients, self.replies):
                 return
 
-    def _commands(self) -> list[tuple[str, float]]:
-        """Return each command with the seconds to wait for its reply."""
-        patience = self.patience
-        return [
-            (mail_command(self.mail, self.session.extensions), patience.mail),
-            *((f"RCPT TO:<{address}>", patience.rcpt) for address in self.recipients),
-            ("DATA", patience.data),
-        ]
+    def _commands(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """Return the commands, and the seconds to wait for the reply to each."""
+        patience, recipients = self.patience, self.recipients
+        commands = (mail_command(self.mail, self.session.extensions), *(f"RCPT TO:<{address}>" for address in recipients), "DATA")
+        return commands, (patience.mail, *(patience.rcpt,) * len(recipients), patience.data)
 
     def _keep_refusals(self) -> None:
         """Keep what was refused by name, whatever happens to the connection afterwards."""
@@ -163,7 +159,7 @@ def mail_command(mail: Mail, extensions: frozenset[str]) -> str:
     out as it is where 8BITMIME is not offered: such servers take it in practice, and re-encoding would break signatures.
     """
     parameters = (
-        f"SIZE={len(mail.body) - len(END_OF_DATA)}" if "SIZE" in extensions else "",
+        f"SIZE={size_of(mail.body) - len(END_OF_DATA)}" if "SIZE" in extensions else "",
         "BODY=8BITMIME" if mail.envelope.body_8bit and "8BITMIME" in extensions else "",
         "SMTPUTF8" if mail.envelope.smtputf8 and "SMTPUTF8" in extensions else "",
     )
@@ -175,4 +171,7 @@ def needs_smtputf8(mail: Mail) -> bool:
     envelope = mail.envelope
     if not all(address.isascii() for address in (envelope.sender, *envelope.recipients)):
         return True
-    return envelope.smtputf8 and not mail.body[: mail.body.find(b"\r\n\r\n") + 1].isascii()
+    if not envelope.smtputf8:
+        return False
+    head = beginning(mail.body)
+    return not head[: head.find(b"\r\n\r\n") + 1].isascii()
