@@ -38,9 +38,13 @@ class Decision:
     """What one attempt came to, recipient by recipient, and what is to be written down."""
 
     settlement: Settlement
-    delivered: Mapping[str, Delivered] = field(default_factory=dict)
-    deferred: Mapping[str, Deferred] = field(default_factory=dict)
-    failed: Mapping[str, Failed] = field(default_factory=dict)
+    outcomes: Mapping[str, Outcome]
+    """By recipient, as they finally are: what was deferred has failed once the lifetime is over."""
+
+    @property
+    def failed(self) -> dict[str, Failed]:
+        """The recipients that failed."""
+        return {address: outcome for address, outcome in self.outcomes.items() if isinstance(outcome, Failed)}
 
 
 def wait(retry: Retry, attempts: int, jitter: float) -> float:
@@ -56,15 +60,12 @@ def settle(entry: Entry, outcomes: Mapping[str, Outcome], terms: Terms, now: flo
     the last attempt is made then and not up to an hour afterwards.
     """
     end = entry.accepted_at + terms.lifetime
-    final = {address: _expired(outcome) if now >= end else outcome for address, outcome in outcomes.items()}
+    final = {address: _expired(outcome) for address, outcome in outcomes.items()} if now >= end else outcomes
     remaining = tuple(_tried(recipient, final[recipient.address]) for recipient in entry.recipients if _owed(final[recipient.address]))
+    if not remaining:
+        return Decision(Settlement(entry.id), final)
     due = (now + wait(terms.retries[recipient.address], recipient.attempts, jitter) for recipient in remaining)
-    return Decision(
-        Settlement(entry.id, remaining, min(min(due, default=0.0), end)),
-        {address: outcome for address, outcome in final.items() if isinstance(outcome, Delivered)},
-        {address: outcome for address, outcome in final.items() if isinstance(outcome, Deferred)},
-        {address: outcome for address, outcome in final.items() if isinstance(outcome, Failed)},
-    )
+    return Decision(Settlement(entry.id, remaining, min(*due, end)), final)
 
 
 def postpone(entry: Entry, retry: Retry, now: float, jitter: float) -> Settlement:

@@ -50,7 +50,7 @@ def test_each_recipient_has_its_own_outcome() -> None:
     decision = settle(entry(Recipient(A), Recipient(B, 1, "before"), Recipient(C)), outcomes, TERMS, 1010.0, 0.0)
 
     assert decision.settlement == Settlement(ID, (Recipient(B, 2, "450 4.2.1 Busy"),), 1010.0 + 60)
-    assert (set(decision.delivered), set(decision.deferred), set(decision.failed)) == ({A}, {B}, {C})
+    assert {address: type(outcome) for address, outcome in decision.outcomes.items()} == {A: Delivered, B: Deferred, C: Failed}
 
 
 def test_nothing_remains_when_all_is_decided() -> None:
@@ -82,7 +82,7 @@ def test_after_the_lifetime_deferred_is_failed_with_the_last_reply(now: float) -
 
     assert decision.failed == {A: Failed(BUSY, "hop", expired=True)}
     assert decision.settlement.remaining == ()
-    assert set(decision.delivered) == {B}
+    assert decision.outcomes[B] == Delivered(OK)
 
 
 @pytest.mark.parametrize(("age", "seconds"), [(0, 30), (100, 100), (1e6, 3600)])
