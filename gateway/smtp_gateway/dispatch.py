@@ -26,7 +26,7 @@ from smtp_gateway.delivery.settings import Settings, Timeouts, Trust
 from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.mail.envelope import END_OF_DATA, Envelope, MessageId
 from smtp_gateway.mail.identifier import ENTROPY, message_id
-from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Delivered, Failed, Outcome
+from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Delivered, Failed, Outcome, unreached
 from smtp_gateway.resolver import Resolver
 from smtp_gateway.routing import circuit
 from smtp_gateway.routing.circuit import Circuits
@@ -255,7 +255,7 @@ class Dispatch:
 
     def _note(self, batch: Batch, outcomes: Mapping[str, Outcome]) -> None:
         """Remember how *batch*'s destination fared, and say when it begins to rest and when it answers again."""
-        before, missed = self._circuits.of(batch.destination), circuit.unreached(outcomes.values())
+        before, missed = self._circuits.of(batch.destination), unreached(outcomes.values())
         if missed is None:
             self._circuits.keep(batch.destination, circuit.after_session(before))
             if before.rests:

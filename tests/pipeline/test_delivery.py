@@ -307,6 +307,38 @@ async def test_quoted_and_bare_local_parts_leave(sink: Sink) -> None:
     assert set(kinds(await deliver(hop(sink), mail=mail)).values()) == {"Delivered 250"}
 
 
+async def test_many_recipients_go_in_transactions_that_every_server_takes(sink: Sink) -> None:
+    """RFC 5321 section 4.5.3.1.8: a hundred at a time, in one session."""
+    everyone = [f"{number}@x.example" for number in range(250)]
+    outcomes = await deliver(hop(sink), mail=to(*everyone))
+
+    assert set(kinds(outcomes).values()) == {"Delivered 250"}
+    assert [len(taken.recipients) for taken in sink.taken] == [100, 100, 50]
+    assert [address for taken in sink.taken for address in taken.recipients] == everyone
+    assert sink.sessions == 1
+
+
+async def test_recipients_that_were_too_many_go_with_the_next_transaction(sink: Sink) -> None:
+    """A next hop that takes one at a time (452) gets all of them in one attempt, and nobody twice."""
+    everyone = [f"{number}@x.example" for number in range(3)]
+    sink.answer("RCPT", "452 4.5.3 Too many recipients", matching="1@x", times=1)
+    sink.answer("RCPT", "452 4.5.3 Too many recipients", matching="2@x", times=2)
+    outcomes = await deliver(hop(sink), mail=to(*everyone))
+
+    assert set(kinds(outcomes).values()) == {"Delivered 250"}
+    assert [taken.recipients for taken in sink.taken] == [(address,) for address in everyone]
+
+
+async def test_recipients_are_not_tried_one_by_one_where_nobody_answers(sink: Sink) -> None:
+    """When no session comes about for the first hundred, the others come to the same without a connection each."""
+    await sink.stop()
+    outcomes = await deliver(hop(sink), mail=to(*(f"{number}@x.example" for number in range(250))))
+
+    assert len(outcomes) == 250
+    assert {type(outcome) for outcome in outcomes.values()} == {Deferred}
+    assert len({id(outcome) for outcome in outcomes.values()}) == 1
+
+
 async def test_a_flood_of_replies_is_bounded(sink: Sink) -> None:
     """A server that never stops talking is left before it fills the memory."""
     sink.answer("MAIL", Raw(b"250-" + b"x" * 5_000_000))

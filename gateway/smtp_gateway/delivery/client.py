@@ -25,7 +25,7 @@ from smtp_gateway.delivery.faults import HopUnusableError, SessionError, Unknown
 from smtp_gateway.delivery.pool import Kept, Pool
 from smtp_gateway.delivery.session import Hop, open_session
 from smtp_gateway.delivery.transaction import Mail, Transaction
-from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Outcome
+from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Delivered, Outcome, unreached
 from smtp_gateway.resolver import LookupFailedError, NoSuchNameError, Resolver
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ _log = structlog.get_logger()
 
 ADDRESSES = 5
 """Addresses of one next hop that one attempt tries, as in Postfix (smtp_mx_address_limit): a long list must not hold a message for hours."""
+
+
+RECIPIENTS = 100
+"""Recipients of one transaction: as many as every server takes (RFC 5321 section 4.5.3.1.8). Postfix sends 50 at a time
+(default_destination_recipient_limit)."""
+_TOO_MANY = (452, 552)
 
 
 class StaleError(Exception):
@@ -59,19 +65,29 @@ class Client:
 
     async def deliver(self, mail: Mail, hops: Sequence[Smarthost]) -> Mapping[str, Outcome]:
         """Try *hops* in order until one holds a session, and return an outcome for each recipient of *mail*."""
-        refused = _unsafe(mail)
-        recipients = tuple(address for address in mail.envelope.recipients if address not in refused)
-        if not recipients:
-            return refused
+        outcomes = _unsafe(mail)
+        owed = [address for address in mail.envelope.recipients if address not in outcomes]
+        while owed:
+            portion = tuple(owed[:RECIPIENTS])
+            found = await self._portion(hops, mail, portion)
+            outcomes |= found
+            del owed[:RECIPIENTS]
+            if missed := unreached(found.values()):
+                return outcomes | dict.fromkeys(owed, missed)
+            owed[:0] = surplus(found)
+        return outcomes
+
+    async def _portion(self, hops: Sequence[Smarthost], mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
+        """Hand *mail* over for as many recipients as fit into one transaction."""
         last: Outcome = UNEXPECTED
         for hop in hops:
             try:
-                return refused | await self._over(hop, mail, recipients)
+                return await self._over(hop, mail, recipients)
             except HopUnusableError as fault:
                 last = fault.outcome
-        return refused | dict.fromkeys(recipients, last)
+        return dict.fromkeys(recipients, last)
 
-    async def _over(self, hop: Smarthost, mail: Mail, recipients: tuple[str, ...]) -> Mapping[str, Outcome]:
+    async def _over(self, hop: Smarthost, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
         """Hand *mail* over in a kept session or, when there is none that is of use, in a fresh one. Raises `HopUnusableError`."""
         kept = self._pool.take(hop)
         if kept is not None:
@@ -132,7 +148,17 @@ class Client:
             raise StaleError
 
 
-def _unsafe(mail: Mail) -> Mapping[str, Outcome]:
+def surplus(found: Mapping[str, Outcome]) -> list[str]:
+    """Return the recipients that were too many in a transaction that others went with: they go with the next one, at once.
+
+    452 means that at RCPT, and 552 with some older servers (RFC 5321 section 4.5.3.1.10). Each transaction takes at least one more.
+    """
+    if not any(isinstance(outcome, Delivered) for outcome in found.values()):
+        return []
+    return [address for address, outcome in found.items() if isinstance(outcome, Deferred) and outcome.reply.code in _TOO_MANY]
+
+
+def _unsafe(mail: Mail) -> dict[str, Outcome]:
     """Return a deferral for each recipient that cannot be sent safely: all of them when it is the body or the sender."""
     envelope = mail.envelope
     unsafe = tuple(address for address in envelope.recipients if not wire.safe_mailbox(address))

@@ -163,9 +163,7 @@ class Connection(asyncio.Protocol):
             message = "TLS handshake failed: connection lost"
             raise HandshakeError(message)
         try:
-            transport = await self._loop.start_tls(
-                self._transport, self, context, server_hostname=hostname, ssl_handshake_timeout=patience
-            )
+            transport = await self._loop.start_tls(self._transport, self, context, server_hostname=hostname, ssl_handshake_timeout=patience)
         except (OSError, ValueError) as fault:  # SSLError and TimeoutError are OSErrors; a name that is none for SNI is a ValueError
             message = f"TLS handshake failed: {fault or type(fault).__name__}"
             raise HandshakeError(message) from fault

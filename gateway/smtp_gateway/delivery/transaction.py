@@ -138,7 +138,7 @@ class Transaction:
                 if reply.negative and reply.code != CLOSING:
                     self.told[address] = judge(Phase.RCPT, reply, str(self.session.hop))
 
-    async def _send(self, body: bytes) -> Reply:
+    async def _send(self, body: Body) -> Reply:
         reply = await self.session.connection.send_body(body, self.patience.block, self.patience.end_of_data)
         self.replies.append(reply)
         self.settled = True

@@ -17,14 +17,14 @@ class StoredBody(Protocol):
 
     @property
     def size(self) -> int:
-        """x."""
+        """X."""
 
     @property
     def headers(self) -> bytes:
-        """x."""
+        """X."""
 
     def blocks(self) -> AsyncIterator[bytes]:
-        """x."""
+        """X."""
 
 
 Body = bytes | StoredBody

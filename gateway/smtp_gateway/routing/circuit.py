@@ -12,10 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from smtp_gateway.mail.outcome import Deferred, Outcome
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from smtp_gateway.mail.outcome import Deferred
 
 MISSES = 5
 """Attempts in a row without a session before the first rest: as many as may run at first, all of which have to fail before Postfix
@@ -52,16 +50,6 @@ class Circuit:
 
 UNKNOWN = Circuit()
 _AT_FULL = Circuit(MOST)
-
-
-def unreached(outcomes: Iterable[Outcome]) -> Deferred | None:
-    """Return what kept an attempt with *outcomes* from a session; None when one came about for any of its recipients."""
-    last = None
-    for outcome in outcomes:
-        if not isinstance(outcome, Deferred) or not outcome.unreached:
-            return None
-        last = outcome
-    return last
 
 
 def after_session(circuit: Circuit) -> Circuit:

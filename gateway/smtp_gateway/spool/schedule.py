@@ -6,10 +6,10 @@ curves is due with the earliest of them, because mail that comes too late is wor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from smtp_gateway.mail.outcome import Deferred, Delivered, Failed, Outcome
+from smtp_gateway.mail.outcome import Deferred, Failed, Outcome
 from smtp_gateway.spool.api import Entry, Recipient, Settlement
 
 if TYPE_CHECKING:
