@@ -24,6 +24,7 @@ from smtp_gateway.content.notice import Original, Report, notice
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.settings import Settings, Timeouts, Trust
 from smtp_gateway.delivery.transaction import Mail
+from smtp_gateway.mail.body import DamagedBodyError
 from smtp_gateway.mail.envelope import END_OF_DATA, Envelope, MessageId
 from smtp_gateway.mail.identifier import ENTROPY, message_id
 from smtp_gateway.mail.outcome import UNEXPECTED, Outcome
@@ -33,7 +34,7 @@ from smtp_gateway.routing.circuit import Circuits
 from smtp_gateway.routing.exchangers import SMTP_PORT, MxTerms, next_hops
 from smtp_gateway.routing.table import Batch, batches
 from smtp_gateway.spool import schedule
-from smtp_gateway.spool.api import DamagedBodyError, Entry, NewMessage, Settlement, Spool, SpoolUnavailableError
+from smtp_gateway.spool.api import Entry, NewMessage, Settlement, Spool, SpoolUnavailableError
 from smtp_gateway.spool.window import Bounds, InHand, Window
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class Dispatch:
         owed = batches(self._config.routes, (recipient.address for recipient in entry.recipients))
         config = self._config
         try:
-            body = self._in_hand.drop(entry.id) or await self._spool.body(entry.id)
+            body = self._in_hand.drop(entry.id) or await self._read(entry)
             outcomes = await self._deliver(entry, body, owed)
         except DamagedBodyError as fault:
             _log.error("damaged", message_id=entry.id, sender=entry.sender, reason=str(fault), age=self._age(entry))
@@ -213,6 +214,10 @@ class Dispatch:
         returned = self._notice(entry, body, decision)
         await self._write_down(replace(decision.settlement, notice=returned))
         self._tell(entry, owed, decision, returned)
+
+    async def _read(self, entry: Entry) -> bytes:
+        body = await self._spool.body(entry.id)
+        return body if isinstance(body, bytes) else b"".join([block async for block in body.blocks()])
 
     async def _deliver(self, entry: Entry, body: bytes, owed: tuple[Batch, ...]) -> Mapping[str, Outcome]:
         """Hand *entry* to the next hops of each batch, a few batches at a time."""
