@@ -24,6 +24,7 @@ from smtp_gateway.content.notice import Original, Report, notice
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.settings import Settings, Timeouts, Trust
 from smtp_gateway.delivery.transaction import Mail
+from smtp_gateway.mail.body import Body, DamagedBodyError, beginning
 from smtp_gateway.mail.envelope import END_OF_DATA, Envelope, MessageId
 from smtp_gateway.mail.identifier import ENTROPY, message_id
 from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Delivered, Failed, Outcome, unreached
@@ -33,7 +34,7 @@ from smtp_gateway.routing.circuit import Circuits
 from smtp_gateway.routing.exchangers import SMTP_PORT, MxTerms, next_hops
 from smtp_gateway.routing.table import Batch, Table
 from smtp_gateway.spool import schedule
-from smtp_gateway.spool.api import DamagedBodyError, Entry, NewMessage, Settlement, Spool, SpoolUnavailableError
+from smtp_gateway.spool.api import Entry, NewMessage, Settlement, Spool, SpoolUnavailableError
 from smtp_gateway.spool.window import Bounds, InHand, Window
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ class Dispatch:
         await self._write_down(replace(decision.settlement, notice=returned))
         self._tell(entry, owed, decision, returned)
 
-    async def _deliver(self, entry: Entry, body: bytes, owed: tuple[Batch, ...]) -> Mapping[str, Outcome]:
+    async def _deliver(self, entry: Entry, body: Body, owed: tuple[Batch, ...]) -> Mapping[str, Outcome]:
         """Hand *entry* to the next hops of each batch, a few batches at a time."""
         if len(owed) == 1:  # nearly always, and then a task and a place of its own would cost more than they are worth
             return await self._deliver_batch(entry, body, owed[0])
@@ -227,11 +228,14 @@ class Dispatch:
                 return await self._deliver_batch(entry, body, batch)
 
         outcomes: dict[str, Outcome] = {}
-        for found in await asyncio.gather(*(one(batch) for batch in owed)):
+        # All are waited for, whatever one of them comes to: none may go on behind the settlement.
+        for found in await asyncio.gather(*(one(batch) for batch in owed), return_exceptions=True):
+            if isinstance(found, BaseException):
+                raise found
             outcomes |= found
         return outcomes
 
-    async def _deliver_batch(self, entry: Entry, body: bytes, batch: Batch) -> Mapping[str, Outcome]:
+    async def _deliver_batch(self, entry: Entry, body: Body, batch: Batch) -> Mapping[str, Outcome]:
         """Deliver to *batch*'s recipients, unless their destination rests. What nobody foresaw defers them and no others."""
         if resting := self._circuits.of(batch.destination).resting(self._world.clock()):
             return dict.fromkeys(batch.recipients, resting)
@@ -239,13 +243,15 @@ class Dispatch:
         self._note(batch, outcomes)
         return outcomes
 
-    async def _hand_over(self, entry: Entry, body: bytes, batch: Batch) -> Mapping[str, Outcome]:
+    async def _hand_over(self, entry: Entry, body: Body, batch: Batch) -> Mapping[str, Outcome]:
         started = time.monotonic()
         envelope = Envelope(entry.sender, batch.recipients, entry.smtputf8, entry.body_8bit)
         try:
             hops = await next_hops(batch.way, MxTerms(self._world.resolver, self._config.hostname, self._world.mx_port))
             if isinstance(hops, tuple):
                 return await self._client.deliver(Mail(envelope, body), hops)
+        except DamagedBodyError:
+            raise
         except Exception:  # noqa: BLE001 unknown means temporary, and the cause is in the log
             _log.exception("delivery failed", message_id=entry.id, route=batch.route.name)
             return dict.fromkeys(batch.recipients, UNEXPECTED)
@@ -268,13 +274,13 @@ class Dispatch:
             reply = str(missed.reply)
             _log.warning("destination rests", destination=batch.destination, seconds=round(rest, 1), hop=missed.hop, reply=reply)
 
-    def _notice(self, entry: Entry, body: bytes, decision: schedule.Decision) -> NewMessage | None:
+    def _notice(self, entry: Entry, body: Body, decision: schedule.Decision) -> NewMessage | None:
         """Return the bounce for what failed; None when nothing did, or when there is nobody to tell (RFC 5321 section 4.5.5)."""
         if not decision.failed or not entry.sender:
             return None
         now = self._world.clock()
         report = Report(self._world.new_id(now), self._config.hostname, now)
-        original = Original(entry.id, entry.sender, entry.accepted_at, body)
+        original = Original(entry.id, entry.sender, entry.accepted_at, beginning(body))
         try:
             octets = notice(original, decision.failed, report)
         except Exception:  # noqa: BLE001 a header that no one foresaw must not cost the others the record of their delivery

@@ -118,7 +118,7 @@ class Intake:
     async def _accept(self, peer: Peer, envelope: Envelope, body: bytes) -> Reply:
         if received.hops(body) > received.HOPS_LIMIT:
             return TOO_MANY_HOPS
-        message = self._message(peer, envelope, body)
+        message, octets = self._message(peer, envelope, body)
         welcome = self._onward.welcomes(message.identity)
         try:
             entry = await self._spool.put(message, leased=welcome)
@@ -130,20 +130,22 @@ class Intake:
             return self._postpone(peer, message, reply.TRY_AGAIN_LATER, fault)
         self._tell(peer, message)
         if welcome:
-            self._onward.take(entry, message.body)
+            self._onward.take(entry, octets)
         else:
             self._onward.wake()
         return reply.queued(message.id)
 
-    def _message(self, peer: Peer, envelope: Envelope, body: bytes) -> NewMessage:
+    def _message(self, peer: Peer, envelope: Envelope, body: bytes) -> tuple[NewMessage, bytes]:
+        """Return the message as it is to be kept, and its octets."""
         now = self._sources.clock()
         identifier = message_id(now, self._sources.entropy(ENTROPY))
         trace = received.received(peer, self.config.hostname, identifier, now, smtputf8=envelope.smtputf8)
         unique = replace(envelope, recipients=_without_duplicates(envelope.recipients))
-        return NewMessage(identifier, unique, trace + body, now, peer.identity or "")
+        octets = trace + body
+        return NewMessage(identifier, unique, octets, now, peer.identity or ""), octets
 
     def _tell(self, peer: Peer, message: NewMessage) -> None:
-        recipients, octets = len(message.envelope.recipients), len(message.body)
+        recipients, octets = len(message.envelope.recipients), message.size
         self._observer.accepted(peer, recipients, octets)
         _log.info(
             "accepted",

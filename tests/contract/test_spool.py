@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from smtp_gateway.mail.envelope import Envelope, MessageId
 from smtp_gateway.spool.api import Depth, NewMessage, Recipient, Settlement, Spool, SpoolUnavailableError
+from smtp_gateway.spool.bodies import BLOCK
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.spool.memory import MemorySpool
 from smtp_gateway.telemetry.observer import NullObserver
-from tests.support.messages import BODY, NOW, new_message
+from tests.support.messages import BODY, NOW, new_message, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+LARGE_FROM = 100_000
+"""Between the sizes that tests call small and large."""
 LARGE = b"x" * 400_000 + b"\r\n.\r\n"
 
 
@@ -169,7 +173,74 @@ async def test_a_body_comes_back_octet_for_octet(spool: Spool, body: bytes) -> N
     """Whatever its size and its octets, a body is the same when it is read."""
     message = await leased(spool, new_message(body=body))
 
-    assert await spool.body(message.id) == body
+    assert await whole(await spool.body(message.id)) == body
+
+
+@pytest.mark.parametrize("size", [10, 600_000], ids=["small", "large"])
+async def test_a_draft_becomes_the_body(spool: Spool, size: int) -> None:
+    """What was written in pieces comes back in their order, whether it turned out large or small."""
+    message = new_message()
+    draft = spool.draft(message.id)
+    pieces = [bytes([number]) * size for number in range(4)] + [b"\r\n.\r\n"]
+    for piece in pieces:
+        draft.write(piece)
+    resumed = asyncio.Event()
+    draft.when_written(resumed.set)
+    await resumed.wait()
+
+    assert (draft.size, draft.backlog) == (4 * size + 5, 0)
+    entry = await spool.put(replace(message, body=draft))
+    draft.discard()
+    assert entry.size == draft.size
+    assert [entry.id for entry in spool.lease(NOW, 1)] == [message.id]
+    body = await spool.body(message.id)
+    assert isinstance(body, bytes) is (size < LARGE_FROM)
+    assert await whole(body) == b"".join(pieces)
+
+
+async def test_a_draft_is_put_once_and_as_itself(spool: Spool) -> None:
+    """Another message's draft is refused, and the draft of an identifier that is taken replaces nothing."""
+    message, other = new_message(), new_message(body=LARGE)
+    draft = spool.draft(message.id)
+    with pytest.raises(ValueError, match="not drafted for it"):
+        spool.put(replace(other, body=draft))
+    await spool.put(other)
+    again = spool.draft(other.id)
+    again.write(b"y" * 400_000)
+
+    with pytest.raises(SpoolUnavailableError):
+        await spool.put(replace(other, body=again))
+    assert await whole(await spool.body(other.id)) == LARGE
+    draft.discard()
+
+
+async def test_a_large_body_shows_its_headers(spool: Spool) -> None:
+    """The header section with the line that ends it; where there is no such end, 64 KiB."""
+    found = []
+    for body in (b"Subject: Hi\r\n\r\n" + LARGE, LARGE):
+        message = new_message(body=body)
+        await spool.put(message)
+        stored = await spool.body(message.id)
+        assert not isinstance(stored, bytes)
+        assert stored.size == len(body)
+        found.append(stored.headers)
+        assert [len(block) for block in [block async for block in stored.blocks()]] == [BLOCK, len(body) - BLOCK]
+
+    assert found == [b"Subject: Hi\r\n\r\n", b"x" * 65536]
+
+
+async def test_what_was_begun_is_done_although_nobody_waits(spool: Spool) -> None:
+    """A cancelled wait stops neither a put nor a settlement."""
+    message = new_message()
+    putting = spool.put(message, leased=True)
+    putting.cancel()
+    await spool.put(new_message())
+    assert spool.depth().messages == 2
+
+    settling = spool.settle(Settlement(message.id))
+    settling.cancel()
+    await spool.put(new_message())
+    assert spool.depth().messages == 2
 
 
 async def test_settling_what_is_not_leased_is_refused(spool: Spool) -> None:
@@ -189,7 +260,7 @@ async def test_an_identifier_is_taken_once(spool: Spool) -> None:
 
     with pytest.raises(SpoolUnavailableError):
         await spool.put(again)
-    assert await spool.body(message.id) == LARGE
+    assert await whole(await spool.body(message.id)) == LARGE
     assert spool.depth().messages == 1
 
 

@@ -9,18 +9,21 @@ import os
 import shutil
 import sqlite3
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.spool import rows, schema, writer
-from smtp_gateway.spool.api import DamagedBodyError, Depth, Settlement, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.mail.body import DamagedBodyError
+from smtp_gateway.mail.envelope import MessageId
+from smtp_gateway.spool import bodies, rows, schema, writer
+from smtp_gateway.spool.api import Depth, Entry, Settlement, SpoolFullError, SpoolUnavailableError
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.spool.folder import Folder, Room
 from smtp_gateway.spool.journal import Journal, Synced
 from smtp_gateway.telemetry.observer import NullObserver
-from tests.support.messages import BODY, NOW, new_message
+from tests.support.messages import BODY, NOW, new_message, whole
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -131,8 +134,8 @@ async def test_a_full_disk_still_settles(tmp_path: Path) -> None:
         connection = spool._journal.connection  # noqa: SLF001 the limit makes SQLite find its disk full
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
-        putting = asyncio.create_task(spool.put(new_message(body=b"x" * 200_000 + b"\r\n.\r\n")))
-        settling = asyncio.create_task(spool.settle(Settlement(message.id)))
+        putting = spool.put(new_message(body=b"x" * 200_000 + b"\r\n.\r\n"))
+        settling = spool.settle(Settlement(message.id))
 
         with pytest.raises(SpoolFullError):
             await putting
@@ -196,7 +199,7 @@ async def test_a_damaged_body_is_moved_aside(tmp_path: Path, body: bytes) -> Non
         else:
             spool._journal.connection.execute("UPDATE body SET octets = ?", (damaged,))  # noqa: SLF001 damage has no door
         with pytest.raises(DamagedBodyError):
-            await spool.body(message.id)
+            await whole(await spool.body(message.id))
 
         assert spool.depth() == Depth(damaged=1)
         assert (tmp_path / "damaged" / f"{message.id}.body").read_bytes() == damaged
@@ -204,6 +207,82 @@ async def test_a_damaged_body_is_moved_aside(tmp_path: Path, body: bytes) -> Non
         assert (facts["sender"], facts["recipients"]) == ("me@here.example", ["you@there.example"])
     async with opened(tmp_path) as spool:
         assert spool.depth() == Depth(damaged=1)
+
+
+async def test_the_end_of_a_damaged_body_is_never_given(tmp_path: Path) -> None:
+    """Blocks are given as they are read, and the last one only once the whole was verified: two readers at once are both told, one pair is kept."""
+    body = b"x" * 900_000 + b"\r\n.\r\n"
+    async with opened(tmp_path) as spool:
+        message = new_message(body=body)
+        await spool.put(message)
+        (tmp_path / "bodies" / message.id).write_bytes(b"X" + body[1:])
+        first, second = await spool.body(message.id), await spool.body(message.id)
+
+        assert not isinstance(first, bytes)
+        assert not isinstance(second, bytes)
+        blocks = first.blocks()
+        given = sum([len(await anext(blocks)) for _ in range(3)])
+        with pytest.raises(DamagedBodyError):
+            await anext(blocks)
+        with pytest.raises((DamagedBodyError, KeyError)):
+            await whole(second)
+        assert given == 3 * bodies.BLOCK
+        assert spool.depth() == Depth(damaged=1)
+        assert spool.lease(NOW, 1) == []
+        await eventually(lambda: len(list(tmp_path.glob("bodies/*"))) == 0)
+        assert len(list((tmp_path / "damaged").iterdir())) == 2
+
+
+async def test_a_draft_that_cannot_be_written_goes_on_swallowing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client in the middle of its upload is not disturbed: the fault is told by put, nothing waits, and no file is left."""
+
+    def fail(*_: object) -> int:
+        raise failing(errno.ENOSPC)
+
+    async with opened(tmp_path) as spool:
+        message = new_message()
+        draft = spool.draft(message.id)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", fail)
+            draft.write(b"x" * 300_000)
+            resumed = asyncio.Event()
+            draft.when_written(resumed.set)
+            await resumed.wait()
+        draft.write(b"x" * 300_000)
+
+        assert (draft.size, draft.backlog) == (600_000, 0)
+        with pytest.raises(SpoolFullError):
+            await spool.put(replace(message, body=draft))
+        assert list((tmp_path / "bodies").iterdir()) == []
+        assert spool.depth() == Depth()
+
+
+async def test_drafts_that_nobody_put_leave_with_the_spool(tmp_path: Path) -> None:
+    """A discarded draft has no file any more, and one that is open at the end is removed before the folder is given up."""
+    async with opened(tmp_path) as spool:
+        discarded, left = spool.draft(MessageId("A")), spool.draft(MessageId("B"))
+        for draft in (discarded, left):
+            draft.write(b"x" * 300_000)
+        discarded.discard()
+        discarded.discard()
+        await discarded.over
+        assert not (tmp_path / "bodies" / "A.unfinished").exists()
+    left.write(b"more")
+
+    assert list((tmp_path / "bodies").iterdir()) == []
+
+
+async def test_one_message_that_no_row_can_hold_takes_no_others_with_it(tmp_path: Path) -> None:
+    """In a group, an address that is not text and an identifier that is taken are refused alone."""
+    async with opened(tmp_path) as spool:
+        taken = new_message()
+        await spool.put(taken)
+        good, bad, twice = new_message(), new_message(["\udcff@x.example"]), replace(new_message(), id=taken.id)
+        results = await asyncio.gather(*map(spool.put, (good, bad, twice)), return_exceptions=True)
+
+        assert [type(result) for result in results] == [Entry, SpoolUnavailableError, SpoolUnavailableError]
+        assert spool.healthy() is None
+        assert [entry.id for entry in spool.lease(NOW, 10)] == [taken.id, good.id]
 
 
 async def test_a_missing_body_file_is_damage(tmp_path: Path) -> None:
@@ -333,7 +412,7 @@ async def test_an_idle_spool_turns_its_log(tmp_path: Path, monkeypatch: pytest.M
         messages = [new_message(body=b"x" * 9000 + b"\r\n.\r\n") for _ in range(30)]
         await asyncio.gather(*(spool.put(message) for message in messages))
         await eventually(lambda: turns, what="the turn")
-        putting = asyncio.create_task(spool.put(new_message()))
+        putting = spool.put(new_message())
         reading = asyncio.create_task(spool.body(messages[0].id))
         await asyncio.sleep(0)
 
@@ -360,7 +439,7 @@ async def test_a_put_that_nobody_waits_for_is_still_consistent(tmp_path: Path) -
     """A client that goes while its message is written leaves a whole message behind, or none."""
     async with opened(tmp_path) as spool:
         for body in (BODY, LARGE):
-            putting = asyncio.create_task(spool.put(new_message(body=body)))
+            putting = spool.put(new_message(body=body))
             await asyncio.sleep(0)
             putting.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -368,7 +447,7 @@ async def test_a_put_that_nobody_waits_for_is_still_consistent(tmp_path: Path) -
         await spool.put(new_message())
 
         for entry in spool.lease(NOW, 10):
-            assert len(await spool.body(entry.id)) == entry.size
+            assert len(await whole(await spool.body(entry.id))) == entry.size
 
 
 async def test_leasing_does_not_read_the_backlog(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.telemetry.observer import NullObserver
 from tests.crash.runner import RECIPIENTS, body_of, size_of
+from tests.support.messages import whole
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ async def found(folder: Path) -> dict[str, Entry]:
         assert spool.depth().messages == len(entries)
         assert spool.depth().damaged == 0
         for message_id in entries:
-            assert await spool.body(MessageId(message_id)) == body_of(message_id, size_of(message_id))
+            assert await whole(await spool.body(MessageId(message_id))) == body_of(message_id, size_of(message_id))
         assert {path.name for path in (folder / "bodies").iterdir()} == {name for name in entries if name.startswith("L")}
         return entries
     finally:

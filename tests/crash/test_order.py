@@ -97,9 +97,9 @@ async def test_what_is_not_synced_is_neither_answered_nor_leased(spool: DiskSpoo
         real(descriptor)
 
     monkeypatch.setattr(os, "fdatasync", slow)
-    first = asyncio.create_task(spool.put(new_message()))
+    first = spool.put(new_message())
     await eventually(lambda: len(syncs) == 1)
-    others = [asyncio.create_task(spool.put(new_message())) for _ in range(10)]
+    others = [spool.put(new_message()) for _ in range(10)]
     await asyncio.sleep(0)
 
     assert not first.done()

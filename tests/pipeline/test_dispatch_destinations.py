@@ -14,7 +14,7 @@ from smtp_gateway.config.model import HopTls, Retry, Route, Smarthost
 from smtp_gateway.routing.circuit import MISSES
 from smtp_gateway.spool.memory import MemorySpool
 from tests.support.dispatching import AROUND, A, config, over, working
-from tests.support.messages import new_message
+from tests.support.messages import new_message, octets
 from tests.support.sink import Hang, Sink
 from tests.support.waiting import eventually
 
@@ -125,7 +125,7 @@ async def test_new_mail_goes_from_hand_to_hand(sink: Sink) -> None:
     async with working(config(over(sink)), spool) as world:
         await eventually(lambda: world.dispatch.welcomes("app"))
         message = new_message((A,))
-        world.dispatch.take(await spool.put(message, leased=True), message.body)
+        world.dispatch.take(await spool.put(message, leased=True), octets(message))
         await world.settled()
 
     assert [taken.body for taken in sink.taken] == [message.body]
@@ -138,7 +138,7 @@ async def test_what_arrives_while_dispatch_stops_stays_in_the_queue(sink: Sink) 
         message = new_message((A,))
         await world.dispatch.stop(0)
         assert not world.dispatch.welcomes("app")
-        world.dispatch.take(await spool.put(message, leased=True), message.body)
+        world.dispatch.take(await spool.put(message, leased=True), octets(message))
 
     assert [entry.id for entry in spool.lease(world.clock.now, 1)] == [message.id]
 
@@ -161,7 +161,7 @@ async def hand_over(world: World, recipient: str, identity: str) -> Entry:
     welcome = world.dispatch.welcomes(identity)
     entry = await world.spool.put(message, leased=welcome)
     if welcome:
-        world.dispatch.take(entry, message.body)
+        world.dispatch.take(entry, octets(message))
     else:
         world.dispatch.wake()
     return entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.spool.memory import MemorySpool
 from smtp_gateway.telemetry.observer import NullObserver
 from tests.support.dispatching import A, B, config, over, working
-from tests.support.messages import new_message
+from tests.support.messages import new_message, octets
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ async def test_mail_outlives_the_process_that_accepted_it(sink: Sink, tmp_path: 
     async with working(config(over(sink)), spool) as world:
         await world.settled()
     await spool.close()
-    assert sorted(taken.body for taken in sink.taken) == sorted(message.body for message in messages)
+    assert sorted(taken.body for taken in sink.taken) == sorted(octets(message) for message in messages)
     assert list((tmp_path / "bodies").iterdir()) == []
 
 
@@ -128,13 +129,14 @@ class FullSpool(MemorySpool):
 
     refusals = 3
 
-    async def settle(self, settlement: Settlement) -> None:
+    def settle(self, settlement: Settlement) -> asyncio.Future[None]:
         """Refuse the first times."""
-        if self.refusals:
-            self.refusals -= 1
-            reason = "the spool's volume is full"
-            raise SpoolUnavailableError(reason)
-        await super().settle(settlement)
+        if not self.refusals:
+            return super().settle(settlement)
+        self.refusals -= 1
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_exception(SpoolUnavailableError("the spool's volume is full"))
+        return done
 
 
 async def test_a_result_that_cannot_be_written_is_kept(sink: Sink, logs: Logs) -> None:

@@ -13,6 +13,7 @@ from smtp_gateway.listener import server
 from smtp_gateway.listener.server import listening_socket
 from tests.support.conversation import Conversation
 from tests.support.gateway import HOSTNAME, reception, trusting
+from tests.support.messages import octets
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ async def test_a_client_of_the_dual_stack_socket_is_named_by_its_ipv4_address(tm
     async with reception(tmp_path) as way_in, Conversation.with_server(way_in.port) as client:
         await client.authenticated(trusting())
         await client.send(b"x\r\n.\r\n")
-        assert b" ([127.0.0.1])\r\n" in way_in.spool.messages[0].body
+        assert b" ([127.0.0.1])\r\n" in octets(way_in.spool.messages[0])
 
 
 async def test_a_client_without_extensions_is_greeted_and_gets_no_further(tmp_path: Path) -> None:

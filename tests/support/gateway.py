@@ -28,7 +28,7 @@ from smtp_gateway.listener.connection import Front
 from smtp_gateway.listener.server import Listeners
 from smtp_gateway.listener.tls import Certificate
 from smtp_gateway.policy.auth import Logins
-from smtp_gateway.spool.memory import MemorySpool
+from smtp_gateway.spool.memory import MemorySpool, octets
 from smtp_gateway.telemetry.observer import NullObserver
 from tests.support.waiting import eventually_sync
 
@@ -98,13 +98,15 @@ class RecordingSpool(MemorySpool):
         self.fault: Exception | None = None
         self.ill: str | None = None
 
-    async def put(self, message: NewMessage, *, leased: bool = False) -> Entry:
-        """Take *message*, or raise the fault."""
+    def put(self, message: NewMessage, *, leased: bool = False) -> asyncio.Future[Entry]:
+        """Take *message*, or fail with the fault."""
         if self.fault is not None:
-            raise self.fault
+            done: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+            done.set_exception(self.fault)
+            return done
         self.messages.append(message)
         self.leased += [message.id] if leased else []
-        return await super().put(message, leased=leased)
+        return super().put(message, leased=leased)
 
     def healthy(self) -> str | None:
         """Say the illness."""
@@ -113,7 +115,7 @@ class RecordingSpool(MemorySpool):
     @property
     def bodies(self) -> list[bytes]:
         """The bodies without the three lines of the trace header."""
-        return [message.body.split(b"\r\n", 3)[3] for message in self.messages]
+        return [octets(message).split(b"\r\n", 3)[3] for message in self.messages]
 
 
 class RecordingOnward:
@@ -314,8 +316,8 @@ def write_config(folder: Path, configuration: Config) -> None:
     """Write *configuration* into *folder* as the operator renders it."""
     folder.mkdir(parents=True, exist_ok=True)
     for shard in render(configuration):
-        for name, octets in shard.items():
-            (folder / f"{name}.new").write_bytes(octets)
+        for name, content in shard.items():
+            (folder / f"{name}.new").write_bytes(content)
     for new in sorted(folder.glob("*.new")):
         new.replace(new.with_suffix(""))
 

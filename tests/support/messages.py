@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING
 
 from smtp_gateway.mail.envelope import Envelope, MessageId
 from smtp_gateway.spool.api import NewMessage
+from smtp_gateway.spool.memory import octets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from smtp_gateway.mail.body import Body
+
+__all__ = ["BODY", "NOW", "new_message", "octets", "whole"]
 
 NOW = 1_800_000_000.0
 """When tests with a clock of their own take place: 15 January 2027, 08:00 UTC."""
@@ -27,3 +32,8 @@ def new_message(
 ) -> NewMessage:
     """Return a message with an identifier of its own."""
     return NewMessage(MessageId(f"T{next(_numbers):06d}"), Envelope(sender, tuple(recipients)), body, accepted_at, identity)
+
+
+async def whole(body: Body) -> bytes:
+    """Return all of a stored body."""
+    return body if isinstance(body, bytes) else b"".join([block async for block in body.blocks()])

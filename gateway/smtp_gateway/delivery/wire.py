@@ -18,6 +18,7 @@ _ALL_BUT_LINE_ENDS = bytes(octet for octet in range(256) if octet not in b"\r\n"
 BLOCK = 256 * 1024
 """Octets of a body that are handed to the transport at once: enough to keep a fast peer busy, little to hold for a slow one."""
 _END = b"\r\n.\r\n"
+_GOES_ON = "a body goes on behind its end of data"
 _COMMAND = re.compile(r"[^\x00-\x1f\x7f]*")
 _MAILBOX = re.compile(r'(?:"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*"|[^\s<>"\x00-\x1f\x7f]+)(?:@[^\s<>"\x00-\x1f\x7f]+)?')
 
@@ -65,8 +66,7 @@ class BodyCheck:
         octets = self._before + block
         found = octets.find(_END)
         if 0 <= found < len(octets) - len(_END):
-            message = "a body goes on behind its end of data"
-            raise UnsafeOctetsError(message)
+            raise UnsafeOctetsError(_GOES_ON)
         # A CR at the border is judged with what follows it.
         whole = octets[:-1] if octets.endswith(b"\r") else octets
         line_ends = whole.translate(None, _ALL_BUT_LINE_ENDS)
@@ -77,9 +77,14 @@ class BodyCheck:
         # Without the LF of a CRLF that is cut in two here: that one has been judged.
         self._before = octets[-len(_END) :].lstrip(b"\n")
 
+    @property
+    def ended(self) -> bool:
+        """Whether the octets so far end with an end of data."""
+        return self._before == _END
+
     def finish(self) -> None:
-        """Return when the octets so far end with an end of data. Raises `UnsafeOctetsError`."""
-        if not self._before.endswith(_END):
+        """Return when the body is whole. Raises `UnsafeOctetsError`."""
+        if not self.ended:
             message = "a body does not end at its end of data"
             raise UnsafeOctetsError(message)
 
@@ -93,11 +98,11 @@ async def blocks(body: Body) -> AsyncIterator[bytes]:
         for start in range(0, len(body), BLOCK):
             yield body[start : start + BLOCK]
         return
-    check, last = BodyCheck(), b""
+    check, sent = BodyCheck(), 0
     async for block in body.blocks():
         check.feed(block)
-        if last:
-            yield last
-        last = block
+        sent += len(block)
+        if check.ended and sent < body.size:
+            raise UnsafeOctetsError(_GOES_ON)
+        yield block
     check.finish()
-    yield last

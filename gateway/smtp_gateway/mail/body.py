@@ -1,4 +1,4 @@
-"""Bodies."""
+"""Bodies as they are read again: small ones whole, large ones in blocks. Vocabulary; who stores them implements it (`smtp_gateway.spool`)."""
 
 from __future__ import annotations
 
@@ -9,30 +9,37 @@ if TYPE_CHECKING:
 
 
 class DamagedBodyError(Exception):
-    """x."""
+    """A stored body does not have the checksum that was recorded with it; it is moved aside, never dropped."""
 
 
 class StoredBody(Protocol):
-    """x."""
+    """A body in wire form that is too large to be held: read in blocks when it is needed, as often as it is needed."""
 
     @property
     def size(self) -> int:
-        """X."""
+        """Octets in wire form."""
 
     @property
     def headers(self) -> bytes:
-        """X."""
+        """Its beginning: the header section with the empty line that ends it, or 64 KiB where that is longer."""
 
     def blocks(self) -> AsyncIterator[bytes]:
-        """X."""
+        """Read it in order, 256 KiB at a time, without blocking the event loop.
+
+        The last block is given only after the checksum of the whole was found right; `DamagedBodyError` is raised instead of it
+        otherwise, so that a next hop never sees the end of data of a damaged body. Raises `OSError` when it cannot be read.
+        """
 
 
 Body = bytes | StoredBody
+"""A body in wire form (see `smtp_gateway.mail.envelope`)."""
 
 
 def size_of(body: Body) -> int:
+    """Return the octets of *body* in wire form."""
     return len(body) if isinstance(body, bytes) else body.size
 
 
 def beginning(body: Body) -> bytes:
+    """Return the beginning of *body*, with its header section or the first 64 KiB of it."""
     return body if isinstance(body, bytes) else body.headers

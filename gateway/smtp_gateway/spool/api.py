@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from smtp_gateway.mail.body import Body
     from smtp_gateway.mail.envelope import Envelope, MessageId
 
 
@@ -42,16 +46,45 @@ class Entry:
     """The name of the Secret of the login that sent it; empty for the gateway's own notices."""
 
 
+class Draft(Protocol):
+    """A large body on its way in, from `Spool.draft`: written while it arrives, so that it is never held whole.
+
+    What cannot be written is remembered and reported by `put`; until then a draft swallows what it is given.
+    """
+
+    @property
+    def size(self) -> int:
+        """Octets taken so far."""
+
+    @property
+    def backlog(self) -> int:
+        """Octets taken and not yet written: what it costs in memory."""
+
+    def write(self, octets: bytes) -> None:
+        """Take the next *octets* of the body in wire form. Returns at once, never raises; a thread writes them in their order."""
+
+    def when_written(self, resume: Callable[[], None]) -> None:
+        """Call *resume* once, in the event loop, as soon as the backlog is empty."""
+
+    def discard(self) -> None:
+        """Forget the draft and remove what was written. Once it was given to `put`, or discarded, this does nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewMessage:
     """A message to take responsibility for."""
 
     id: MessageId
     envelope: Envelope
-    body: bytes
-    """In wire form (see `smtp_gateway.mail.envelope`), trace header included."""
+    body: bytes | Draft
+    """In wire form (see `smtp_gateway.mail.envelope`), trace header included; a draft has the message's own identifier."""
     accepted_at: float
     identity: str = ""
+
+    @property
+    def size(self) -> int:
+        """Octets of the body in wire form."""
+        return len(self.body) if isinstance(self.body, bytes) else self.body.size
 
     def as_entry(self) -> Entry:
         """Return the message as the queue sees it at first: every recipient owed, none tried."""
@@ -60,7 +93,7 @@ class NewMessage:
             sender=self.envelope.sender,
             recipients=tuple(Recipient(address) for address in self.envelope.recipients),
             accepted_at=self.accepted_at,
-            size=len(self.body),
+            size=self.size,
             smtputf8=self.envelope.smtputf8,
             body_8bit=self.envelope.body_8bit,
             identity=self.identity,
@@ -104,13 +137,20 @@ class SpoolFullError(SpoolUnavailableError):
 
 
 class Spool(Protocol):
-    """Durable custody of messages. Used by one event loop; no call blocks it on a sync of the disk."""
+    """Durable custody of messages. Used by one event loop; no call blocks it on a sync of the disk.
 
-    async def put(self, message: NewMessage, *, leased: bool = False) -> Entry:
-        """Make *message* durable. When it returns, neither a crash nor a power cut can lose it.
+    `put` and `settle` return futures. What they do is done whether or not anybody waits, and whether or not the waiting is cancelled.
+    """
 
-        With *leased* the caller has its entry as from `lease`. Raises `SpoolFullError` or `SpoolUnavailableError`, and then the message is not in the spool.
+    def put(self, message: NewMessage, *, leased: bool = False) -> asyncio.Future[Entry]:
+        """Make *message* durable. When the future is done, neither a crash nor a power cut can lose it.
+
+        With *leased* the caller has its entry as from `lease`. The future fails with `SpoolFullError` or `SpoolUnavailableError`, and then
+        the message is not in the spool. Raises `ValueError` for an identifier that no message can have.
         """
+
+    def draft(self, message_id: MessageId) -> Draft:
+        """Begin the body of a message that will be put as *message_id*. Raises `ValueError` as `put` does."""
 
     def lease(self, now: float, limit: int) -> list[Entry]:
         """Hand out at most *limit* due entries: identities take turns, and each has its oldest first, whatever others have queued.
@@ -119,22 +159,26 @@ class Spool(Protocol):
         """
 
     def release(self, message_id: MessageId) -> None:
-        """Give back a leased entry untouched, as when a shutdown interrupts its attempt: it is due at once."""
+        """Give back a leased entry untouched, as when a shutdown interrupts its attempt: it is due at once.
+
+        What is being settled is beyond recall.
+        """
 
     def next_due(self, now: float) -> float | None:
         """Tell when the first entry that is not due at *now* falls due; None when there is none."""
 
-    async def body(self, message_id: MessageId) -> bytes:
-        """Return the body of a leased message in wire form.
+    async def body(self, message_id: MessageId) -> Body:
+        """Return the body of a queued message in wire form: whole up to `smtp_gateway.spool.bodies.LARGE` octets, in blocks above.
 
-        Raises `DamagedBodyError` when what is on the disk is not what was put; the message has then left the queue.
+        Raises `KeyError` when there is no such message, `OSError` when it cannot be read now, and `DamagedBodyError` when what is on the
+        disk is not what was put; the message has then left the queue. A body in blocks says so when it is read.
         """
 
-    async def settle(self, settlement: Settlement) -> None:
+    def settle(self, settlement: Settlement) -> asyncio.Future[None]:
         """Write down what an attempt made of a leased entry, durably, and end its lease.
 
-        Raises `SpoolUnavailableError` when that could not be written; the lease then goes on. Raises `ValueError` for an entry that
-        is not leased.
+        The future fails with `SpoolUnavailableError` when that could not be written; the lease then goes on. Raises `ValueError` for an
+        entry that is not leased, or is being settled already.
         """
 
     def depth(self) -> Depth:
@@ -145,7 +189,3 @@ class Spool(Protocol):
 
     async def close(self) -> None:
         """Finish what is being written and let go of the files."""
-
-
-class DamagedBodyError(Exception):
-    """A body on disk does not have the checksum that was recorded with it; it is moved aside, never dropped."""

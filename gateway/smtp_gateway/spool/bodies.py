@@ -1,19 +1,21 @@
 """Large bodies, one file each, and the place for damaged ones. Every function here waits for the disk: call them in a thread.
 
-The order of durability of a large body: a temporary file is written, synced, renamed; the folder is synced; only then does the
+The order of durability of a large body: an unfinished file is written, synced, renamed; the folder is synced; only then does the
 index get a row for it. So a file without a row is a message that nobody was answered 250 for, and is swept at the start; a row without
 a file cannot come about by a crash. After the delivery it is the other way round: the row's removal is on the disk before the file's.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from smtp_gateway.mail.envelope import MessageId
@@ -21,33 +23,84 @@ if TYPE_CHECKING:
 
 LARGE = 256 * 1024
 """Octets above which a body has its own file: measured, below it SQLite is the faster one."""
+BLOCK = 256 * 1024
+"""Octets of a file that are read at once."""
+HEADERS = 64 * 1024
+"""Octets of a body that are read for its header section; Postfix keeps as much (header_size_limit is 102,400 for one header)."""
 _UNFINISHED = ".unfinished"
 
 
-def write(folder: Path, message_id: MessageId, body: bytes) -> None:
-    """Make *body* durable in *folder* under its message's name. Raises `OSError`, and then no file is left unless that fails too."""
-    unfinished = folder / f"{message_id}{_UNFINISHED}"
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
+class Unfinished:
+    """A body's file while it comes into being. Used by one thread at a time."""
+
+    def __init__(self, folder: Path, message_id: MessageId) -> None:
+        """Prepare the file of *message_id*; nothing is made before the first call."""
+        self._folder = folder
+        self._path = folder / f"{message_id}{_UNFINISHED}"
+        self._finished = folder / message_id
+        self._descriptor = -1
+        self._made = False
+        """Whether the unfinished file is this one's own; another's of the same name is left alone."""
+        self.checksum = 0
+        """CRC-32 of what was written."""
+
+    def write(self, blocks: Iterable[bytes]) -> None:
+        """Append *blocks*. Raises `OSError`."""
+        self._open()
+        for block in blocks:
+            _write_all(self._descriptor, block)
+            self.checksum = zlib.crc32(block, self.checksum)
+
+    def finish(self) -> None:
+        """Make the body durable under its message's name. Raises `OSError`, and then no file is left unless that fails too."""
         try:
-            _write_all(descriptor, body)
-            os.fsync(descriptor)
-        finally:
+            self._open()
+            os.fsync(self._descriptor)
+            self._close()
+            self._publish()
+        except OSError:
+            self.remove()
+            raise
+
+    def remove(self) -> None:
+        """Let go of the file, if it was made at all. What cannot be removed now, the next start sweeps."""
+        if self._made:
+            with suppress(OSError):
+                self._close()
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    def _open(self) -> None:
+        if not self._made:
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._made = True
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
             os.close(descriptor)
-        unfinished.rename(folder / message_id)
-        sync_folder(folder)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        (folder / message_id).unlink(missing_ok=True)
-        raise
+
+    def _publish(self) -> None:
+        if self._finished.exists():  # another message's body, which a rename would replace
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        self._path.rename(self._finished)
+        try:
+            sync_folder(self._folder)
+        except OSError:
+            self._finished.unlink(missing_ok=True)
+            raise
 
 
-def read(folder: Path, message_id: MessageId) -> bytes:
-    """Return what the file of *message_id* holds, nothing when it is missing. Raises `OSError`."""
+def beginning(path: Path) -> tuple[bytes, int]:
+    """Return the first `HEADERS` octets of a body's file and how many it has; nothing when it is missing. Raises `OSError`."""
     try:
-        return (folder / message_id).read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return b""
+        return b"", 0
+    try:
+        return os.pread(descriptor, HEADERS, 0), os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
 
 
 def remove(folder: Path, message_id: MessageId) -> None:
@@ -64,10 +117,11 @@ def sweep(folder: Path, known: Collection[str]) -> int:
     return len(strangers)
 
 
-def set_aside(folder: Path, entry: Entry, octets: bytes) -> None:
+def set_aside(folder: Path, entry: Entry, body: bytes | Path) -> None:
     """Keep a damaged body in *folder*, and beside it, as JSON, who sent it to whom. Durable when it returns. Raises `OSError`.
 
-    Both names end in a way that tells them apart; the JSON comes last, so that a pair with one is complete.
+    Both names end in a way that tells them apart; the JSON comes last, so that a pair with one is complete. A file gets a second name
+    there and no copy, so a crash in between changes nothing and a full disk does not matter.
     """
     facts = {
         "message_id": entry.id,
@@ -76,13 +130,12 @@ def set_aside(folder: Path, entry: Entry, octets: bytes) -> None:
         "accepted_at": entry.accepted_at,
         "size": entry.size,
     }
-    for name, content in ((f"{entry.id}.body", octets), (f"{entry.id}.json", json.dumps(facts, indent=2).encode())):
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            _write_all(descriptor, content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    aside = folder / f"{entry.id}.body"
+    if isinstance(body, bytes):
+        _keep(aside, body)
+    else:
+        _keep_file(aside, body)
+    _keep(folder / f"{entry.id}.json", json.dumps(facts, indent=2).encode())
     sync_folder(folder)
 
 
@@ -98,6 +151,24 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _keep(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        _write_all(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _keep_file(aside: Path, path: Path) -> None:
+    try:
+        aside.hardlink_to(path)
+    except FileExistsError:  # a crash came between this and the removal of the row
+        return
+    except FileNotFoundError:
+        _keep(aside, b"")
 
 
 def _write_all(descriptor: int, octets: bytes) -> None:

@@ -2,12 +2,13 @@
 
 **The order of durability.** For a group of messages:
 
-1. a large body is written to a file, synced, renamed, and its folder synced, in a thread (`smtp_gateway.spool.bodies`);
+1. a large body is written to a file while it arrives, then synced, renamed, and its folder synced, all in a thread
+   (`smtp_gateway.spool.draft`, `smtp_gateway.spool.bodies`);
 2. the group's rows are committed in one transaction. With `synchronous=NORMAL` this writes to the write-ahead log in the page cache
    and waits for nothing, so it runs in the loop: some 50 microseconds a message;
 3. the log's file is given to `fdatasync` in a thread. This is what `synchronous=FULL` does at each commit, at the same place in the order
    of writes and on the same file; only the thread that waits is another one;
-4. then every `put` of the group returns, and a lease may hand its messages out. Not before: nothing is answered, and nothing
+4. then every `put` of the group is done, and a lease may hand its messages out. Not before: nothing is answered, and nothing
    delivered, that a power cut could take back.
 
 A log whose last frames did not reach the disk is a valid log that ends earlier, because every frame carries a checksum and the salt of its
@@ -21,8 +22,8 @@ and the log is over 4 MB, or at 64 MB whatever goes on.
 
 **Failures.** A failed sync is never repeated on the same file: the kernel reports it once and may have dropped what it could not write. The
 group gets `SpoolUnavailableError`, its messages are taken out of the index as far as that can be written, and the spool is
-broken until the process is started again: `healthy` says so, nothing is taken, nothing is leased. The restart reads what is really on the
-disk, with every checksum. A full disk (`SpoolFullError`) heals by itself; a reserve keeps room for settlements. A body whose checksum is
+broken until the process is started again: `healthy` says so, nothing is taken, nothing is leased, no file is removed. The restart reads
+what is really on the disk, with every checksum. A full disk (`SpoolFullError`) heals by itself; a reserve keeps room for settlements. A body whose checksum is
 wrong goes to `damaged/` and out of the queue.
 """
 
@@ -31,22 +32,27 @@ from __future__ import annotations
 import asyncio
 import errno
 import re
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from smtp_gateway.mail.body import DamagedBodyError
 from smtp_gateway.spool import bodies, rows
-from smtp_gateway.spool.api import FULL, DamagedBodyError, Depth, Entry, NewMessage, Settlement, SpoolFullError, SpoolUnavailableError
-from smtp_gateway.spool.folder import Folder, claim
+from smtp_gateway.spool.api import FULL, Depth, Entry, NewMessage, Settlement, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool.draft import FileDraft
+from smtp_gateway.spool.folder import claim
 from smtp_gateway.spool.journal import Journal, Synced, open_journal
+from smtp_gateway.spool.ledger import Ledger, Putting, Settling
+from smtp_gateway.spool.stored import StoredFile
 from smtp_gateway.spool.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from smtp_gateway.mail.body import Body
     from smtp_gateway.mail.envelope import MessageId
     from smtp_gateway.telemetry.observer import Observer
 
@@ -67,11 +73,12 @@ class DiskSpool:
         self._journal = journal
         self._writer = writer
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self._files = ThreadPoolExecutor(2, "spool-files")
-        self._leased: set[MessageId] = set()
-        self._unsynced: set[MessageId] = set()
-        """In the index perhaps, on the disk not yet: neither acknowledged nor to be delivered."""
-        self._depth = Depth()
+        self._drafts: set[FileDraft] = set()
+        self._setting_aside: dict[MessageId, asyncio.Task[None]] = {}
+        self._ledger = Ledger(self._remove)
+        self._oldest: float | None = None
         self._closed = False
 
     @classmethod
@@ -82,39 +89,51 @@ class DiskSpool:
         """
         journal, known, depth = await asyncio.to_thread(_open, folder)
         spool = cls(journal, Writer(journal, known, observer), clock)
-        spool._depth = depth
+        spool._ledger.messages, spool._ledger.damaged, spool._oldest = depth.messages, depth.damaged, depth.oldest
         return spool
 
-    async def put(self, message: NewMessage, *, leased: bool = False) -> Entry:
+    def put(self, message: NewMessage, *, leased: bool = False) -> asyncio.Future[Entry]:
         """See `Spool.put`."""
-        self._demand_room(message)
-        await self._demand_new(message.id)
-        self._unsynced.add(message.id)
-        try:
-            large = len(message.body) > bodies.LARGE
-            checksum = await self._store(message) if large else rows.checksum(message.body)
-        except BaseException:
-            self._unsynced.discard(message.id)
-            raise
-        writing = self._writer.write(rows.Arrival(message, checksum, large))
-        if leased:
-            # Before `_arrived`, so that between the end of the sync and the caller's turn nobody else leases it.
-            writing.add_done_callback(partial(self._handed_over, message.id))
-        writing.add_done_callback(partial(self._arrived, message.id, large))
-        await asyncio.shield(writing)
-        return message.as_entry()
+        _demand_name(message.id)
+        done: asyncio.Future[Entry] = self._loop.create_future()
+        refusal = self._refusal(message)
+        if refusal is not None:
+            if not isinstance(message.body, bytes):
+                message.body.discard()
+            done.set_exception(refusal)
+            return done
+        putting = Putting(self._ledger, rows.arrival(message, bodies.LARGE), leased, done)
+        if putting.arrival.body is not None:
+            self._writer.put(putting)
+        else:
+            draft = self._drafted(message)
+            draft.finish(partial(self._finished, draft, putting))
+        self._ledger.unsynced.add(message.id)
+        return done
+
+    def draft(self, message_id: MessageId) -> FileDraft:
+        """See `Spool.draft`."""
+        _demand_name(message_id)
+        draft = FileDraft(self._journal.folder.bodies, message_id, self._files, self._has_room)
+        if self._closed:
+            draft.over.set_result(None)
+        else:
+            self._drafts.add(draft)
+            draft.over.add_done_callback(lambda _: self._drafts.discard(draft))
+        return draft
 
     def lease(self, now: float, limit: int) -> list[Entry]:
         """See `Spool.lease`. While the log is turned, and once the spool is broken, there is nothing to hand out."""
         if self._closed or not self._writer.readable:
             return []
-        entries = rows.due(self._journal.connection, now, limit, self._leased | self._unsynced)
-        self._leased.update(entry.id for entry in entries)
-        return entries
+        due = rows.due(self._journal.connection, now, limit, self._ledger)
+        self._ledger.leased.update((entry.id, place) for place, entry in due)
+        return [entry for _, entry in due]
 
     def release(self, message_id: MessageId) -> None:
         """See `Spool.release`."""
-        self._leased.discard(message_id)
+        if message_id not in self._ledger.settling:
+            self._ledger.leased.pop(message_id, None)
 
     def next_due(self, now: float) -> float | None:
         """See `Spool.next_due`."""
@@ -124,41 +143,39 @@ class DiskSpool:
             return self._clock() + SHORTLY
         return rows.next_due(self._journal.connection, now)
 
-    async def body(self, message_id: MessageId) -> bytes:
+    async def body(self, message_id: MessageId) -> Body:
         """See `Spool.body`."""
         await self._writer.until_readable()
         stored = rows.find(self._journal.connection, message_id)
         if stored is None:
             raise KeyError(message_id)
-        octets = b"" if stored.in_file else rows.octets(self._journal.connection, stored.number)
         if stored.in_file:
-            octets, found = await self._in_thread(partial(_read, self._journal.folder, message_id))
-        else:
-            found = rows.checksum(octets)
-        if (found, len(octets)) != (stored.checksum, stored.size):
-            await self._set_aside(message_id, octets)
-            message = (
-                f"the body of {message_id} was {stored.size} octets with checksum {stored.checksum:08x}, is {len(octets)} with {found:08x}"
-            )
-            raise DamagedBodyError(message)
+            return await self._body_in_file(message_id, stored)
+        octets = rows.octets(self._journal.connection, stored.number)
+        await self._verify(message_id, stored, octets, (len(octets), rows.checksum(octets)))
         return octets
 
-    async def settle(self, settlement: Settlement) -> None:
+    def settle(self, settlement: Settlement) -> asyncio.Future[None]:
         """See `Spool.settle`."""
-        if settlement.id not in self._leased:
-            message = f"{settlement.id} is not leased"
+        ledger = self._ledger
+        place = ledger.leased.get(settlement.id)
+        if place is None or settlement.id in ledger.settling:
+            message = f"{settlement.id} is not leased" if place is None else f"{settlement.id} is being settled already"
             raise ValueError(message)
+        notice = None
         if settlement.notice is not None:
-            self._unsynced.add(settlement.notice.id)
-        writing = self._writer.write(settlement)
-        writing.add_done_callback(partial(self._settled, settlement))
-        await asyncio.shield(writing)
+            notice = rows.arrival(settlement.notice, sys.maxsize)
+            ledger.unsynced.add(notice.entry.id)
+        ledger.settling.add(settlement.id)
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._writer.settle(Settling(ledger, place, settlement, notice, done))
+        return done
 
     def depth(self) -> Depth:
         """See `Spool.depth`."""
         if not self._closed and self._writer.readable:
-            self._depth = replace(self._depth, oldest=rows.oldest(self._journal.connection))
-        return self._depth
+            self._oldest = rows.oldest(self._journal.connection)
+        return Depth(self._ledger.messages, self._oldest, self._ledger.damaged)
 
     def healthy(self) -> str | None:
         """See `Spool.healthy`. What the volume has left is looked at every second."""
@@ -168,84 +185,113 @@ class DiskSpool:
             return self._writer.broken
         if self._writer.known.room.read_only:
             return "the spool's volume is read-only"
-        return None if self._writer.known.room.free else FULL
+        return None if self._has_room() else FULL
 
     async def close(self) -> None:
         """See `Spool.close`."""
         if self._closed:
             return
         self._closed = True
+        for draft in self._drafts:
+            draft.discard()
+        await asyncio.gather(*(draft.over for draft in self._drafts))
         await self._writer.close()
         await asyncio.to_thread(self._files.shutdown)
         self._journal.folder.give_up()
 
-    def _demand_room(self, message: NewMessage) -> None:
-        if _NAME.fullmatch(message.id) is None:
-            text = f"{message.id!r} cannot name a message"
-            raise ValueError(text)
-        reason = self.healthy()
+    def _refusal(self, message: NewMessage) -> SpoolUnavailableError | None:
+        """Return why *message* cannot be taken; None when it can. What was drafted has its room already."""
         room = self._writer.known.room
-        if reason is not None and (self._closed or self._writer.broken or room.read_only):
-            raise SpoolUnavailableError(reason)
-        if len(message.body) > room.free:
-            raise SpoolFullError(FULL)
+        if self._closed or self._writer.broken is not None or room.read_only:
+            return SpoolUnavailableError(self.healthy())
+        if message.id in self._ledger.unsynced:
+            return SpoolUnavailableError(f"{message.id} is in the spool already")
+        octets = len(message.body) if isinstance(message.body, bytes) else 1
+        return SpoolFullError(FULL) if octets > room.free else None
 
-    async def _demand_new(self, message_id: MessageId) -> None:
-        """Refuse an identifier that is taken: its body's file must not be written over."""
-        await self._writer.until_readable()
-        if message_id in self._unsynced or rows.find(self._journal.connection, message_id) is not None:
-            text = f"{message_id} is in the spool already"
-            raise SpoolUnavailableError(text)
+    def _has_room(self) -> bool:
+        return self._writer.known.room.free > 0
 
-    async def _store(self, message: NewMessage) -> int:
-        """Make a large body durable in its file and return its checksum."""
-        try:
-            return await self._in_thread(partial(_write, self._journal.folder, message))
-        except OSError as fault:
-            kind = SpoolFullError if fault.errno in _NO_ROOM else SpoolUnavailableError
-            text = f"a body could not be written: {fault.strerror or fault}"
-            raise kind(text) from fault
+    def _drafted(self, message: NewMessage) -> FileDraft:
+        """Return the draft of a large message, made now when it came whole."""
+        if isinstance(message.body, bytes):
+            draft = self.draft(message.id)
+            draft.write(message.body)
+            return draft
+        if not isinstance(message.body, FileDraft) or message.body.message_id != message.id:
+            text = f"{message.id} was given a body that was not drafted for it"
+            raise ValueError(text)
+        return message.body
 
-    def _handed_over(self, message_id: MessageId, writing: asyncio.Future[bool]) -> None:
-        if writing.exception() is None:
-            self._leased.add(message_id)
-
-    def _arrived(self, message_id: MessageId, large: bool, writing: asyncio.Future[bool]) -> None:  # noqa: FBT001 bound by partial
-        """Count a message once it is durable; called whether or not anybody still waits for it."""
-        self._unsynced.discard(message_id)
-        if writing.exception() is None:
-            self._count(1)
-        elif large:
-            self._remove(message_id)
-
-    def _settled(self, settlement: Settlement, writing: asyncio.Future[bool]) -> None:
-        """End the lease once the settlement is durable, and only then remove the body's file."""
-        if settlement.notice is not None:
-            self._unsynced.discard(settlement.notice.id)
-        if writing.exception() is not None:
+    def _finished(self, draft: FileDraft, putting: Putting, fault: BaseException | None) -> None:
+        """Let the row follow, now that a large body is in its file; or tell why it is not."""
+        if fault is None:
+            putting.arrival = putting.arrival._replace(checksum=draft.checksum)
+            self._writer.put(putting)
             return
-        self._leased.discard(settlement.id)
-        self._count((settlement.notice is not None) - (not settlement.remaining))
-        if writing.result():
-            self._remove(settlement.id)
+        kind = SpoolFullError if isinstance(fault, OSError) and fault.errno in _NO_ROOM else SpoolUnavailableError
+        putting.give_up(kind(f"a body could not be written: {getattr(fault, 'strerror', None) or fault}"))
 
-    async def _set_aside(self, message_id: MessageId, octets: bytes) -> None:
-        """Move what is left of a message to `damaged/`, durably, then take it out of the queue."""
-        entry = rows.entry(self._journal.connection, message_id)
-        if entry is not None:
-            await self._in_thread(partial(bodies.set_aside, self._journal.folder.damaged, entry, octets))
+    async def _body_in_file(self, message_id: MessageId, stored: rows.Stored) -> Body:
+        path = self._journal.folder.bodies / message_id
+        beginning, size = await self._in_thread(partial(bodies.beginning, path))
+        if size != stored.size:
+            await self._verify(message_id, stored, path, (size, 0))
+        end = beginning.find(b"\r\n\r\n")
+        headers = beginning if end < 0 else beginning[: end + 4]
+        body = StoredFile(path, size, headers, self._files, lambda *found: self._verify(message_id, stored, path, found))
+        return body if size > bodies.LARGE else b"".join([block async for block in body.blocks()])
+
+    async def _verify(self, message_id: MessageId, stored: rows.Stored, body: bytes | Path, found: tuple[int, int]) -> None:
+        """Return when the size and the checksum *found* are the right ones. Raises `DamagedBodyError`, with *body* moved aside."""
+        size, checksum = found
+        if (size, checksum) == (stored.size, stored.checksum):
+            return
+        setting_aside = self._setting_aside.get(message_id)
+        if setting_aside is None:
+            setting_aside = self._setting_aside[message_id] = self._loop.create_task(self._set_aside(message_id, body))
+            setting_aside.add_done_callback(lambda _: self._setting_aside.pop(message_id))
+        await asyncio.shield(setting_aside)
+        text = f"the body of {message_id} was {stored.size} octets with checksum {stored.checksum:08x}, is {size} with {checksum:08x}"
+        raise DamagedBodyError(text)
+
+    async def _set_aside(self, message_id: MessageId, body: bytes | Path) -> None:
+        """Move what is left of a message to `damaged/`, durably, then take it out of the queue. Raises `KeyError` when it has left it."""
+        await self._writer.until_readable()
+        entry, stored = rows.entry(self._journal.connection, message_id), rows.find(self._journal.connection, message_id)
+        if entry is None or stored is None:
+            raise KeyError(message_id)
+        was_leased = message_id in self._ledger.leased
+        self._ledger.leased.setdefault(message_id, rows.Place(stored.number, stored.in_file))
+        try:
+            self._ledger.damaged = await self._in_thread(partial(_set_aside, self._journal.folder.damaged, entry, body))
             await self.settle(Settlement(message_id))
-            self._depth = replace(self._depth, damaged=self._depth.damaged + 1)
-
-    def _count(self, difference: int) -> None:
-        self._depth = replace(self._depth, messages=self._depth.messages + difference)
+        except BaseException:
+            if not was_leased:
+                self.release(message_id)
+            raise
 
     def _remove(self, message_id: MessageId) -> None:
-        """Remove a body's file, whenever a thread is free; what is missed is swept at the next start."""
-        self._files.submit(bodies.remove, self._journal.folder.bodies, message_id)
+        """Remove a body's file, whenever a thread is free; what is missed is swept at the next start.
+
+        Once the spool is broken nothing is: the row of a refused message may be on the disk all the same.
+        """
+        if self._writer.broken is None:
+            self._files.submit(bodies.remove, self._journal.folder.bodies, message_id)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._files, work)
+        return await self._loop.run_in_executor(self._files, work)
+
+
+def _demand_name(message_id: str) -> None:
+    if _NAME.fullmatch(message_id) is None:
+        text = f"{message_id!r} cannot name a message"
+        raise ValueError(text)
+
+
+def _set_aside(folder: Path, entry: Entry, body: bytes | Path) -> int:
+    bodies.set_aside(folder, entry, body)
+    return bodies.count_aside(folder)
 
 
 def _open(path: Path) -> tuple[Journal, Synced, Depth]:
@@ -257,13 +303,3 @@ def _open(path: Path) -> tuple[Journal, Synced, Depth]:
         raise
     depth = Depth(rows.count(journal.connection), rows.oldest(journal.connection), bodies.count_aside(folder.damaged))
     return journal, journal.look(), depth
-
-
-def _write(folder: Folder, message: NewMessage) -> int:
-    bodies.write(folder.bodies, message.id, message.body)
-    return rows.checksum(message.body)
-
-
-def _read(folder: Folder, message_id: MessageId) -> tuple[bytes, int]:
-    octets = bodies.read(folder.bodies, message_id)
-    return octets, rows.checksum(octets)

@@ -43,33 +43,39 @@ class Journal:
         self.folder = folder
         self.connection = connection
         self._log = os.open(folder.log, os.O_RDONLY | os.O_CLOEXEC)
+        self._next = rows.last_number(connection) + 1
 
-    def commit(self, arrivals: Sequence[rows.Arrival], settlements: Sequence[Settlement]) -> list[str]:
-        """Write a group in one transaction, without waiting for the disk; return the messages whose body files are now unused.
+    def commit(self, arrivals: Sequence[rows.Arrival], settled: Sequence[tuple[rows.Place, Settlement]]) -> int:
+        """Write a group in one transaction, without waiting for the disk; return the number of the first arrival, the others follow it.
 
-        Raises `sqlite3.Error`, and then nothing of the group is in the index.
+        Raises `sqlite3.Error`, or `ValueError` for what no row can hold, and then nothing of the group is in the index.
         """
+        first = self._next
         self.connection.execute("BEGIN IMMEDIATE")
         try:
-            rows.insert(self.connection, arrivals)
-            unused = [settlement.id for settlement in settlements if rows.settle(self.connection, settlement)]
+            if arrivals:
+                rows.insert(self.connection, first, arrivals)
+            if settled:
+                rows.settle(self.connection, settled)
             self.connection.execute("COMMIT")
-        except sqlite3.Error:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
+        except BaseException:
+            self._roll_back()
             raise
-        return list(unused)
+        self._next = first + len(arrivals)
+        return first
 
-    def withdraw(self, arrivals: Sequence[rows.Arrival]) -> None:
+    def withdraw(self, places: Sequence[rows.Place]) -> None:
         """Take messages out again whose sync failed, as far as that can be written. Not synced: nobody relies on it."""
         try:
             self.connection.execute("BEGIN IMMEDIATE")
-            for arrival in arrivals:
-                rows.remove(self.connection, arrival.message.id)
+            rows.remove(self.connection, places)
             self.connection.execute("COMMIT")
         except sqlite3.Error:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
 
     def sync(self) -> Synced:
         """Make all that was committed durable. Raises `OSError`, after which this log must not be trusted with anything more."""

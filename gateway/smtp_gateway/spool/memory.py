@@ -5,13 +5,18 @@ For tests and for trying things out. `tests/contract/test_spool.py` holds it and
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from smtp_gateway.spool.api import Depth, Entry, NewMessage, Settlement, SpoolUnavailableError
+from smtp_gateway.spool.bodies import BLOCK, HEADERS, LARGE
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from smtp_gateway.mail.body import Body
     from smtp_gateway.mail.envelope import MessageId
 
 
@@ -25,6 +30,56 @@ class _Held:
     leased: bool = False
 
 
+class MemoryDraft:
+    """A `smtp_gateway.spool.api.Draft` in memory: never behind."""
+
+    backlog = 0
+
+    def __init__(self, message_id: MessageId) -> None:
+        """Begin the body of *message_id*."""
+        self.message_id = message_id
+        self.octets = bytearray()
+
+    @property
+    def size(self) -> int:
+        """See `Draft.size`."""
+        return len(self.octets)
+
+    def write(self, octets: bytes) -> None:
+        """See `Draft.write`."""
+        self.octets += octets
+
+    def when_written(self, resume: Callable[[], None]) -> None:
+        """See `Draft.when_written`."""
+        asyncio.get_running_loop().call_soon(resume)
+
+    def discard(self) -> None:
+        """See `Draft.discard`: what nobody refers to is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBody:
+    """A `smtp_gateway.mail.body.StoredBody` in memory."""
+
+    octets: bytes
+
+    @property
+    def size(self) -> int:
+        """See `StoredBody.size`."""
+        return len(self.octets)
+
+    @property
+    def headers(self) -> bytes:
+        """See `StoredBody.headers`."""
+        end = self.octets.find(b"\r\n\r\n", 0, HEADERS)
+        return self.octets[: HEADERS if end < 0 else end + 4]
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """See `StoredBody.blocks`."""
+        for start in range(0, len(self.octets), BLOCK):
+            yield self.octets[start : start + BLOCK]
+
+
 class MemorySpool:
     """A `smtp_gateway.spool.api.Spool` without a disk."""
 
@@ -33,14 +88,20 @@ class MemorySpool:
         self._held: dict[MessageId, _Held] = {}
         self._closed = False
 
-    async def put(self, message: NewMessage, *, leased: bool = False) -> Entry:
+    def put(self, message: NewMessage, *, leased: bool = False) -> asyncio.Future[Entry]:
         """See `Spool.put`."""
+        done: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
         if self._closed or message.id in self._held:
             reason = "the spool is closed" if self._closed else f"{message.id} is in the spool already"
-            raise SpoolUnavailableError(reason)
-        entry = self._add(message)
-        self._held[message.id].leased = leased
-        return entry
+            done.set_exception(SpoolUnavailableError(reason))
+        else:
+            done.set_result(self._add(message))
+            self._held[message.id].leased = leased
+        return done
+
+    def draft(self, message_id: MessageId) -> MemoryDraft:
+        """See `Spool.draft`."""
+        return MemoryDraft(message_id)
 
     def lease(self, now: float, limit: int) -> list[Entry]:
         """See `Spool.lease`."""
@@ -65,11 +126,12 @@ class MemorySpool:
         """See `Spool.next_due`."""
         return min((held.due for held in self._held.values() if held.due > now), default=None)
 
-    async def body(self, message_id: MessageId) -> bytes:
+    async def body(self, message_id: MessageId) -> Body:
         """See `Spool.body`."""
-        return self._held[message_id].body
+        octets = self._held[message_id].body
+        return octets if len(octets) <= LARGE else MemoryBody(octets)
 
-    async def settle(self, settlement: Settlement) -> None:
+    def settle(self, settlement: Settlement) -> asyncio.Future[None]:
         """See `Spool.settle`."""
         held = self._held.get(settlement.id)
         if held is None or not held.leased:
@@ -77,11 +139,14 @@ class MemorySpool:
             raise ValueError(reason)
         if settlement.notice is not None:
             self._add(settlement.notice)
-        if not settlement.remaining:
+        if settlement.remaining:
+            held.entry = replace(held.entry, recipients=settlement.remaining)
+            held.due, held.leased = settlement.next_attempt, False
+        else:
             del self._held[settlement.id]
-            return
-        held.entry = replace(held.entry, recipients=settlement.remaining)
-        held.due, held.leased = settlement.next_attempt, False
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
     def depth(self) -> Depth:
         """See `Spool.depth`."""
@@ -97,5 +162,15 @@ class MemorySpool:
 
     def _add(self, message: NewMessage) -> Entry:
         entry = message.as_entry()
-        self._held[message.id] = _Held(entry, message.body, message.accepted_at)
+        self._held[message.id] = _Held(entry, octets(message), message.accepted_at)
         return entry
+
+
+def octets(message: NewMessage) -> bytes:
+    """Return the body of *message*. Raises `ValueError` for one that was not drafted for it here."""
+    if isinstance(message.body, bytes):
+        return message.body
+    if not isinstance(message.body, MemoryDraft) or message.body.message_id != message.id:
+        reason = f"{message.id} was given a body that was not drafted for it"
+        raise ValueError(reason)
+    return bytes(message.body.octets)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -17,13 +16,14 @@ from smtp_gateway.spool.api import Entry, NewMessage, Recipient, Settlement
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
-_INSERT_MESSAGE = """INSERT INTO message (id, sender, accepted_at, next_attempt, size, smtputf8, body_8bit, identity, checksum, in_file)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_MESSAGE = """INSERT INTO message
+    (number, id, sender, accepted_at, next_attempt, size, smtputf8, body_8bit, identity, checksum, in_file)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _INSERT_RECIPIENT = "INSERT INTO recipient VALUES (?, ?, ?, ?, ?)"
 _INSERT_BODY = "INSERT INTO body VALUES (?, ?)"
-_COLUMNS = "number, id, sender, accepted_at, size, smtputf8, body_8bit, identity"
+_COLUMNS = "number, id, sender, accepted_at, size, smtputf8, body_8bit, identity, in_file"
 _DUE = f"SELECT {_COLUMNS} FROM message WHERE identity = ? AND next_attempt <= ? ORDER BY next_attempt, number"  # noqa: S608 constants
 _NEXT_DUE = "SELECT min(next_attempt) FROM message WHERE identity = ? AND next_attempt > ?"
 _FIRST_IDENTITY = "SELECT min(identity) FROM message WHERE identity >= ?"
@@ -45,13 +45,20 @@ class Stored(NamedTuple):
     in_file: int
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Place(NamedTuple):
+    """Where a message is in the index: what removing it takes."""
+
+    number: int
+    in_file: int
+
+
+class Arrival(NamedTuple):
     """A message on its way into the index."""
 
-    message: NewMessage
+    entry: Entry
     checksum: int
-    in_file: bool
+    body: bytes | None
+    """None when it is in a file."""
 
 
 def checksum(body: bytes) -> int:
@@ -59,42 +66,42 @@ def checksum(body: bytes) -> int:
     return zlib.crc32(body)
 
 
-def insert(connection: sqlite3.Connection, arrivals: Iterable[Arrival]) -> None:
-    """Add messages with their recipients and, unless they are in files, their bodies. Raises `sqlite3.Error`."""
-    for arrival in arrivals:
-        entry = arrival.message.as_entry()
-        flags = (entry.smtputf8, entry.body_8bit, entry.identity, arrival.checksum, arrival.in_file)
-        values = (entry.id, entry.sender, entry.accepted_at, entry.accepted_at, entry.size, *flags)
-        number = connection.execute(_INSERT_MESSAGE, values).lastrowid
-        _insert_recipients(connection, number, entry.recipients)
-        if not arrival.in_file:
-            connection.execute(_INSERT_BODY, (number, arrival.message.body))
+def arrival(message: NewMessage, large: int) -> Arrival:
+    """Return *message* as what enters the index; a body above *large* octets is taken to be in a file, its checksum still to come."""
+    body = message.body
+    if isinstance(body, bytes) and len(body) <= large:
+        return Arrival(message.as_entry(), checksum(body), body)
+    return Arrival(message.as_entry(), 0, None)
 
 
-def settle(connection: sqlite3.Connection, settlement: Settlement) -> bool:
-    """Write *settlement* down, its notice apart; tell whether the message is gone and its body was in a file. Raises `sqlite3.Error`."""
-    if not settlement.remaining:
-        return remove(connection, settlement.id)
-    stored = find(connection, settlement.id)
-    if stored is not None:
-        connection.execute("DELETE FROM recipient WHERE message = ?", (stored.number,))
-        connection.execute("UPDATE message SET next_attempt = ? WHERE number = ?", (settlement.next_attempt, stored.number))
-        _insert_recipients(connection, stored.number, settlement.remaining)
-    return False
+def insert(connection: sqlite3.Connection, first: int, arrivals: Sequence[Arrival]) -> None:
+    """Add messages with their recipients and, unless they are in files, their bodies, numbered from *first* on. Raises `sqlite3.Error`."""
+    numbered = list(enumerate(arrivals, first))
+    connection.executemany(_INSERT_MESSAGE, [_message(number, arrival) for number, arrival in numbered])
+    connection.executemany(_INSERT_RECIPIENT, [row for number, (entry, *_) in numbered for row in _recipients(number, entry.recipients)])
+    connection.executemany(_INSERT_BODY, [(number, body) for number, (_, _, body) in numbered if body is not None])
 
 
-def remove(connection: sqlite3.Connection, message_id: MessageId) -> bool:
-    """Remove a message with all that belongs to it, its body's file excepted; tell whether it had one. Raises `sqlite3.Error`."""
-    row = connection.execute("DELETE FROM message WHERE id = ? RETURNING number, in_file", (message_id,)).fetchone()
-    if row is None:
-        return False
-    connection.execute("DELETE FROM recipient WHERE message = ?", row[:1])
-    if not row[1]:
-        connection.execute("DELETE FROM body WHERE message = ?", row[:1])
-    return bool(row[1])
+def settle(connection: sqlite3.Connection, settled: Sequence[tuple[Place, Settlement]]) -> None:
+    """Write settlements down, their notices apart. Raises `sqlite3.Error`."""
+    if gone := [place for place, settlement in settled if not settlement.remaining]:
+        remove(connection, gone)
+    for place, settlement in settled:
+        if settlement.remaining:
+            connection.execute("DELETE FROM recipient WHERE message = ?", (place.number,))
+            connection.execute("UPDATE message SET next_attempt = ? WHERE number = ?", (settlement.next_attempt, place.number))
+            connection.executemany(_INSERT_RECIPIENT, _recipients(place.number, settlement.remaining))
 
 
-def due(connection: sqlite3.Connection, now: float, limit: int, held: Collection[MessageId]) -> list[Entry]:
+def remove(connection: sqlite3.Connection, places: Sequence[Place]) -> None:
+    """Remove messages with all that belongs to them, their bodies' files excepted. Raises `sqlite3.Error`."""
+    numbers = [(place.number,) for place in places]
+    connection.executemany("DELETE FROM message WHERE number = ?", numbers)
+    connection.executemany("DELETE FROM recipient WHERE message = ?", numbers)
+    connection.executemany("DELETE FROM body WHERE message = ?", [(place.number,) for place in places if not place.in_file])
+
+
+def due(connection: sqlite3.Connection, now: float, limit: int, held: Container[MessageId]) -> list[tuple[Place, Entry]]:
     """Return at most *limit* due entries that are not *held*: identities take turns, and each has its oldest first.
 
     By the index on identity and due time: what is read is *limit*, the held ones and a step for each identity, however long the queue
@@ -104,7 +111,7 @@ def due(connection: sqlite3.Connection, now: float, limit: int, held: Collection
         # Closed before anything is written: the log cannot be turned while a statement is under way.
         rows = [stack.enter_context(closing(connection.execute(_DUE, (one, now)))) for one in _identities(connection)]
         chosen = list(islice((row for row in _in_turns(rows) if row[1] not in held), limit))
-    return [_entry(connection, row) for row in chosen]
+    return [(Place(row[0], row[8]), _entry(connection, row)) for row in chosen]
 
 
 def next_due(connection: sqlite3.Connection, now: float) -> float | None:
@@ -169,12 +176,22 @@ def in_files(connection: sqlite3.Connection) -> set[str]:
     return {row[0] for row in connection.execute("SELECT id FROM message WHERE in_file")}
 
 
-def _insert_recipients(connection: sqlite3.Connection, number: int | None, recipients: Iterable[Recipient]) -> None:
-    rows = [(number, position, one.address, one.attempts, one.last_reply) for position, one in enumerate(recipients)]
-    connection.executemany(_INSERT_RECIPIENT, rows)
+def last_number(connection: sqlite3.Connection) -> int:
+    """Return the number of the message that came last; 0 when there is none. Raises `sqlite3.Error`."""
+    return int(connection.execute("SELECT coalesce(max(number), 0) FROM message").fetchone()[0])
 
 
-def _entry(connection: sqlite3.Connection, row: tuple[int, str, str, float, int, int, int, str]) -> Entry:
-    number, message_id, sender, accepted_at, size, smtputf8, body_8bit, identity = row
+def _message(number: int, arrival: Arrival) -> tuple[object, ...]:
+    entry, checksum, body = arrival
+    start = (number, entry.id, entry.sender, entry.accepted_at, entry.accepted_at, entry.size)
+    return (*start, entry.smtputf8, entry.body_8bit, entry.identity, checksum, body is None)
+
+
+def _recipients(number: int, recipients: Iterable[Recipient]) -> list[tuple[object, ...]]:
+    return [(number, position, one.address, one.attempts, one.last_reply) for position, one in enumerate(recipients)]
+
+
+def _entry(connection: sqlite3.Connection, row: tuple[int, str, str, float, int, int, int, str, int]) -> Entry:
+    number, message_id, sender, accepted_at, size, smtputf8, body_8bit, identity, _ = row
     recipients = tuple(Recipient(*one) for one in connection.execute(_RECIPIENTS, (number,)))
     return Entry(MessageId(message_id), sender, recipients, accepted_at, size, bool(smtputf8), bool(body_8bit), identity)

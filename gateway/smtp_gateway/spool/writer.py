@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from smtp_gateway.spool import rows
-from smtp_gateway.spool.api import FULL, Settlement, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool.api import FULL, SpoolFullError, SpoolUnavailableError
 from smtp_gateway.spool.journal import LOG_SOFT, Journal, Synced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from smtp_gateway.spool import rows
+    from smtp_gateway.spool.ledger import Putting, Settling
     from smtp_gateway.telemetry.observer import Observer
 
 _log = structlog.get_logger()
@@ -34,39 +35,44 @@ LOG_HARD = 64 * 1024 * 1024
 TEND = 1.0
 """Seconds between two looks at the volume and at the log; a log is turned early when nothing was written between two of them."""
 
-Change = rows.Arrival | Settlement
-
-
-_Waiting = tuple[Change, "asyncio.Future[bool]"]
-
 
 @dataclass(slots=True, eq=False)
 class _Group:
     """What one transaction writes and one sync makes durable."""
 
-    waiting: list[_Waiting]
-    arrivals: list[rows.Arrival]
-    """New messages, the notices of settlements among them."""
-    settlements: list[Settlement]
-    unused: frozenset[str] = frozenset()
-    """The settled messages whose bodies were in files."""
-    began: float = field(default_factory=time.perf_counter)
+    puttings: list[Putting] = field(default_factory=list)
+    settlings: list[Settling] = field(default_factory=list)
+    began: float = 0.0
+    """On the clock of `time.perf_counter`."""
 
-    def fail(self, fault: SpoolUnavailableError) -> None:
-        for _, done in self.waiting:
-            done.set_exception(fault)
+    def __len__(self) -> int:
+        return len(self.puttings) + len(self.settlings)
+
+    def arrivals(self) -> list[rows.Arrival]:
+        """Return the new messages, the notices of settlements behind them."""
+        arrivals = [putting.arrival for putting in self.puttings]
+        arrivals += [settling.notice for settling in self.settlings if settling.notice is not None]
+        return arrivals
+
+    def number(self, first: int) -> None:
+        for number, putting in enumerate(self.puttings, first):
+            putting.number = number
+
+    def alone(self) -> list[_Group]:
+        """Return a group for each of its changes."""
+        return [_Group(puttings=[one]) for one in self.puttings] + [_Group(settlings=[one]) for one in self.settlings]
 
     def succeed(self) -> None:
-        for change, done in self.waiting:
-            done.set_result(isinstance(change, Settlement) and change.id in self.unused)
+        for putting in self.puttings:
+            putting.succeed()
+        for settling in self.settlings:
+            settling.succeed()
 
-
-def _group(waiting: list[_Waiting]) -> _Group:
-    changes = [change for change, _ in waiting]
-    settlements = [change for change in changes if isinstance(change, Settlement)]
-    notices = [settlement.notice for settlement in settlements if settlement.notice is not None]
-    returned = [rows.Arrival(notice, rows.checksum(notice.body), in_file=False) for notice in notices]
-    return _Group(waiting, [change for change in changes if isinstance(change, rows.Arrival)] + returned, settlements)
+    def fail(self, fault: SpoolUnavailableError) -> None:
+        for putting in self.puttings:
+            putting.fail(fault)
+        for settling in self.settlings:
+            settling.fail(fault)
 
 
 class Writer:
@@ -80,7 +86,7 @@ class Writer:
         self._journal = journal
         self._observer = observer
         self._thread = ThreadPoolExecutor(1, "spool-sync")
-        self._gathering: list[_Waiting] = []
+        self._gathering = _Group()
         self._syncing = False
         self._turning = False
         self._groups = 0
@@ -92,17 +98,19 @@ class Writer:
         """Whether the connection is in the loop's hands and what it reads can be relied on."""
         return not self._turning and self.broken is None
 
-    def write(self, change: Change) -> asyncio.Future[bool]:
-        """Gather *change*; the future is done when it is durable, with whether a body's file is now unused.
+    def put(self, putting: Putting) -> None:
+        """Write a new message with the next group; it is told when it is durable, or why it cannot be."""
+        self._gathering.puttings.append(putting)
+        self._schedule()
 
-        It fails with `SpoolUnavailableError` or `SpoolFullError`, and must not be cancelled (`asyncio.shield`).
-        """
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[bool] = loop.create_future()
-        self._gathering.append((change, done))
-        if len(self._gathering) == 1:
-            loop.call_soon(self._flush)
-        return done
+    def settle(self, settling: Settling) -> None:
+        """Write a settlement with the next group; it is told when it is durable, or why it cannot be."""
+        self._gathering.settlings.append(settling)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if len(self._gathering) == 1 and not self._syncing:
+            asyncio.get_running_loop().call_soon(self._flush)
 
     async def until_readable(self) -> None:
         """Wait while the log is turned."""
@@ -129,44 +137,56 @@ class Writer:
         """Commit what has gathered and begin its sync; called again when a sync or a turn is over."""
         if self._syncing or self._turning or not self._gathering:
             return
-        group, self._gathering = _group(self._gathering), []
+        group, self._gathering = self._gathering, _Group()
+        group.began = time.perf_counter()
         if self.broken is not None:
             group.fail(SpoolUnavailableError(self.broken))
-        elif self._commit(group):
+        elif group := self._commit(group):
             self._groups += 1
             self._syncing = True
             syncing = asyncio.get_running_loop().run_in_executor(self._thread, self._journal.sync)
             syncing.add_done_callback(partial(self._synced, group))
         self._tell()
 
-    def _commit(self, group: _Group) -> bool:
+    def _commit(self, group: _Group) -> _Group:
+        """Put *group* into the index and return what is in it now; all else was told why not."""
+        arrivals = group.arrivals()
         try:
-            group.unused = frozenset(self._journal.commit(group.arrivals, group.settlements))
-        except sqlite3.Error as fault:
-            self._refused(group, fault)
-            return False
-        return True
+            first = self._journal.commit(arrivals, [(one.place, one.settlement) for one in group.settlings])
+        except Exception as fault:  # noqa: BLE001 whatever it is, nobody may wait for ever; it is told to those concerned
+            return self._refused(group, fault)
+        group.number(first)
+        return group
 
-    def _refused(self, group: _Group, fault: sqlite3.Error) -> None:
-        """Fail a group that could not be committed. On a full disk its settlements are tried once more without the new mail."""
+    def _refused(self, group: _Group, fault: Exception) -> _Group:
+        """Make the best of a group that could not be committed; return what of it could be.
+
+        On a full disk its settlements are tried once more without the new mail. Where the cause is in the rows, each change is tried alone,
+        so that one does not take the others with it.
+        """
         error = self._translated(fault)
-        settlements = [pair for pair in group.waiting if isinstance(pair[0], Settlement)]
-        if isinstance(error, SpoolFullError) and 0 < len(settlements) < len(group.waiting):
-            group.waiting = [pair for pair in group.waiting if not isinstance(pair[0], Settlement)]
-            self._gathering[:0] = settlements
-            asyncio.get_running_loop().call_soon(self._flush)
-        group.fail(error)
+        rest = _Group(began=group.began)
+        if isinstance(error, SpoolFullError) and group.puttings and group.settlings:
+            _Group(group.puttings).fail(error)
+            return self._commit(_Group(settlings=group.settlings, began=group.began))
+        if isinstance(error, SpoolFullError) or self.broken is not None or len(group) == 1:
+            group.fail(error)
+            return rest
+        for written in map(self._commit, group.alone()):
+            rest.puttings += written.puttings
+            rest.settlings += written.settlings
+        return rest
 
     def _synced(self, group: _Group, syncing: asyncio.Future[Synced]) -> None:
         self._syncing = False
         fault = syncing.exception()
         if fault is None:
             self.known = syncing.result()
-            self._observer.synced(len(group.arrivals), time.perf_counter() - group.began)
+            self._observer.synced(len(group.arrivals()), time.perf_counter() - group.began)
             group.succeed()
         else:
             self._break(f"a sync of the spool's log failed: {fault}")
-            self._journal.withdraw(group.arrivals)
+            self._journal.withdraw([putting.place for putting in group.puttings])
             group.fail(SpoolUnavailableError(self.broken))
         if self.known.log_size > LOG_HARD and self.broken is None:
             self._begin_turn()
@@ -202,10 +222,13 @@ class Writer:
 
     def _translated(self, fault: BaseException) -> SpoolUnavailableError:
         """Return what callers are told about *fault*; whatever is not a full disk or a matter of the rows breaks the spool."""
-        code = getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
+        if isinstance(fault, sqlite3.IntegrityError):
+            return SpoolUnavailableError(f"a message of that identifier is in the spool already: {fault}")
+        if not isinstance(fault, (sqlite3.Error, OSError)):
+            return SpoolUnavailableError(f"it cannot be written as rows: {fault}")
+        if getattr(fault, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
             return SpoolFullError(FULL)
-        if code != sqlite3.SQLITE_CONSTRAINT:
+        if not isinstance(fault, sqlite3.DataError):
             self._break(f"the spool's index cannot be written: {fault}")
         return SpoolUnavailableError(str(fault))
 

@@ -12,6 +12,7 @@ from smtp_gateway.mail.envelope import Envelope, Peer
 from smtp_gateway.mail.identifier import message_id
 from smtp_gateway.spool.api import FULL, SpoolFullError, SpoolUnavailableError
 from tests.support.gateway import RecordingObserver, RecordingOnward, RecordingSpool, config
+from tests.support.messages import octets
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ async def test_a_message_is_put_and_answered_with_its_name(desk: Desk) -> None:
 
     (message,) = desk.spool.messages
     assert (message.id, message.envelope, message.accepted_at, message.identity) == (ID, ENVELOPE, NOW, "app-logins")
-    assert message.body.startswith(b"Received: from client.example ([192.0.2.1])\r\n\tby mail.example.com with ESMTPSA id ")
-    assert message.body.endswith(b"\r\n" + BODY)
-    assert desk.observer.events == [("accepted", "app-logins", 2, len(message.body))]
+    assert octets(message).startswith(b"Received: from client.example ([192.0.2.1])\r\n\tby mail.example.com with ESMTPSA id ")
+    assert octets(message).endswith(b"\r\n" + BODY)
+    assert desk.observer.events == [("accepted", "app-logins", 2, message.size)]
     assert [(entry.id, body) for entry, body in desk.onward.taken] == [(ID, message.body)]
     assert (desk.spool.leased, desk.onward.woken) == ([ID], 0)
 
@@ -75,7 +76,7 @@ async def test_acceptance_is_one_log_line_without_the_login(desk: Desk) -> None:
         "message_id": ID,
         "sender": "a@example.com",
         "recipients": 2,
-        "octets": len(desk.spool.messages[0].body),
+        "octets": desk.spool.messages[0].size,
         "identity": "app-logins",
         "peer": "192.0.2.1",
         "listener": "submission",
@@ -131,8 +132,11 @@ class SlowSpool(RecordingSpool):
         self.asked = asyncio.Event()
         self.durable = asyncio.Event()
 
-    async def put(self, message: NewMessage, *, leased: bool = False) -> Entry:
+    def put(self, message: NewMessage, *, leased: bool = False) -> asyncio.Future[Entry]:
         """Wait for the disk."""
+        return asyncio.ensure_future(self._put(message, leased=leased))
+
+    async def _put(self, message: NewMessage, *, leased: bool) -> Entry:
         self.asked.set()
         await self.durable.wait()
         return await super().put(message, leased=leased)
@@ -171,7 +175,7 @@ async def test_a_new_configuration_counts_from_the_next_message(desk: Desk) -> N
     desk.intake.reconfigure(changed)
     await desk.intake.accept(PEER, ENVELOPE, BODY)
 
-    assert b"by new.example.com with" in desk.spool.messages[0].body
+    assert b"by new.example.com with" in octets(desk.spool.messages[0])
     assert desk.intake.room.octets == 4 * ROOM
 
 

@@ -1,0 +1,119 @@
+"""A large body on its way in: what arrives is written to its file by a thread, block after block, while the rest is still to come.
+
+One piece of work at a time, in the order of the calls; whatever gathers meanwhile is the next piece. The first fault is kept, ends the
+writing, and is what finishing the draft reports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from smtp_gateway.spool.bodies import Unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+    from pathlib import Path
+
+    from smtp_gateway.mail.envelope import MessageId
+
+
+class FileDraft:
+    """A `smtp_gateway.spool.api.Draft` in a file. Belongs to the event loop; the file belongs to the thread that works."""
+
+    def __init__(self, folder: Path, message_id: MessageId, threads: Executor, has_room: Callable[[], bool]) -> None:
+        """Prepare the body of *message_id* in *folder*; while *has_room* says no, nothing is written."""
+        self.message_id = message_id
+        self.size = 0
+        self.backlog = 0
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the file is finished or removed."""
+        self._file = Unfinished(folder, message_id)
+        self._threads = threads
+        self._has_room = has_room
+        self._gathered: list[bytes] = []
+        self._fault: BaseException | None = None
+        self._resume: list[Callable[[], None]] = []
+        self._then: Callable[[BaseException | None], None] | None = None
+        self._ended = False
+        self._working = False
+
+    @property
+    def checksum(self) -> int:
+        """The checksum of the whole, once it is finished."""
+        return self._file.checksum
+
+    def write(self, octets: bytes) -> None:
+        """See `Draft.write`."""
+        self.size += len(octets)
+        if not self._has_room() and self._fault is None:
+            self._fault = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self._fault is None and not self._ended:
+            self.backlog += len(octets)
+            self._gathered.append(octets)
+            self._go_on()
+
+    def when_written(self, resume: Callable[[], None]) -> None:
+        """See `Draft.when_written`."""
+        if self.backlog:
+            self._resume.append(resume)
+        else:
+            asyncio.get_running_loop().call_soon(resume)
+
+    def discard(self) -> None:
+        """See `Draft.discard`."""
+        if not self._ended:
+            self._ended = True
+            self._gathered.clear()
+            self._go_on()
+
+    def finish(self, then: Callable[[BaseException | None], None]) -> None:
+        """Make the body durable under its message's name, and call *then* with None, or with what went wrong; no file is left then."""
+        if self._ended:
+            message = f"the draft of {self.message_id} was put or discarded already"
+            raise ValueError(message)
+        self._ended = True
+        self._then = then
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Let a thread do what is next, unless one works already."""
+        if self._working or self.over.done():
+            return
+        if self._gathered and self._fault is None:
+            blocks, self._gathered = self._gathered, []
+            self._begin(lambda: self._file.write(blocks), self._written)
+        elif self._ended:
+            self._begin(self._close, self._closed)
+
+    def _begin(self, work: Callable[[], None], after: Callable[[asyncio.Future[None]], None]) -> None:
+        self._working = True
+        asyncio.get_running_loop().run_in_executor(self._threads, work).add_done_callback(after)
+
+    def _written(self, working: asyncio.Future[None]) -> None:
+        self._working = False
+        self._fault = self._fault or working.exception()
+        if self._fault is not None:
+            self._gathered.clear()
+        self.backlog = sum(map(len, self._gathered))
+        if not self.backlog:
+            waiting, self._resume = self._resume, []
+            for resume in waiting:
+                resume()
+        self._go_on()
+
+    def _close(self) -> None:
+        if self._then is None or self._fault is not None:
+            self._file.remove()
+        else:
+            self._file.finish()
+
+    def _closed(self, working: asyncio.Future[None]) -> None:
+        self._working = False
+        fault = self._fault or working.exception()
+        if self._then is not None:
+            self._then(fault)
+        self.over.set_result(None)

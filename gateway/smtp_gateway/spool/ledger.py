@@ -1,0 +1,116 @@
+"""What the disk's spool knows without asking the disk: who is leased, what is on its way to the disk, how much there is.
+
+A change (`Putting`, `Settling`) is told once, by a plain call, that it is durable or that it failed. It enters that here first and
+answers its future last, so that no one who waits can find the ledger behind. A future that its caller cancelled is not answered, and
+everything else happens all the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from smtp_gateway.spool.rows import Place
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from smtp_gateway.mail.envelope import MessageId
+    from smtp_gateway.spool.api import Entry, Settlement, SpoolUnavailableError
+    from smtp_gateway.spool.rows import Arrival
+
+
+@dataclass(slots=True, eq=False)
+class Ledger:
+    """The spool's memory."""
+
+    remove_file: Callable[[MessageId], None]
+    """Removes the file of a body that is needed no longer."""
+    messages: int = 0
+    damaged: int = 0
+    leased: dict[MessageId, Place] = field(default_factory=dict)
+    settling: set[MessageId] = field(default_factory=set)
+    """The leased ones whose settlement is on its way to the disk."""
+    unsynced: set[MessageId] = field(default_factory=set)
+    """In the index perhaps, on the disk not yet: neither acknowledged nor to be delivered."""
+
+    def __contains__(self, message_id: object) -> bool:
+        """Tell whether a message must not be handed out."""
+        return message_id in self.leased or message_id in self.unsynced
+
+
+@dataclass(slots=True, eq=False)
+class Putting:
+    """A message on its way to the disk."""
+
+    ledger: Ledger
+    arrival: Arrival
+    leased: bool
+    done: asyncio.Future[Entry]
+    number: int = 0
+    """In the index, once it is there."""
+
+    @property
+    def place(self) -> Place:
+        """Where it is in the index."""
+        return Place(self.number, self.arrival.body is None)
+
+    def succeed(self) -> None:
+        """Take note that the message is durable."""
+        ledger, entry = self.ledger, self.arrival.entry
+        ledger.unsynced.discard(entry.id)
+        ledger.messages += 1
+        if self.leased:
+            ledger.leased[entry.id] = self.place
+        if not self.done.done():
+            self.done.set_result(entry)
+
+    def fail(self, fault: SpoolUnavailableError) -> None:
+        """Take note that it is not in the spool; its body's file, if it has one, is removed."""
+        if self.arrival.body is None:
+            self.ledger.remove_file(self.arrival.entry.id)
+        self.give_up(fault)
+
+    def give_up(self, fault: SpoolUnavailableError) -> None:
+        """Take note that it is not in the spool and has no file."""
+        self.ledger.unsynced.discard(self.arrival.entry.id)
+        if not self.done.done():
+            self.done.set_exception(fault)
+
+
+@dataclass(slots=True, eq=False)
+class Settling:
+    """A settlement on its way to the disk."""
+
+    ledger: Ledger
+    place: Place
+    settlement: Settlement
+    notice: Arrival | None
+    done: asyncio.Future[None]
+
+    def succeed(self) -> None:
+        """End the lease, now that the settlement is durable, and only then let the body's file be removed."""
+        ledger, settlement = self.ledger, self.settlement
+        del ledger.leased[settlement.id]
+        ledger.settling.discard(settlement.id)
+        if self.notice is not None:
+            ledger.unsynced.discard(self.notice.entry.id)
+            ledger.messages += 1
+        if not settlement.remaining:
+            ledger.messages -= 1
+            if self.place.in_file:
+                ledger.remove_file(settlement.id)
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, fault: SpoolUnavailableError) -> None:
+        """Let the lease go on."""
+        self.ledger.settling.discard(self.settlement.id)
+        if self.notice is not None:
+            self.ledger.unsynced.discard(self.notice.entry.id)
+        if not self.done.done():
+            self.done.set_exception(fault)
+
+
+Change = Putting | Settling
