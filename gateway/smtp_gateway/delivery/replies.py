@@ -15,7 +15,9 @@ MAX_LINE = 8192
 MAX_LINES = 100
 """Lines of one reply. The longest EHLO replies in use have some thirty."""
 
-_LINE = re.compile(rb"([2-5][0-5][0-9])(?:([ -])(.*))?", re.DOTALL)
+# The second digit is 0 to 5 by the grammar. Servers say 571 and 590 all the same, and it is the first digit that decides (RFC 5321 section
+# 4.2.1): taken for another protocol, such an answer about one recipient would keep the mail from all the others, until it expires.
+_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?=\s|$)")
 _UNPRINTABLE = {code: "?" for code in (*range(0x20), 0x7F) if chr(code) != "\t"}
 
