@@ -54,6 +54,16 @@ class Instead(Act):
 
 
 @dataclass(frozen=True)
+class Mute(Instead):
+    """Send *octets*, and then nothing more, whatever the client says."""
+
+    async def perform(self, writer: asyncio.StreamWriter) -> None:
+        """Send, and wait for the end."""
+        await super().perform(writer)
+        await asyncio.get_running_loop().create_future()
+
+
+@dataclass(frozen=True)
 class Drip(Instead):
     """Send *octets*, or else *reply*, one at a time and *pause* seconds apart, each in a segment of its own."""
 

@@ -14,6 +14,8 @@ MAX_LINE = 8192
 """Octets of one line with its CRLF. RFC 5321 section 4.5.3.1.5 asks for 512; servers quote whole addresses and URLs in theirs."""
 MAX_LINES = 100
 """Lines of one reply. The longest EHLO replies in use have some thirty."""
+MAX_TEXT = 4096
+"""Characters of a reply's text that are kept, because each is kept with its message, logged and quoted. Postfix keeps 2048 (line_length_limit)."""
 
 # The second digit is 0 to 5 by the grammar. Servers say 571 and 590 all the same, and it is the first digit that decides (RFC 5321 section
 # 4.2.1): taken for another protocol, such an answer about one recipient would keep the mail from all the others, until it expires.
@@ -97,6 +99,6 @@ def _reply(code: int, lines: list[str]) -> Reply:
     """Build the reply; an enhanced code counts only when its class is the reply's (RFC 2034 section 4), and leaves every line's text."""
     match = _ENHANCED.match(lines[0])
     if match is None or match[1] != str(code)[0]:
-        return Reply(code, "", "\n".join(lines))
+        return Reply(code, "", "\n".join(lines)[:MAX_TEXT])
     prefix = match[0]
-    return Reply(code, prefix, "\n".join(line.removeprefix(prefix).lstrip() for line in lines))
+    return Reply(code, prefix, "\n".join(line.removeprefix(prefix).lstrip() for line in lines)[:MAX_TEXT])

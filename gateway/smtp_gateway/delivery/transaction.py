@@ -104,7 +104,7 @@ class Transaction:
         verdict = judged(self.recipients, self.replies, str(self.session.hop))
         if verdict.shared is None:
             return judge(Phase.END_OF_DATA, await self._send(self.mail.body), str(self.session.hop))
-        if self.replies[-1].code == GO_AHEAD and len(self.replies) == len(self._commands()):  # the answer to DATA, not to RCPT
+        if self.replies[-1].code == GO_AHEAD and len(self.replies) == len(self.recipients) + 2:  # it was DATA that was answered so
             await self._send_nothing()
         return verdict.shared
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from smtp_gateway.delivery.replies import MAX_LINE, MAX_LINES, MalformedReplyError, ReplyParser
+from smtp_gateway.delivery.replies import MAX_LINE, MAX_LINES, MAX_TEXT, MalformedReplyError, ReplyParser
 from smtp_gateway.mail.reply import Reply
 
 
@@ -69,6 +69,12 @@ def test_what_is_not_a_reply_is_refused(octets: bytes) -> None:
     """By the grammar of RFC 5321 section 4.2, within our bounds."""
     with pytest.raises(MalformedReplyError):
         parsed(octets)
+
+
+def test_the_text_that_is_kept_is_bounded() -> None:
+    """Nobody reads more, and each message keeps what was last said about it."""
+    assert parsed(b"451-4.3.0 " + b"x" * 6000 + b"\r\n451 4.3.0 y\r\n") == [Reply(451, "4.3.0", "x" * MAX_TEXT)]
+    assert parsed(b"451-" + b"x" * 6000 + b"\r\n451 y\r\n") == [Reply(451, "", "x" * MAX_TEXT)]
 
 
 def test_an_incomplete_reply_is_waited_for() -> None:
