@@ -171,7 +171,7 @@ async def test_a_large_body_that_cannot_be_written_leaves_nothing(
         (Room(free=10**9, read_only=True), "the spool's volume is read-only", SpoolUnavailableError),
     ],
 )
-async def test_health_follows_the_volume(
+async def test_trap_09_health_follows_the_volume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: Room, sentence: str, expected: type[Exception]
 ) -> None:
     """Trap 9: full or read-only makes the spool unhealthy without any mail, and it recovers by itself."""
@@ -309,7 +309,7 @@ async def test_files_without_a_row_are_swept_at_the_start(tmp_path: Path) -> Non
         assert [path.name for path in (tmp_path / "bodies").iterdir()] == [message.id]
 
 
-async def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
+async def test_trap_07_a_second_process_is_kept_out(tmp_path: Path) -> None:
     """Trap 7: one sentence, and the first one goes on."""
     async with opened(tmp_path) as spool:
         with pytest.raises(SpoolUnavailableError, match="is in use by another process"):

@@ -15,8 +15,15 @@ MAX_LINE = 8192
 """Octets of one line with its CRLF. RFC 5321 section 4.5.3.1.5 asks for 512; servers quote whole addresses and URLs in theirs."""
 MAX_LINES = 100
 """Lines of one reply. The longest EHLO replies in use have some thirty."""
+MAX_TEXT = 4096
+"""Characters of a reply's text that are kept, because each is kept with its message, logged and quoted. Postfix keeps 2048 (line_length_limit)."""
 
-_LINE = re.compile(rb"([2-5][0-5][0-9])(?:([ -])(.*))?", re.DOTALL)
+_USUAL = 100
+"""Octets of a reply that is worth remembering."""
+
+# The second digit is 0 to 5 by the grammar. Servers say 571 and 590 all the same, and it is the first digit that decides (RFC 5321 section
+# 4.2.1): taken for another protocol, such an answer about one recipient would keep the mail from all the others, until it expires.
+_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?=\s|$)")
 _UNPRINTABLE = {code: "?" for code in (*range(0x20), 0x7F) if chr(code) != "\t"}
 
@@ -65,7 +72,7 @@ class ReplyParser:
                 raise MalformedReplyError(message)
             if line[3:4] != b"-":
                 lines, self._lines = tuple(self._lines), []
-                return _reply(lines)
+                return _usual(lines) if len(lines) == 1 and len(line) <= _USUAL else _reply(lines)
             _parts(line)  # what is wrong with a line is found out with the line, not after a hundred more
         return None
 
@@ -83,11 +90,10 @@ class ReplyParser:
         return line[:-1]
 
 
-@lru_cache(maxsize=512)
 def _reply(lines: tuple[bytes, ...]) -> Reply:
     """Build the reply; an enhanced code counts only when its class is the reply's (RFC 2034 section 4), and leaves every line's text.
 
-    Remembered, because a next hop says the same few things all the time. Raises `MalformedReplyError`.
+    Raises `MalformedReplyError`.
     """
     parts = [_parts(line) for line in lines]
     code = parts[0][0]
@@ -97,9 +103,13 @@ def _reply(lines: tuple[bytes, ...]) -> Reply:
     texts = [text for _, text in parts]
     match = _ENHANCED.match(texts[0])
     if match is None or match[1] != str(code)[0]:
-        return Reply(code, "", "\n".join(texts))
+        return Reply(code, "", "\n".join(texts)[:MAX_TEXT])
     prefix = match[0]
-    return Reply(code, prefix, "\n".join(text.removeprefix(prefix).lstrip() for text in texts))
+    return Reply(code, prefix, "\n".join(text.removeprefix(prefix).lstrip() for text in texts)[:MAX_TEXT])
+
+
+_usual = lru_cache(maxsize=512)(_reply)
+"""The same, remembered: a next hop says the same few things all the time."""
 
 
 def _parts(line: bytes) -> tuple[int, str]:

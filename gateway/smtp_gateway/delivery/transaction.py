@@ -106,7 +106,7 @@ class Transaction:
         verdict = judged(self.recipients, self.replies, str(self.session.hop))
         if verdict.shared is None:
             return judge(Phase.END_OF_DATA, await self._send(self.mail.body), str(self.session.hop))
-        if self.replies[-1].code == GO_AHEAD:
+        if self.replies[-1].code == GO_AHEAD and len(self.replies) == len(self.recipients) + 2:  # it was DATA that was answered so
             await self._send_nothing()
         return verdict.shared
 
@@ -135,7 +135,7 @@ class Transaction:
         """Keep what was refused by name, whatever happens to the connection afterwards."""
         if self.replies and self.replies[0].positive:
             for address, reply in zip(self.recipients, self.replies[1:], strict=False):
-                if reply.negative and reply.code != CLOSING:
+                if not reply.positive and reply.code != CLOSING:  # 3yz too: who was not accepted gets nothing at the end of data
                     self.told[address] = judge(Phase.RCPT, reply, str(self.session.hop))
 
     async def _send(self, body: Body) -> Reply:

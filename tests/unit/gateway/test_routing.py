@@ -73,7 +73,7 @@ def hosts(hops: object) -> list[str]:
     return [hop.host for hop in hops]
 
 
-def test_exchangers_are_next_hops_in_their_order() -> None:
+def test_trap_13_exchangers_are_next_hops_in_their_order_and_are_not_verified() -> None:
     """Port 25, TLS where offered, never verified (trap 13)."""
     hops = chosen((Exchange(10, "a.example."), Exchange(20, "b.example.")), TERMS)
 

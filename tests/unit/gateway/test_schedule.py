@@ -27,7 +27,7 @@ def entry(*recipients: Recipient, accepted_at: float = 1000.0) -> Entry:
     ("attempts", "seconds"),
     [(1, 30), (2, 60), (3, 120), (4, 240), (5, 480), (6, 960), (7, 1920), (8, 3600), (9, 3600), (5000, 3600)],
 )
-def test_the_curve(attempts: int, seconds: float) -> None:
+def test_trap_14_retries_follow_the_documented_curve(attempts: int, seconds: float) -> None:
     """Trap 14: `initial * 2**(n-1)`, at most `maximum`, and no overflow after thousands of attempts."""
     assert wait(CURVE, attempts, 0.0) == seconds
 
@@ -39,7 +39,7 @@ def test_chance_shortens_a_wait_by_up_to_a_quarter(jitter: float, part: float) -
     assert wait(CURVE, 99, jitter) == 3600 * part
 
 
-def test_fractions_of_seconds_are_kept() -> None:
+def test_trap_14_fractions_of_seconds_are_kept() -> None:
     """Trap 14: nothing is truncated to whole numbers."""
     assert [wait(Retry(initial=0.3, maximum=1.0), attempts, 0.0) for attempts in (1, 2, 3)] == [0.3, 0.6, 1.0]
 
