@@ -237,6 +237,61 @@ async def test_pipelined_replies_out_of_step(logs: Logs, violation: str) -> None
     assert unforeseen(logs) == []
 
 
+@pytest.mark.parametrize("code", [300, 334, 350, 353, 355, 399])
+async def test_a_session_that_may_want_content_is_not_used_again(logs: Logs, code: int, pipelining: bool) -> None:  # noqa: FBT001 a fixture
+    """3yz says that more is expected (RFC 5321 section 4.2.1): what is not 354 is left, or the next commands would be content."""
+    async with Sink(extensions=(*EXTENSIONS, "PIPELINING") if pipelining else EXTENSIONS) as sink:
+        sink.answer("DATA", Instead(f"{code} Go\r\n".encode(), "354 Go"), times=1)
+        async with working(config(over(sink))) as world:
+            await world.put(A, sender="")
+            await world.deferred()
+            await world.put(B)
+            await eventually(lambda: [taken.recipients for taken in sink.taken] == [(B,)], within=2)
+
+        assert (sink.sessions, [line for line in sink.transcripts[0] if line == "RSET"]) == (2, [])
+    assert unforeseen(logs) == []
+
+
+REFUSAL, STRAY = "550 5.1.1 Gone", "554 5.7.1 Stray"
+
+
+@pytest.mark.parametrize(
+    ("phase", "sent"),
+    [("MAIL", f"250 Ok|{STRAY}"), ("MAIL", f"250 Ok|{STRAY}|{STRAY}"), ("RCPT", f"250 Ok|{STRAY}"), ("EHLO", f"250 Ok|{STRAY}")],
+)
+async def test_a_refusal_of_nothing_refuses_nobody(logs: Logs, phase: str, sent: str) -> None:
+    """A 5yz that comes before its command is sent is not about it: who was not asked for is not returned."""
+    octets = "".join(f"{line}\r\n" for line in sent.split("|")).encode()
+    found = await fate(Script(((phase, Instead(octets, "250 Ok"), ""),), recipients=(A, B)), logs)
+
+    assert found == Fate({A: "deferred", B: "deferred"}, {A: 1, B: 1}, 0, {}, [])
+    assert unforeseen(logs) == []
+
+
+@pytest.mark.parametrize("sent", [("250 M|250 M", REFUSAL, "250 B", "354 Go"), ("250 M", f"{REFUSAL}|{REFUSAL}", "250 B", "354 Go")])
+async def test_pipelined_refusals_out_of_step_return_nothing(logs: Logs, sent: tuple[str, ...]) -> None:
+    """When there are more replies than commands, nobody knows whom a refusal was about: everybody waits."""
+    phases = (("MAIL", ""), ("RCPT", A), ("RCPT", B), ("DATA", ""))
+    octets = ["".join(f"{line}\r\n" for line in text.split("|")).encode() for text in sent]
+    answers = tuple(
+        (phase, Instead(what, "354 Go" if phase == "DATA" else "250 Ok"), matching)
+        for (phase, matching), what in zip(phases, octets, strict=True)
+    )
+    found = await fate(Script(answers, pipelining=True, recipients=(A, B)), logs)
+
+    assert found == Fate({A: "deferred", B: "deferred"}, {A: 1, B: 1}, 0, {}, [])
+    assert unforeseen(logs) == []
+
+
+async def test_421_behind_the_refusals_changes_nothing(logs: Logs) -> None:
+    """RFC 5321 section 3.8: a server may close at any time with 421; what it said before stands."""
+    answers = (("RCPT", "550 5.1.1 Gone", A), ("RCPT", "450 4.2.1 Busy", B), ("DATA", Raw(b"554 5.5.1 No\r\n421 4.3.2 Bye\r\n"), ""))
+    found = await fate(Script(answers, pipelining=True, recipients=(A, B)), logs)
+
+    assert found == Fate({A: "bounced", B: "deferred"}, {A: 0, B: 1}, 1, {}, [])
+    assert unforeseen(logs) == []
+
+
 async def test_a_server_that_reads_nothing_is_left(logs: Logs, pipelining: bool) -> None:  # noqa: FBT001 a fixture
     """A body that is not taken waits for a block's time; whoever takes an octet a second does not hold the place for ever."""
     async with Sink(extensions=(*EXTENSIONS, "PIPELINING") if pipelining else EXTENSIONS) as sink:

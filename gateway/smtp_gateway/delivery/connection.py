@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from smtp_gateway.mail.reply import Reply
 
 CLOSING = 421
-"""The code after which a server closes the connection (RFC 5321 section 3.8)."""
+"""The code after which a server closes the connection, and the one that it may send unasked (RFC 5321 section 3.8)."""
 
 
 class Connection(asyncio.Protocol):
@@ -123,7 +123,7 @@ class Connection(asyncio.Protocol):
     def send(self, *texts: str) -> Reply | None:
         """Send several commands in one write (RFC 2920); their replies are read by `answers`, one each and in their order.
 
-        Returns a refusal that arrived before it was asked for, and then nothing was sent. Raises `SessionError`.
+        Returns a 421 that arrived before it was asked for, and then nothing was sent. Raises `SessionError`.
         """
         lines = wire.commands(texts)
         early = self._early()
@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
         """
         try:
             async for block in wire.blocks(body):
-                if early := self._early():
+                if early := self._early(refusal=True):
                     self.cut("Left in the middle of the content")
                     return early
                 self._write(block)
@@ -186,6 +186,10 @@ class Connection(asyncio.Protocol):
         self._fail(ConnectionLostError(why))
         self._abort()
 
+    def unasked(self) -> Reply | None:
+        """Return a 421 that arrived beyond what was asked for; None when nothing did. Raises `SessionError` when it is something else."""
+        return self._early()
+
     # Within.
 
     def _read(self) -> None:
@@ -199,10 +203,11 @@ class Connection(asyncio.Protocol):
                 self._expected.clear()
                 self._wake()
 
-    def _early(self) -> Reply | None:
-        """Return a refusal that arrived unasked, such as 421 before the connection is closed; None when nothing arrived.
+    def _early(self, *, refusal: bool = False) -> Reply | None:
+        """Return a 421 that arrived unasked, before the connection is closed; or, with *refusal*, any refusal. None when nothing arrived.
 
-        Raises `SessionError` when it is not a refusal: with it, each later reply would answer the command before its own.
+        Raises `SessionError` when it is something else: with it, each later reply would answer the command before its own, and a
+        refusal would be taken for that of a recipient who was not asked for yet.
         """
         if self._incoming.empty:
             return None
@@ -210,7 +215,7 @@ class Connection(asyncio.Protocol):
             reply = self._incoming.next_reply()
         except MalformedReplyError:
             reply = None
-        if reply is None or not reply.negative:
+        if reply is None or not (reply.code == CLOSING or (refusal and reply.negative)):
             message = "The next hop answered before it was asked"
             raise ForeignProtocolError(message)
         return reply

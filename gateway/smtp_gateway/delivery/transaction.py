@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from smtp_gateway.delivery.connection import CLOSING
+from smtp_gateway.delivery.faults import ForeignProtocolError
 from smtp_gateway.mail.body import beginning, size_of
 from smtp_gateway.mail.envelope import END_OF_DATA
 from smtp_gateway.mail.outcome import Failed, Outcome, Phase, judge
@@ -106,7 +107,7 @@ class Transaction:
         verdict = judged(self.recipients, self.replies, str(self.session.hop))
         if verdict.shared is None:
             return judge(Phase.END_OF_DATA, await self._send(self.mail.body), str(self.session.hop))
-        if self.replies[-1].code == GO_AHEAD and len(self.replies) == len(self.recipients) + 2:  # it was DATA that was answered so
+        if len(self.replies) == len(self.recipients) + 2 and self.replies[-1].code // 100 == 3:  # noqa: PLR2004 DATA, and more is expected
             await self._send_nothing()
         return verdict.shared
 
@@ -119,11 +120,25 @@ class Transaction:
                 self.replies.append(early)
             else:
                 await connection.answers(patience, self.replies)
+                self._check_step()
             return
         for command, seconds in zip(commands, patience, strict=True):
             self.replies.append(await connection.exchange(command, seconds))
             if hopeless(self.recipients, self.replies):
                 return
+
+    def _check_step(self) -> None:
+        """Return when there are as many replies as commands; 421 may follow. Raises `ForeignProtocolError`, and then none of them counts.
+
+        Behind 354 a refusal may have come already: of the content.
+        """
+        if self.replies[-1].code not in (GO_AHEAD, CLOSING):
+            try:
+                if closing := self.session.connection.unasked():
+                    self.replies.append(closing)
+            except ForeignProtocolError:
+                self.replies.clear()
+                raise
 
     def _commands(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
         """Return the commands, and the seconds to wait for the reply to each."""
@@ -145,11 +160,11 @@ class Transaction:
         return reply
 
     async def _send_nothing(self) -> None:
-        """Answer a 354 for content that nobody is to get."""
-        if self.replies[0].positive:
+        """Answer a 354 for content that nobody is to get; what would be risky to answer ends the connection."""
+        if self.replies[0].positive and self.replies[-1].code == GO_AHEAD:
             await self._send(END_OF_DATA)
         else:
-            self.session.connection.cut("The next hop refused MAIL and asked for the content")
+            self.session.connection.cut("The next hop asked for content that it is not to get")
 
 
 def mail_command(mail: Mail, extensions: frozenset[str]) -> str:
