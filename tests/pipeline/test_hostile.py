@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,7 @@ from smtp_gateway.delivery.replies import MAX_TEXT
 from smtp_gateway.routing.circuit import MISSES
 from tests.pipeline.test_delivery_tls import server_context
 from tests.support.dispatching import AROUND, LIFETIME, config, over, working
-from tests.support.hostile import PATIENT, QUICK, RETRY, Drip, Endless, Fate, Gone, Instead, Mute, Reset, Script, fate, unforeseen
+from tests.support.hostile import PATIENT, QUICK, RETRY, Drip, Endless, Fate, Gone, Instead, Mute, Reset, Script, back, fate, unforeseen
 from tests.support.sink import EXTENSIONS, Cut, Hang, Raw, Sink, Stall
 from tests.support.waiting import eventually
 
@@ -325,6 +326,40 @@ async def test_long_replies_are_not_kept_whole(logs: Logs) -> None:
 
     assert found == ONCE
     assert len(found.replies[A]) <= len("451 ") + MAX_TEXT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "x" * 8000,
+            "x " * 4000,
+            "\t",
+            " ",
+            "5.1.1",
+            "\N{NEXT LINE}Bcc: evil@x.example",
+            "\N{LINE SEPARATOR}.",
+            "\0\x07\x1b[2J",
+            "ü" * 500,
+        ),
+        *("a\r\n550-\r\n550-.\r\n550-.\r\n550 From: evil@x.example", "=?utf-8?q?=0D=0A?=", "--=boundary--", "\udcff\udcfe"),
+    ],
+    ids=["long", "long words", "tab", "space", "code alone", "NEL", "LS", "controls", "UTF-8", "lines", "encoded", "boundary", "not UTF-8"],
+)
+async def test_whatever_a_refusal_says_the_notice_is_proper_mail(text: str) -> None:
+    """The text of a reply is the server's: it is quoted in the notice, and cannot become a header, a part, or a line that is too long."""
+    script = Script((("RCPT", Raw(b"550-" + text.encode("utf-8", "surrogateescape") + b"\r\n550 End\r\n"), ""),))
+    async with script.sink() as sink, Sink() as home, working(config(back(home), script.route(sink))) as world:
+        await world.put(A)
+        await world.settled()
+
+    (notice,) = home.taken
+    mail = message_from_bytes(notice.content, policy=policy.default)
+    assert [part.get_content_type() for part in mail.iter_parts()][:2] == ["text/plain", "message/delivery-status"]
+    assert all(part.defects == [] for part in mail.walk())
+    assert mail["Bcc"] is None
+    assert mail["From"].addresses[0].domain == "gateway.example"
+    assert max(map(len, notice.body.split(b"\r\n"))) <= 998  # RFC 5322 section 2.1.1
 
 
 async def test_a_hostile_destination_costs_others_nothing(logs: Logs) -> None:
