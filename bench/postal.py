@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from bench.rows import Row
-    from bench.tools import Tools
+    from bench.tools import Login, Tools
 
 RUN = 300.0
 """Seconds that one measurement may take."""
@@ -122,8 +122,12 @@ def smtp_source(tools: Tools, row: Row, port: int) -> list[str]:
 
 
 def load_source(tools: Tools, row: Row, port: int) -> list[str]:
-    """Return the command of our own: STARTTLS, then AUTH PLAIN as `APP`."""
-    reuse = ["-reuse"] if row.reused else []
+    """Return the command of our own that sends the messages of *row* as `APP`."""
     load = ["-sessions", str(row.sessions), "-messages", str(row.messages), "-octets", str(row.octets)]
-    who = ["-secure", "-login", APP.name, "-password", APP.password]
-    return [str(tools.load), "source", "-address", f"127.0.0.1:{port}", *reuse, *load, *who]
+    return as_login(tools, port, APP, *load, *(["-reuse"] if row.reused else []))
+
+
+def as_login(tools: Tools, port: int, login: Login, *options: str) -> list[str]:
+    """Return the command of `load source` with *options* that encrypts, and authenticates as *login*."""
+    who = ["-secure", "-login", login.name, "-password", login.password]
+    return [str(tools.load), "source", "-address", f"127.0.0.1:{port}", *who, *options]
