@@ -19,7 +19,10 @@ RESULTS = Path(__file__).parent / "results"
 REFERENCE = "postfix"
 NOISY = 5.0
 """Percent of steal from which a measurement is pointed out: its neighbours took more than any difference worth arguing about."""
-HEAD = "| relay | accepted/s | delivered/s (min-max) | to Postfix | CPU us/message | peak RSS MiB | peak PSS MiB |\n|---|--:|--:|--:|--:|--:|--:|"
+HEAD = (
+    "| relay | accepted/s | delivered/s (min-max) | to Postfix | all cores us/message | CPU us/message | peak RSS MiB | peak PSS MiB |\n"
+    "|---|--:|--:|--:|--:|--:|--:|--:|"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ def _line(name: str, row: Sequence[Measurement]) -> str:
         f"{median(one.accepted for one in mine):.0f}",
         f"{median(rates):.0f} ({rates[0]:.0f}-{rates[-1]:.0f})",
         "" if times is None else f"{times:.2f}",
+        f"{median(one.busy for one in mine):.0f}",
         *(("", "", "") if name == LIMIT else (f"{median(getattr(one, field) for one in mine):.0f}" for field in ("cpu", "rss", "pss"))),
     )
     return f"| {' | '.join(cells)} |"
