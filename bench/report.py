@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -45,15 +46,15 @@ class Report:
 
     def markdown(self) -> str:
         """Return the whole page."""
-        rounds = max((self._rounds(row) for row in self.rows), default=0)
         machine = "\n".join(f"- {name}: {value}" for name, value in self.machine.items())
         plot = f"![delivered a second relative to Postfix, and processor time for a message]({self.day}.png)"
-        head = f"# {self.day}: medians of {rounds} rounds, the cores shared by source, relay and sink"
+        head = f"# {self.day}: medians of {self.rounds} rounds, the cores shared by source, relay and sink"
         return "\n\n".join((head, plot, self._tables(), f"## The machine\n\n{machine}", self._noise())) + "\n"
 
-    def _rounds(self, row: Row) -> int:
-        names = [one.relay for one in self.found if one.row == row.name]
-        return max((names.count(name) for name in names), default=0)
+    @property
+    def rounds(self) -> int:
+        """Return how often each relay was measured under a row."""
+        return max(Counter((one.row, one.relay) for one in self.found).values(), default=0)
 
     def _tables(self) -> str:
         return "\n\n".join(f"## {row.name}: {row.meaning}\n\n{HEAD}\n" + "\n".join(self._lines(row)) for row in self.rows)
