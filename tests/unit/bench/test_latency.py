@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.fairness import Flood
 from bench.latency import Mail, p95, read, table
 
 MILLISECOND = 1_000_000
@@ -30,6 +31,13 @@ def test_a_mail_that_is_missing_makes_the_rest_wait() -> None:
 def test_arrival_before_the_reply_counts_as_no_time() -> None:
     """A relay may deliver before the client has read its 250."""
     assert mail(0, 5, 4).accepted_to_arrival == 0
+
+
+def test_a_flood_has_a_pace_if_asked_for() -> None:
+    """The pace is each session's, the rate that of all twenty, and a slow flood gets the time that it takes."""
+    assert "-every" not in Flood(1000).load
+    assert Flood(1000, rate=400).load[-2:] == ("-every", "50ms")
+    assert Flood(1000, rate=10).within > Flood(1000, rate=400).within == Flood(1000).within
 
 
 def test_p95() -> None:
