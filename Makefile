@@ -73,8 +73,16 @@ test-cluster: setup ## The chart and cluster tiers alone
 	$(BIN)/python -m tests.tiers chart cluster
 
 .PHONY: bench
-bench: setup ## Measure beside Postfix (BENCH="--rows AB --rounds 5"); needs root
+bench: setup ## Measure beside Postfix, Exim and Haraka (BENCH="--rows AB --rounds 5"); needs root, Go, Node.js
 	$(BIN)/python -m bench $(BENCH)
+
+.PHONY: bench-fairness
+bench-fairness: setup ## Time one login's small mail beside another's flood (BENCH="--messages 100000")
+	$(BIN)/python -m bench.fairness $(BENCH)
+
+.PHONY: bench-memory
+bench-memory: setup ## Read the gateway's memory under 100 concurrent messages of 10 MB
+	$(BIN)/python -m bench.memory $(BENCH)
 
 ## Try
 .PHONY: demo

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,30 @@ SLOWEST = 100
 """Messages a second that a relay is expected to move at least; slower is a fault and ends the bench."""
 
 
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """What the other login sends."""
+
+    messages: int
+    rate: float = 0.0
+    """Messages a second; 0 for as many as the relay takes."""
+
+    @property
+    def load(self) -> tuple[str, ...]:
+        """Return the options of the source."""
+        pace = ("-every", f"{SESSIONS / self.rate * 1000:.0f}ms") if self.rate else ()
+        return ("-sessions", str(SESSIONS), "-messages", str(self.messages), "-reuse", *pace)
+
+    @property
+    def within(self) -> float:
+        """Return the seconds in which a relay must have moved it."""
+        return RUN + self.messages / (min(self.rate, SLOWEST) or SLOWEST)
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"a flood of {self.messages} from another login, {f'{self.rate:g} a second' if self.rate else 'as fast as they are taken'}"
+
+
 class Trial:
     """One relay between the two logins and a next hop that takes *delay* milliseconds for a message."""
 
@@ -43,28 +68,27 @@ class Trial:
         self._marks = folder / "marks"
         self._sink = LoadSink(tools, folder / "count", ("-marks", str(self._marks), "-delay", f"{delay}ms"))
 
-    def run(self, messages: int) -> str:
-        """Time the small mails without a flood and with one of *messages*; return the table."""
+    def run(self, flood: Flood) -> str:
+        """Time the small mails without a flood and with *flood*; return the table."""
         work = self._folder / self._name
         work.mkdir()
         with self._sink as sink:
             relay = RELAYS[self._name](Setting(work, sink.port, self._tools, secured=True))
             try:
-                return table(self._alone(relay), self._flooded(relay, messages))
+                return table(self._alone(relay), self._flooded(relay, flood))
             finally:
                 relay.stop()
 
     def _alone(self, relay: Relay) -> list[Mail]:
         return self._ended(self._small(relay, "alone-", "-messages", str(ALONE)), "alone-")
 
-    def _flooded(self, relay: Relay, messages: int) -> dict[str, list[Mail]]:
-        before, within = self._sink.taken(), RUN + messages / SLOWEST
+    def _flooded(self, relay: Relay, flood: Flood) -> dict[str, list[Mail]]:
+        before = self._sink.taken()
         small = self._small(relay, "flood-")
-        flood = ("-sessions", str(SESSIONS), "-messages", str(messages), "-reuse")
-        subprocess.run(as_login(self._tools, relay.port, NEWSLETTER, *flood), check=True, timeout=within)
+        subprocess.run(as_login(self._tools, relay.port, NEWSLETTER, *flood.load), check=True, timeout=flood.within)
         all_in = time.time_ns()
         # The small mails count too, so the timing ends when the last few of the flood are still on their way.
-        self._sink.wait_for(before + messages, within)
+        self._sink.wait_for(before + flood.messages, flood.within)
         mails = self._ended(small, "flood-")
         parts = {
             "while the flood comes in": [one for one in mails if one.begin < all_in],
@@ -95,11 +119,12 @@ def main() -> int:
     tools = Tools()
     tools.prepare()
     day = datetime.now(UTC).date().isoformat()
-    parts = [f"# {day}: a small mail every {EVERY} beside a flood of {options.messages} from another login"]
+    flood = Flood(options.messages, options.rate)
+    parts = [f"# {day}: a small mail every {EVERY} beside {flood}"]
     for name in options.relays.split(","):
         for delay in map(int, options.hop_delays.split(",")):
             with tools.folder() as folder:
-                part = f"## {name}, a next hop that takes {delay} ms for a message\n\n{Trial(tools, name, delay, folder).run(options.messages)}"
+                part = f"## {name}, a next hop that takes {delay} ms for a message\n\n{Trial(tools, name, delay, folder).run(flood)}"
             print(f"{part}\n", flush=True)
             parts.append(part)
     options.results.mkdir(parents=True, exist_ok=True)
@@ -111,6 +136,7 @@ def arguments() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser("bench.fairness", description="How long a small mail takes with and without another login's flood.")
     parser.add_argument("--messages", type=int, default=20000, help="of the flood [%(default)s]")
+    parser.add_argument("--rate", type=float, default=0.0, help="messages of the flood a second; 0 for as many as are taken [%(default)s]")
     parser.add_argument("--hop-delays", default="0,50", help="milliseconds that the next hop takes for a message [%(default)s]")
     parser.add_argument("--relays", default="gateway", help=f"of {', '.join(RELAYS)} [%(default)s]")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results [bench/results]")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.machine import ticks
-from bench.postal import Sink, secured_sink, send
+from bench.postal import Sink, demand_login, secured_sink, send
 from bench.processes import Peak
 from bench.relay import Setting
 from bench.relays import RELAYS
@@ -60,12 +60,14 @@ def limit(tools: Tools, row: Row, folder: Path) -> Measurement:
 
 
 def measure(tools: Tools, row: Row, name: str, folder: Path) -> Measurement:
-    """Start the relay called *name*, send the messages of *row*, wait until all have arrived, and end it. Raises `SplitError`."""
+    """Start the relay called *name*, send the messages of *row*, wait until all have arrived, and end it. Raises `SplitError`, `OpenError`."""
     with Sink(tools, folder / "sink") as sink:
         work = folder / name
         work.mkdir()
         running = RELAYS[name](Setting(work, sink.port, tools, secured=row.secured))
         try:
+            if row.secured:
+                demand_login(running.port)
             warm = warm_up(row)
             send(tools, warm, running.port)
             sink.wait_for(warm.messages)

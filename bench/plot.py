@@ -27,6 +27,8 @@ GROUP = 0.84
 """How much of the distance between two rows their bars take."""
 LABEL = 22
 """Characters of a line beneath a group of bars: more would run into the next group's."""
+BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 0.3}
+"""Keeps the line of the reference from crossing a number."""
 SHORTENED = 10000
 """From here on a number above a bar is in thousands: five digits are wider than the bar."""
 
@@ -45,6 +47,9 @@ def draw(report: Report, path: Path) -> None:
         below.yaxis.set_major_formatter("{x:,.0f}")
         for axes in (above, below):
             axes.margins(x=0.01, y=0.12)
+        figure.suptitle(
+            f"{report.day}, {report.machine.get('cores', '?')} cores, medians of {report.rounds} rounds", x=0.99, ha="right", fontsize=10
+        )
         handles, labels = above.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
         figure.savefig(path, dpi=110)
@@ -59,7 +64,7 @@ def _bars(axes: Axes, report: Report, value: Callable[[str, Sequence[Measurement
         there = [(column, value(name, row)) for column, row in found if any(one.relay == name for one in row)]
         middle = [column - GROUP / 2 + (place + 0.5) * width for column, _ in there]
         bars = axes.bar(middle, [height for _, height in there], width * 0.92, label=name, color=COLOURS.get(name))
-        axes.bar_label(bars, [_short(height) for _, height in there], padding=2, fontsize=10)
+        axes.bar_label(bars, [_short(height) for _, height in there], padding=2, fontsize=10, bbox=BEHIND)
     axes.set_xticks(range(len(report.rows)), [textwrap.fill(f"{row.name}: {row.meaning}", LABEL) for row in report.rows])
     axes.tick_params(axis="x", length=0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import smtplib
 import socket
 import subprocess
 import time
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 RUN = 300.0
 """Seconds that one measurement may take."""
+REFUSED = 400
+"""Replies from here on are refusals (RFC 5321 section 4.2.1)."""
 _COUNTER = re.compile(rb"mesg=(\d+)")
 
 
@@ -106,6 +109,19 @@ def counted(shown: bytes) -> int:
     """Return the last count in what a sink shows."""
     counts = _COUNTER.findall(shown)
     return int(counts[-1]) if counts else 0
+
+
+class OpenError(Exception):
+    """A relay that was to take mail from logins only takes it from everybody, so what it does is not what the others do."""
+
+
+def demand_login(port: int) -> None:
+    """See that the relay on *port* refuses a transaction in the clear and without a login. Raises `OpenError`."""
+    with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
+        client.ehlo("stranger.bench.example")
+        if client.mail("a@bench.example")[0] < REFUSED and client.rcpt("b@bench.example")[0] < REFUSED:
+            message = f"the relay on port {port} takes mail without STARTTLS and AUTH"
+            raise OpenError(message)
 
 
 def send(tools: Tools, row: Row, port: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -19,7 +20,10 @@ RESULTS = Path(__file__).parent / "results"
 REFERENCE = "postfix"
 NOISY = 5.0
 """Percent of steal from which a measurement is pointed out: its neighbours took more than any difference worth arguing about."""
-HEAD = "| relay | accepted/s | delivered/s (min-max) | to Postfix | CPU us/message | peak RSS MiB | peak PSS MiB |\n|---|--:|--:|--:|--:|--:|--:|"
+HEAD = (
+    "| relay | accepted/s | delivered/s (min-max) | to Postfix | all cores us/message | CPU us/message | peak RSS MiB | peak PSS MiB |\n"
+    "|---|--:|--:|--:|--:|--:|--:|--:|"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +46,15 @@ class Report:
 
     def markdown(self) -> str:
         """Return the whole page."""
-        rounds = max((self._rounds(row) for row in self.rows), default=0)
         machine = "\n".join(f"- {name}: {value}" for name, value in self.machine.items())
         plot = f"![delivered a second relative to Postfix, and processor time for a message]({self.day}.png)"
-        head = f"# {self.day}: medians of {rounds} rounds, the cores shared by source, relay and sink"
+        head = f"# {self.day}: medians of {self.rounds} rounds, the cores shared by source, relay and sink"
         return "\n\n".join((head, plot, self._tables(), f"## The machine\n\n{machine}", self._noise())) + "\n"
 
-    def _rounds(self, row: Row) -> int:
-        names = [one.relay for one in self.found if one.row == row.name]
-        return max((names.count(name) for name in names), default=0)
+    @property
+    def rounds(self) -> int:
+        """Return how often each relay was measured under a row."""
+        return max(Counter((one.row, one.relay) for one in self.found).values(), default=0)
 
     def _tables(self) -> str:
         return "\n\n".join(f"## {row.name}: {row.meaning}\n\n{HEAD}\n" + "\n".join(self._lines(row)) for row in self.rows)
@@ -82,6 +86,7 @@ def _line(name: str, row: Sequence[Measurement]) -> str:
         f"{median(one.accepted for one in mine):.0f}",
         f"{median(rates):.0f} ({rates[0]:.0f}-{rates[-1]:.0f})",
         "" if times is None else f"{times:.2f}",
+        f"{median(one.busy for one in mine):.0f}",
         *(("", "", "") if name == LIMIT else (f"{median(getattr(one, field) for one in mine):.0f}" for field in ("cpu", "rss", "pss"))),
     )
     return f"| {' | '.join(cells)} |"

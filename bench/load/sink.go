@@ -91,6 +91,10 @@ func (s *server) serve(connection net.Conn) {
 			}
 			out.WriteString("250 ENHANCEDSTATUSCODES\r\n")
 		case "STAR":
+			if s.secure == nil {
+				out.WriteString("502 5.5.1 No certificate\r\n")
+				continue
+			}
 			out.WriteString("220 2.0.0 Ready\r\n")
 			out.Flush()
 			connection = tls.Server(connection, s.secure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,9 +11,12 @@ from bench.exim import passwords
 from bench.machine import ticks
 from bench.measure import LIMIT
 from bench.postal import counted
-from bench.processes import cpu_stat, high_water, memory
+from bench.processes import Group, cpu_stat, high_water, memory, until
 from bench.relay import PEERS, filled
 from bench.relays import RELAYS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,22 @@ def test_memory_is_read_of_the_right_processes() -> None:
 
     assert 0 < now.pss <= now.rss <= high_water([os.getpid()])
     assert memory([2**30]).rss == high_water([2**30]) == 0
+
+
+def test_a_group_counts_and_ends_what_has_left_its_parent(tmp_path: Path) -> None:
+    """A process whose parent ended without waiting for it is in no tree; the group has its time, and ends it. Needs root, as the bench does."""
+    group = Group()
+    process = group.start(["sh", "-c", "(while :; do :; done) & exit 0"], tmp_path / "log")
+    process.wait(10)
+    try:
+        orphans = group.pids()
+        until(lambda: group.cpu_seconds() > 0.02, "the orphan has worked")
+    finally:
+        group.end(process)
+
+    assert len(orphans) == 1
+    with pytest.raises(FileNotFoundError):  # the kernel lets a group go only when nobody is in it
+        group.pids()
 
 
 def test_processor_time_of_a_group_of_version_2() -> None:

@@ -36,14 +36,14 @@ def test_the_table_has_medians_spread_and_ratio() -> None:
 
     assert "medians of 3 rounds" in text
     assert "## A: 4 KB, a connection each" in text
-    assert "| limit | 1800 | 900 (900-900) | 9.00 |  |  |  |" in text
-    assert "| gateway | 600 | 300 (10-310) | 3.00 | 100 | 50 | 40 |" in text
-    assert "| postfix | 200 | 100 (90-400) | 1.00 | 100 | 50 | 40 |" in text
+    assert "| limit | 1800 | 900 (900-900) | 9.00 | 200 |  |  |  |" in text
+    assert "| gateway | 600 | 300 (10-310) | 3.00 | 200 | 100 | 50 | 40 |" in text
+    assert "| postfix | 200 | 100 (90-400) | 1.00 | 200 | 100 | 50 | 40 |" in text
 
 
 def test_without_the_reference_there_is_no_ratio() -> None:
     """A run of one relay alone says nothing about others."""
-    assert "| gateway | 600 | 300 (300-300) |  | 100 | 50 | 40 |" in report(*measured("gateway", 300)).markdown()
+    assert "| gateway | 600 | 300 (300-300) |  | 200 | 100 | 50 | 40 |" in report(*measured("gateway", 300)).markdown()
 
 
 def test_a_noisy_measurement_is_pointed_out() -> None:
