@@ -197,8 +197,8 @@ class Dispatch:
 
     async def _attempt(self, entry: Entry) -> None:
         """Try once to deliver what is still owed, and write down the result."""
-        owed = batches(self._config.routes, (recipient.address for recipient in entry.recipients))
-        config = self._config
+        config, tried = self._config, schedule.due_now(entry, self._world.clock())
+        owed = self._batches(tried)
         try:
             body = self._in_hand.drop(entry.id) or await self._read(entry)
             outcomes = await self._deliver(entry, body, owed)
@@ -213,7 +213,7 @@ class Dispatch:
         decision = schedule.settle(entry, outcomes, terms, self._world.clock(), self._world.jitter())
         returned = self._notice(entry, body, decision)
         await self._write_down(replace(decision.settlement, notice=returned))
-        self._tell(entry, owed, decision, returned)
+        self._tell(tried, owed, decision, returned)
 
     async def _read(self, entry: Entry) -> bytes:
         body = await self._spool.body(entry.id)
