@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from smtp_gateway.config.model import Config
     from smtp_gateway.dispatch import Surroundings
-    from smtp_gateway.spool.api import Spool
 
 HTTP_PORT = 8080
 """The port of probes and metrics."""
@@ -76,7 +75,7 @@ class Gateway:
         self._logins = Logins(config.logins)
         self._listeners = Listeners()
         self._admin = Admin(self.not_ready, self._observer.page, CONTENT_TYPE)
-        self._spool: Spool
+        self._spool: DiskSpool
         self._intake: Intake
         self._dispatch: Dispatch
         self.life = Lifecycle(settings.grace)
@@ -111,6 +110,7 @@ class Gateway:
         settings, config = self._settings, self._config
         certificate = await asyncio.to_thread(Certificate, settings.tls)
         self._spool = await DiskSpool.open(settings.spool, self._observer)
+        self._spool.reserve(config.reserve)
         stack.push_async_callback(self._spool.close)
         self._observer.read_queue(self._read_queue)
         self._dispatch = Dispatch(self._spool, config, self._observer, self._surroundings)
@@ -190,6 +190,7 @@ class Gateway:
         listeners_differ = config.listeners != self._config.listeners
         self._config = config
         self._logins.reconfigure(config.logins)
+        self._spool.reserve(config.reserve)
         self._intake.reconfigure(config)
         self._dispatch.reconfigure(config)
         _log.info("configuration loaded", config=config_hash(config), listeners_wait_for_restart=listeners_differ)

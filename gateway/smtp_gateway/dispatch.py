@@ -27,7 +27,7 @@ from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.mail.body import Body, DamagedBodyError, beginning
 from smtp_gateway.mail.envelope import END_OF_DATA, Envelope, MessageId
 from smtp_gateway.mail.identifier import ENTROPY, message_id
-from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Delivered, Failed, Outcome, unreached
+from smtp_gateway.mail.outcome import UNEXPECTED, Outcome, unreached
 from smtp_gateway.resolver import Resolver
 from smtp_gateway.routing import circuit
 from smtp_gateway.routing.circuit import Circuits
@@ -199,8 +199,8 @@ class Dispatch:
 
     async def _attempt(self, entry: Entry) -> None:
         """Try once to deliver what is still owed, and write down the result."""
-        owed = self._batches(entry)
-        config = self._config
+        config, tried = self._config, schedule.due_now(entry, self._world.clock())
+        owed = self._batches(tried)
         try:
             body = self._in_hand.drop(entry.id) or await self._spool.body(entry.id)
             outcomes = await self._deliver(entry, body, owed)
@@ -215,7 +215,7 @@ class Dispatch:
         decision = schedule.settle(entry, outcomes, terms, self._world.clock(), self._world.jitter())
         returned = self._notice(entry, body, decision)
         await self._write_down(replace(decision.settlement, notice=returned))
-        self._tell(entry, owed, decision, returned)
+        self._tell(tried, owed, decision, returned)
 
     async def _deliver(self, entry: Entry, body: Body, owed: tuple[Batch, ...]) -> Mapping[str, Outcome]:
         """Hand *entry* to the next hops of each batch, a few batches at a time."""
@@ -340,13 +340,10 @@ class Dispatch:
         return self._table.destinations(recipient.address for recipient in entry.recipients)
 
 
-_EVENTS: dict[type[Outcome], str] = {Delivered: "delivered", Deferred: "deferred", Failed: "bounced"}
-
-
 def _alike(batch: Batch, decision: schedule.Decision) -> dict[tuple[str, str, str], list[str]]:
     """Divide *batch*'s recipients by what became of them and what was said about it."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for address in batch.recipients:
         outcome = decision.outcomes[address]
-        found.setdefault((_EVENTS[type(outcome)], outcome.hop, str(outcome.reply)), []).append(address)
+        found.setdefault((outcome.event, outcome.hop, str(outcome.reply)), []).append(address)
     return found

@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from smtp_gateway.mail.envelope import Envelope, MessageId
 from smtp_gateway.spool.api import Depth, NewMessage, Recipient, Settlement, Spool, SpoolUnavailableError
 from smtp_gateway.spool.bodies import BLOCK
-from smtp_gateway.spool.disk import DiskSpool
-from smtp_gateway.spool.memory import MemorySpool
-from smtp_gateway.telemetry.observer import NullObserver
-from tests.support.messages import BODY, NOW, new_message, whole
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+from tests.support.messages import BODY, NOW, leased, new_message, whole
 
 LARGE_FROM = 100_000
 """Between the sizes that tests call small and large."""
 LARGE = b"x" * 400_000 + b"\r\n.\r\n"
-
-
-@pytest.fixture(params=["disk", "memory"])
-async def spool(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Spool]:
-    """An empty spool of each kind."""
-    opened: Spool = await DiskSpool.open(tmp_path, NullObserver()) if request.param == "disk" else MemorySpool()
-    yield opened
-    await opened.close()
-
-
-async def leased(spool: Spool, message: NewMessage) -> NewMessage:
-    """Put *message* and lease it."""
-    await spool.put(message)
-    assert [entry.id for entry in spool.lease(NOW, 10)] == [message.id]
-    return message
 
 
 async def test_put_returns_the_entry_with_every_recipient_owed(spool: Spool) -> None:

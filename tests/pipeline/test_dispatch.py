@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtp_gateway.config.model import Retry, Route
+from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.resolver import Nameserver, Resolver
 from smtp_gateway.spool.api import Recipient
 from smtp_gateway.spool.window import Bounds
@@ -71,6 +72,23 @@ async def test_only_what_was_deferred_is_tried_again(sink: Sink) -> None:
         await world.settled()
 
     assert [taken.recipients for taken in sink.taken] == [(B,), (A,)]
+
+
+async def test_each_recipient_comes_back_by_its_own_curve(sink: Sink) -> None:
+    """One route's recipient is not tried again because another's is due; the message remembers what was said."""
+    sink.answer("RCPT", "450 4.2.1 Busy")
+    slow = replace_retry(over(sink, "slow", ("x.example",)), Retry(initial=100, jitter=0))
+    async with working(config(slow, replace_retry(over(sink), Retry(initial=10, jitter=0)))) as world:
+        message_id = await world.put(A, "c@y.example")
+        for attempts, seconds in ((2, 10), (3, 20), (4, 40), (5, 0)):
+            await world.deferred(attempts)
+            world.later(seconds)
+        history = world.spool.history(MessageId(message_id))
+
+    assert [(row.recipients, row.times, row.until - row.at) for row in history] == [
+        ((A, "c@y.example"), 1, 0),
+        (("c@y.example",), 3, 60),
+    ]
 
 
 async def test_trap_02_a_permanent_failure_bounces_that_recipient_only(sink: Sink, logs: Logs) -> None:
@@ -248,3 +266,8 @@ async def test_a_connection_lost_after_the_end_of_data_is_tried_again(sink: Sink
         await world.settled()
 
     assert world.counts.seen == [("deferred", "default", 1), ("delivered", "default", 1)]
+
+
+def replace_retry(route: Route, retry: Retry) -> Route:
+    """Return *route* with the curve *retry*."""
+    return route.model_copy(update={"retry": retry})

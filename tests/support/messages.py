@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from smtp_gateway.mail.body import Body
+    from smtp_gateway.spool.api import Spool
 
-__all__ = ["BODY", "NOW", "new_message", "octets", "whole"]
+__all__ = ["BODY", "NOW", "leased", "new_message", "octets", "whole"]
 
 NOW = 1_800_000_000.0
 """When tests with a clock of their own take place: 15 January 2027, 08:00 UTC."""
@@ -37,3 +38,10 @@ def new_message(
 async def whole(body: Body) -> bytes:
     """Return all of a stored body."""
     return body if isinstance(body, bytes) else b"".join([block async for block in body.blocks()])
+
+
+async def leased(spool: Spool, message: NewMessage) -> NewMessage:
+    """Put *message* and lease it."""
+    await spool.put(message)
+    assert [entry.id for entry in spool.lease(NOW, 10)] == [message.id]
+    return message

@@ -73,7 +73,7 @@ class Smarthost(Model):
 
 
 class Retry(Model):
-    """The curve of retries: after attempt *n* the wait is `initial * 2**(n-1)`, at most `maximum`, each shortened at random by up to a quarter.
+    """The curve of retries: after attempt *n* the wait is `initial * factor**(n-1)`, at most `maximum`, each shortened at random.
 
     The random part keeps messages that failed together from coming back together.
     """
@@ -82,6 +82,12 @@ class Retry(Model):
     """Seconds before the second attempt."""
     maximum: Annotated[float, Field(gt=0)] = 3600.0
     """Seconds, the longest wait between two attempts."""
+    factor: Annotated[float, Field(ge=1, le=10)] = 2.0
+    """By what each wait is longer than the one before; 2 is Postfix's and Exim's."""
+    jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.25
+    """The largest part by which a wait is shortened at random."""
+    lifetime: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that mail on this route is retried before it is returned; None: as long as all mail (`Config.lifetime`)."""
 
 
 class Route(Model):
@@ -115,6 +121,8 @@ class Config(Model):
     limits: Limits = Limits()
     lifetime: Annotated[float, Field(gt=0)] = 5 * 86400.0
     """Seconds that undelivered mail is retried before it is returned; RFC 5321 section 4.5.4.1 asks for 4 to 5 days."""
+    reserve: Annotated[int, Field(gt=0)] | None = None
+    """Octets of the spool's volume that new mail may not use; None: what `smtp_gateway.spool.folder` reserves."""
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:

@@ -133,10 +133,22 @@ class Smarthost(Model):
 
 
 class Retry(Model):
-    """When mail that could not be delivered yet is tried again: the wait doubles after each attempt."""
+    """When mail that could not be delivered yet is tried again, and for how long."""
 
     initial: Duration = Field(default="30s", description="Wait after the first attempt.")
     maximum: Duration = Field(default="1h", description="The longest wait between two attempts.")
+    factor_percent: Annotated[int, Field(ge=100, le=1000)] = Field(
+        default=200,
+        description="Each wait in percent of the one before: with 200 it doubles, with 150 it grows by half, with 100 all are alike.",
+    )
+    jitter_percent: Annotated[int, Field(ge=0, le=50)] = Field(
+        default=25,
+        description="Each wait is shortened at random by up to this part, so that mail which failed together does not come back together.",
+    )
+    lifetime: Duration | None = Field(
+        default=None,
+        description="How long mail on this route is tried before it goes back to its sender; as long as spool.lifetime says when absent.",
+    )
 
 
 class Route(Model):
@@ -169,8 +181,17 @@ class SpoolSpec(Model):
         Rule("self == oldSelf", "a gateway's volumes cannot be changed: create another gateway and move the applications to it"),
     ] = Field(default=Volume(), description="The volume of each pod.")
     lifetime: Duration = Field(default="5d", description="How long undelivered mail is tried before it goes back to its sender.")
+    reserve: Quantity | None = Field(
+        default=None,
+        description="Part of each volume that new mail may not use, so that the deliveries of old mail can be written down when it is full. 16Mi, or the twentieth part of a smaller volume, when absent.",
+    )
 
 
+_RESERVE_RULE = Rule(
+    "!has(self.reserve) || quantity(self.reserve).compareTo(quantity(self.volume.size)) < 0",
+    "the reserve must be smaller than the volume, or no mail could be taken",
+    lambda spool: spool.reserve is None or units.octets(spool.reserve) < units.octets(spool.volume.size),
+)
 _MESSAGE_SIZE_RULE = Rule(
     "quantity(self).compareTo(quantity('64Ki')) >= 0 && quantity(self).compareTo(quantity('128Mi')) <= 0",
     "must be at least 64Ki, which RFC 5321 asks of every server, and at most 128Mi",
@@ -226,7 +247,9 @@ class Spec(Model):
         description="Where mail goes: the first route that matches a recipient. The last has no match. By default all mail goes straight to the recipients' MX.",
         json_schema_extra=_list_map("name"),
     )
-    spool: SpoolSpec = Field(default=SpoolSpec(), description="Where accepted mail is kept until it is delivered.")
+    spool: Annotated[SpoolSpec, _RESERVE_RULE] = Field(
+        default=SpoolSpec(), description="Where accepted mail is kept until it is delivered."
+    )
     limits: LimitsSpec = Field(default=LimitsSpec(), description="What one message may be.")
 
 
@@ -311,6 +334,7 @@ def to_config(gateway: SmtpGateway, logins: Sequence[model.Login]) -> model.Conf
         routes=tuple(_to_route(route) for route in spec.routes),
         limits=model.Limits(message_size=units.octets(spec.limits.message_size), recipients=spec.limits.recipients),
         lifetime=units.seconds(spec.spool.lifetime),
+        reserve=None if spec.spool.reserve is None else units.octets(spec.spool.reserve),
     )
 
 
@@ -319,5 +343,15 @@ def _to_route(route: Route) -> model.Route:
         name=route.name,
         recipient_domains=route.match.recipient_domains if route.match else (),
         smarthosts=tuple(model.Smarthost(host=hop.host, port=hop.port, tls=hop.tls) for hop in route.smarthosts),
-        retry=model.Retry(initial=units.seconds(route.retry.initial), maximum=units.seconds(route.retry.maximum)),
+        retry=_to_retry(route.retry),
+    )
+
+
+def _to_retry(retry: Retry) -> model.Retry:
+    return model.Retry(
+        initial=units.seconds(retry.initial),
+        maximum=units.seconds(retry.maximum),
+        factor=retry.factor_percent / 100,
+        jitter=retry.jitter_percent / 100,
+        lifetime=None if retry.lifetime is None else units.seconds(retry.lifetime),
     )

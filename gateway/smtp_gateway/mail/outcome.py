@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from smtp_gateway.mail.reply import TRY_AGAIN_LATER, Reply
 
@@ -35,6 +35,8 @@ class Phase(StrEnum):
 class Delivered:
     """The next hop took responsibility."""
 
+    event: ClassVar[str] = "delivered"
+    """What logs and histories call it."""
     reply: Reply
     hop: str = ""
     """The next hop, as `host[address]:port`."""
@@ -44,6 +46,8 @@ class Delivered:
 class Deferred:
     """Another attempt may succeed."""
 
+    event: ClassVar[str] = "deferred"
+    """What logs and histories call it."""
     reply: Reply
     """What the next hop said, or, where `local`, what the gateway says in its place."""
     hop: str = ""
@@ -58,6 +62,8 @@ class Deferred:
 class Failed:
     """No further attempt will be made."""
 
+    event: ClassVar[str] = "bounced"
+    """What logs and histories call it."""
     reply: Reply
     hop: str = ""
     local: bool = False

@@ -26,6 +26,8 @@ class Recipient:
     """Attempts that ended for this recipient so far."""
     last_reply: str = ""
     """What the last attempt ended with, for people: the next hop's reply, or why there was none."""
+    next_attempt: float = 0.0
+    """When it is to be tried again, in seconds since the epoch; never tried, it is due at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,23 @@ class NewMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempted:
+    """What became of some recipients of a message at one attempt; of equal ones in a row, the first stands for all."""
+
+    at: float
+    """When it was first so, in seconds since the epoch."""
+    event: str
+    """`delivered`, `deferred` or `bounced`, as in the log."""
+    hop: str
+    """The next hop, as `host[address]:port`; empty when none was reached."""
+    reply: str
+    recipients: tuple[str, ...]
+    times: int = 1
+    until: float = 0.0
+    """When it was last so; when only once, the same as `at`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """What one attempt made of an entry: written in one transaction."""
 
@@ -108,9 +127,45 @@ class Settlement:
     remaining: tuple[Recipient, ...] = ()
     """The recipients still owed; when empty, the message leaves the spool."""
     next_attempt: float = 0.0
-    """When the remaining ones are due, in seconds since the epoch."""
+    """When the message is due: most often with the earliest of the remaining ones. In seconds since the epoch."""
+    history: tuple[Attempted, ...] = ()
+    """What this attempt came to, kept for as long as the message stays."""
     notice: NewMessage | None = None
     """A bounce that enters the spool in the same transaction, so that neither can be lost without the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which messages are meant: those that everything said here is true of. What is left as it is says nothing."""
+
+    ids: frozenset[str] = frozenset()
+    """Any of them."""
+    sender: str | None = None
+    """The sender, compared without case; empty for the null sender."""
+    recipient: str | None = None
+    """A recipient that is still owed, compared without case."""
+    domain: str | None = None
+    """The domain of a recipient that is still owed, compared without case."""
+    identity: str | None = None
+    """Whose mail; empty for the gateway's own notices."""
+    older_than: float | None = None
+    """Accepted before, in seconds since the epoch."""
+    held: bool | None = None
+    reply: str | None = None
+    """A part of the last reply about a recipient, compared without case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A queued message as people see it."""
+
+    entry: Entry
+    next_attempt: float
+    """When it is due, in seconds since the epoch."""
+    held: bool = False
+    """Whether it stays where it is until it is let go."""
+    leased: bool = False
+    """Whether it is being delivered, or about to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +210,7 @@ class Spool(Protocol):
     def lease(self, now: float, limit: int) -> list[Entry]:
         """Hand out at most *limit* due entries: identities take turns, and each has its oldest first, whatever others have queued.
 
-        None is handed out again before its `settle` or `release`.
+        None is handed out again before its `settle` or `release`; what is held is not handed out.
         """
 
     def release(self, message_id: MessageId) -> None:
@@ -165,7 +220,7 @@ class Spool(Protocol):
         """
 
     def next_due(self, now: float) -> float | None:
-        """Tell when the first entry that is not due at *now* falls due; None when there is none."""
+        """Tell when the first entry that is not due at *now* and not held falls due; None when there is none."""
 
     async def body(self, message_id: MessageId) -> Body:
         """Return the body of a queued message in wire form: whole up to `smtp_gateway.spool.bodies.LARGE` octets, in blocks above.
@@ -180,6 +235,40 @@ class Spool(Protocol):
         The future fails with `SpoolUnavailableError` when that could not be written; the lease then goes on. Raises `ValueError` for an
         entry that is not leased, or is being settled already.
         """
+
+    async def until_readable(self) -> None:
+        """Return when `entry`, `history` and `listing` can be asked: at once, or some 100 ms later. Raises `SpoolUnavailableError`."""
+
+    def entry(self, message_id: MessageId) -> Entry | None:
+        """Return a queued message; None when there is none of that identifier.
+
+        This and the next two raise `SpoolUnavailableError` when the queue cannot be read at this moment (see `until_readable`).
+        """
+
+    def history(self, message_id: MessageId) -> tuple[Attempted, ...]:
+        """Return what became of a queued message so far, in the order of the first times."""
+
+    def listing(self, selection: Selection, limit: int, after: str = "") -> list[Listed]:
+        """Return at most *limit* messages of *selection* whose identifiers come after *after*, in the order of identifiers, which is that of arrival.
+
+        A page costs as much as the messages it has to look at, in the event loop: up to a second or two where a million were queued and none is meant.
+        """
+
+    def hold(self, message_id: MessageId) -> asyncio.Future[bool]:
+        """Keep a message from being delivered until `unhold`, durably.
+
+        Like the next three, tells False, and changes nothing, when there is no such message or it is leased; fails with
+        `SpoolUnavailableError` when it could not be written.
+        """
+
+    def unhold(self, message_id: MessageId) -> asyncio.Future[bool]:
+        """Let a held message go; it is due when it was before."""
+
+    def retry(self, message_id: MessageId, now: float) -> asyncio.Future[bool]:
+        """Make a message with all its recipients due at *now*, in seconds since the epoch. What is held stays held."""
+
+    def remove(self, message_id: MessageId) -> asyncio.Future[bool]:
+        """Forget a message with its body. Nobody is told."""
 
     def depth(self) -> Depth:
         """Tell how much is queued, leased entries included."""

@@ -39,21 +39,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from smtp_gateway.mail.body import DamagedBodyError
-from smtp_gateway.spool import bodies, rows
-from smtp_gateway.spool.api import FULL, Depth, Entry, NewMessage, Settlement, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool import bodies, history, listing, rows
+from smtp_gateway.spool.api import FULL, Depth, Entry, Listed, NewMessage, Settlement, SpoolFullError, SpoolUnavailableError
 from smtp_gateway.spool.draft import FileDraft
 from smtp_gateway.spool.folder import claim
 from smtp_gateway.spool.journal import Journal, Synced, open_journal
-from smtp_gateway.spool.ledger import Ledger, Putting, Settling
+from smtp_gateway.spool.ledger import Altering, Ledger, Putting, Settling
 from smtp_gateway.spool.stored import StoredFile
 from smtp_gateway.spool.writer import Writer
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
     from pathlib import Path
 
     from smtp_gateway.mail.body import Body
     from smtp_gateway.mail.envelope import MessageId
+    from smtp_gateway.spool.api import Attempted, Selection
+    from smtp_gateway.spool.ledger import Alteration
     from smtp_gateway.telemetry.observer import Observer
 
 T = TypeVar("T")
@@ -91,6 +94,10 @@ class DiskSpool:
         spool = cls(journal, Writer(journal, known, observer), clock)
         spool._ledger.messages, spool._ledger.damaged, spool._oldest = depth.messages, depth.damaged, depth.oldest
         return spool
+
+    def reserve(self, octets: int | None) -> None:
+        """Keep *octets* of the volume for what is not new mail, from the next look at it on; None: a small part of it."""
+        self._journal.reserve = octets
 
     def put(self, message: NewMessage, *, leased: bool = False) -> asyncio.Future[Entry]:
         """See `Spool.put`."""
@@ -171,6 +178,41 @@ class DiskSpool:
         self._writer.settle(Settling(ledger, place, settlement, notice, done))
         return done
 
+    async def until_readable(self) -> None:
+        """See `Spool.until_readable`."""
+        await self._writer.until_readable()
+        self._demand_readable()
+
+    def entry(self, message_id: MessageId) -> Entry | None:
+        """See `Spool.entry`."""
+        return rows.entry(self._demand_readable(), message_id)
+
+    def history(self, message_id: MessageId) -> tuple[Attempted, ...]:
+        """See `Spool.history`."""
+        connection = self._demand_readable()
+        stored = rows.find(connection, message_id)
+        return () if stored is None else tuple(history.read(connection, stored.number).values())
+
+    def listing(self, selection: Selection, limit: int, after: str = "") -> list[Listed]:
+        """See `Spool.listing`."""
+        return listing.marked(listing.page(self._demand_readable(), selection, limit, after), self._ledger)
+
+    def hold(self, message_id: MessageId) -> asyncio.Future[bool]:
+        """See `Spool.hold`."""
+        return self._alter(message_id, partial(listing.hold, held=True))
+
+    def unhold(self, message_id: MessageId) -> asyncio.Future[bool]:
+        """See `Spool.unhold`."""
+        return self._alter(message_id, partial(listing.hold, held=False))
+
+    def retry(self, message_id: MessageId, now: float) -> asyncio.Future[bool]:
+        """See `Spool.retry`."""
+        return self._alter(message_id, partial(listing.retry, now=now))
+
+    def remove(self, message_id: MessageId) -> asyncio.Future[bool]:
+        """See `Spool.remove`."""
+        return self._alter(message_id, listing.remove, removes=True)
+
     def depth(self) -> Depth:
         """See `Spool.depth`."""
         if not self._closed and self._writer.readable:
@@ -198,6 +240,20 @@ class DiskSpool:
         await self._writer.close()
         await asyncio.to_thread(self._files.shutdown)
         self._journal.folder.give_up()
+
+    def _alter(self, message_id: MessageId, alter: Alteration, *, removes: bool = False) -> asyncio.Future[bool]:
+        done: asyncio.Future[bool] = self._loop.create_future()
+        altering = Altering(self._ledger, message_id, alter, done, removes)
+        if self._closed:
+            altering.fail(SpoolUnavailableError(self.healthy()))
+        else:
+            self._writer.alter(altering)
+        return done
+
+    def _demand_readable(self) -> sqlite3.Connection:
+        if self._closed or not self._writer.readable:
+            raise SpoolUnavailableError(self.healthy() or "the spool's log is being turned")
+        return self._journal.connection
 
     def _refusal(self, message: NewMessage) -> SpoolUnavailableError | None:
         """Return why *message* cannot be taken; None when it can. What was drafted has its room already."""
@@ -262,7 +318,7 @@ class DiskSpool:
         if entry is None or stored is None:
             raise KeyError(message_id)
         was_leased = message_id in self._ledger.leased
-        self._ledger.leased.setdefault(message_id, rows.Place(stored.number, stored.in_file))
+        self._ledger.leased.setdefault(message_id, stored.place)
         try:
             self._ledger.damaged = await self._in_thread(partial(_set_aside, self._journal.folder.damaged, entry, body))
             await self.settle(Settlement(message_id))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RESERVE = 16 * 1024 * 1024
-"""Octets of the volume that new mail may not use, so that there is room to write down that old mail was delivered."""
+"""Octets of the volume that new mail may not use unless it is configured: room to write down that old mail was delivered."""
 _RESERVE_PART = 20
 """... or the twentieth part of a small volume."""
 
@@ -63,10 +63,11 @@ class Folder:
         """Where damaged bodies are kept."""
         return self.path / "damaged"
 
-    def room(self) -> Room:
-        """Ask the file system what is left. Raises `OSError`; on a network volume it may wait, so it belongs in a thread."""
+    def room(self, reserve: int | None = None) -> Room:
+        """Ask the file system what is left beside *reserve*. Raises `OSError`; on a network volume it may wait, so it belongs in a thread."""
         volume = os.statvfs(self.path)
-        reserve = min(RESERVE, volume.f_blocks * volume.f_frsize // _RESERVE_PART)
+        if reserve is None:
+            reserve = min(RESERVE, volume.f_blocks * volume.f_frsize // _RESERVE_PART)
         return Room(max(volume.f_bavail * volume.f_frsize - reserve, 0), bool(volume.f_flag & os.ST_RDONLY))
 
     def give_up(self) -> None:

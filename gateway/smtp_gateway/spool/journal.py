@@ -17,7 +17,7 @@ from smtp_gateway.spool import bodies, rows, schema
 from smtp_gateway.spool.api import SpoolUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from smtp_gateway.spool.api import Settlement
     from smtp_gateway.spool.folder import Folder, Room
@@ -42,10 +42,17 @@ class Journal:
         """Take what `open_journal` prepared."""
         self.folder = folder
         self.connection = connection
+        self.reserve: int | None = None
+        """Octets that new mail may not use; None: what `Folder.room` reserves."""
         self._log = os.open(folder.log, os.O_RDONLY | os.O_CLOEXEC)
         self._next = rows.last_number(connection) + 1
 
-    def commit(self, arrivals: Sequence[rows.Arrival], settled: Sequence[tuple[rows.Place, Settlement]]) -> int:
+    def commit(
+        self,
+        arrivals: Sequence[rows.Arrival],
+        settled: Sequence[tuple[rows.Place, Settlement]],
+        alterations: Sequence[Callable[[sqlite3.Connection], None]] = (),
+    ) -> int:
         """Write a group in one transaction, without waiting for the disk; return the number of the first arrival, the others follow it.
 
         Raises `sqlite3.Error`, or `ValueError` for what no row can hold, and then nothing of the group is in the index.
@@ -57,6 +64,8 @@ class Journal:
                 rows.insert(self.connection, first, arrivals)
             if settled:
                 rows.settle(self.connection, settled)
+            for alter in alterations:
+                alter(self.connection)
             self.connection.execute("COMMIT")
         except BaseException:
             self._roll_back()
@@ -84,7 +93,7 @@ class Journal:
 
     def look(self) -> Synced:
         """Return what is known without a sync. Raises `OSError`."""
-        return Synced(os.fstat(self._log).st_size, self.folder.room())
+        return Synced(os.fstat(self._log).st_size, self.folder.room(self.reserve))
 
     def turn(self) -> Synced:
         """Move the log's content into the index and begin the log anew. Raises `sqlite3.Error` or `OSError`.

@@ -1,6 +1,6 @@
 """What the disk's spool knows without asking the disk: who is leased, what is on its way to the disk, how much there is.
 
-A change (`Putting`, `Settling`) is told once, by a plain call, that it is durable or that it failed. It enters that here first and
+A change (`Putting`, `Settling`, `Altering`) is told once, by a plain call, that it is durable or that it failed. It enters that here first and
 answers its future last, so that no one who waits can find the ledger behind. A future that its caller cancelled is not answered, and
 everything else happens all the same.
 """
@@ -14,11 +14,15 @@ from smtp_gateway.spool.rows import Place
 
 if TYPE_CHECKING:
     import asyncio
+    import sqlite3
     from collections.abc import Callable
 
     from smtp_gateway.mail.envelope import MessageId
     from smtp_gateway.spool.api import Entry, Settlement, SpoolUnavailableError
     from smtp_gateway.spool.rows import Arrival
+
+    Alteration = Callable[[sqlite3.Connection, MessageId], bool]
+    """Makes a change to a message; tells whether there is such a message."""
 
 
 @dataclass(slots=True, eq=False)
@@ -113,4 +117,30 @@ class Settling:
             self.done.set_exception(fault)
 
 
-Change = Putting | Settling
+@dataclass(slots=True, eq=False)
+class Altering:
+    """A change that somebody asked for, on its way to the disk: what it changes is found when it is written."""
+
+    ledger: Ledger
+    message_id: MessageId
+    alter: Alteration
+    done: asyncio.Future[bool]
+    removes: bool = False
+    changed: bool = False
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Make the change, unless the message is in somebody's hands. Raises `sqlite3.Error`."""
+        self.changed = self.message_id not in self.ledger and self.alter(connection, self.message_id)
+
+    def succeed(self) -> None:
+        """Take note that the change is durable."""
+        if self.changed and self.removes:
+            self.ledger.messages -= 1
+            self.ledger.remove_file(self.message_id)
+        if not self.done.done():
+            self.done.set_result(self.changed)
+
+    def fail(self, fault: SpoolUnavailableError) -> None:
+        """Say that nothing was changed."""
+        if not self.done.done():
+            self.done.set_exception(fault)

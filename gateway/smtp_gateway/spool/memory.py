@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
-from smtp_gateway.spool.api import Depth, Entry, NewMessage, Settlement, SpoolUnavailableError
+from smtp_gateway.spool.api import Depth, Entry, Listed, NewMessage, Settlement, SpoolUnavailableError
 from smtp_gateway.spool.bodies import BLOCK, HEADERS, LARGE
+from smtp_gateway.spool.history import extended
+from smtp_gateway.spool.listing import selects
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from smtp_gateway.mail.body import Body
     from smtp_gateway.mail.envelope import MessageId
+    from smtp_gateway.spool.api import Attempted, Selection
+
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -28,6 +34,12 @@ class _Held:
     body: bytes
     due: float
     leased: bool = False
+    held: bool = False
+    history: dict[int, Attempted] = field(default_factory=dict)
+
+    @property
+    def listed(self) -> Listed:
+        return Listed(self.entry, self.due, self.held, self.leased)
 
 
 class MemoryDraft:
@@ -105,7 +117,9 @@ class MemorySpool:
 
     def lease(self, now: float, limit: int) -> list[Entry]:
         """See `Spool.lease`."""
-        waiting = sorted((held for held in self._held.values() if not held.leased and held.due <= now), key=lambda held: held.due)
+        waiting = sorted(
+            (held for held in self._held.values() if not held.leased and not held.held and held.due <= now), key=lambda held: held.due
+        )
         turns: Counter[str] = Counter()
         in_turns = []
         for held in waiting:
@@ -124,7 +138,7 @@ class MemorySpool:
 
     def next_due(self, now: float) -> float | None:
         """See `Spool.next_due`."""
-        return min((held.due for held in self._held.values() if held.due > now), default=None)
+        return min((held.due for held in self._held.values() if held.due > now and not held.held), default=None)
 
     async def body(self, message_id: MessageId) -> Body:
         """See `Spool.body`."""
@@ -142,11 +156,56 @@ class MemorySpool:
         if settlement.remaining:
             held.entry = replace(held.entry, recipients=settlement.remaining)
             held.due, held.leased = settlement.next_attempt, False
+            held.history = extended(held.history, settlement.history)
         else:
             del self._held[settlement.id]
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
+        return _done(None)
+
+    async def until_readable(self) -> None:
+        """See `Spool.until_readable`."""
+
+    def entry(self, message_id: MessageId) -> Entry | None:
+        """See `Spool.entry`."""
+        held = self._held.get(message_id)
+        return None if held is None else held.entry
+
+    def history(self, message_id: MessageId) -> tuple[Attempted, ...]:
+        """See `Spool.history`."""
+        held = self._held.get(message_id)
+        return () if held is None else tuple(held.history.values())
+
+    def listing(self, selection: Selection, limit: int, after: str = "") -> list[Listed]:
+        """See `Spool.listing`."""
+        found = (self._held[one].listed for one in sorted(self._held) if one > after)
+        return [listed for listed in found if selects(selection, listed)][:limit]
+
+    def hold(self, message_id: MessageId) -> asyncio.Future[bool]:
+        """See `Spool.hold`."""
+        return self._alter(message_id, lambda held: setattr(held, "held", True))
+
+    def unhold(self, message_id: MessageId) -> asyncio.Future[bool]:
+        """See `Spool.unhold`."""
+        return self._alter(message_id, lambda held: setattr(held, "held", False))
+
+    def retry(self, message_id: MessageId, now: float) -> asyncio.Future[bool]:
+        """See `Spool.retry`."""
+
+        def make_due(held: _Held) -> None:
+            held.due = now
+            held.entry = replace(held.entry, recipients=tuple(replace(one, next_attempt=now) for one in held.entry.recipients))
+
+        return self._alter(message_id, make_due)
+
+    def remove(self, message_id: MessageId) -> asyncio.Future[bool]:
+        """See `Spool.remove`."""
+        return self._alter(message_id, lambda held: self._held.pop(held.entry.id))
+
+    def _alter(self, message_id: MessageId, alter: Callable[[_Held], object]) -> asyncio.Future[bool]:
+        held = self._held.get(message_id)
+        if held is None or held.leased:
+            return _done(False)  # noqa: FBT003 the result of the future
+        alter(held)
+        return _done(True)  # noqa: FBT003 the result of the future
 
     def depth(self) -> Depth:
         """See `Spool.depth`."""
@@ -164,6 +223,12 @@ class MemorySpool:
         entry = message.as_entry()
         self._held[message.id] = _Held(entry, octets(message), message.accepted_at)
         return entry
+
+
+def _done(result: T) -> asyncio.Future[T]:
+    done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    done.set_result(result)
+    return done
 
 
 def octets(message: NewMessage) -> bytes:

@@ -9,9 +9,10 @@ import zlib
 from collections import deque
 from contextlib import ExitStack, closing
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from smtp_gateway.mail.envelope import MessageId
+from smtp_gateway.spool import history
 from smtp_gateway.spool.api import Entry, NewMessage, Recipient, Settlement
 
 if TYPE_CHECKING:
@@ -21,28 +22,19 @@ if TYPE_CHECKING:
 _INSERT_MESSAGE = """INSERT INTO message
     (number, id, sender, accepted_at, next_attempt, size, smtputf8, body_8bit, identity, checksum, in_file)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_INSERT_RECIPIENT = "INSERT INTO recipient VALUES (?, ?, ?, ?, ?)"
+_INSERT_RECIPIENT = "INSERT INTO recipient VALUES (?, ?, ?, ?, ?, ?)"
 _INSERT_BODY = "INSERT INTO body VALUES (?, ?)"
-_COLUMNS = "number, id, sender, accepted_at, size, smtputf8, body_8bit, identity, in_file"
-_DUE = f"SELECT {_COLUMNS} FROM message WHERE identity = ? AND next_attempt <= ? ORDER BY next_attempt, number"  # noqa: S608 constants
-_NEXT_DUE = "SELECT min(next_attempt) FROM message WHERE identity = ? AND next_attempt > ?"
-_FIRST_IDENTITY = "SELECT min(identity) FROM message WHERE identity >= ?"
-_NEXT_IDENTITY = "SELECT min(identity) FROM message WHERE identity > ?"
-_BY_ID = f"SELECT {_COLUMNS} FROM message WHERE id = ?"  # noqa: S608 constants
-_RECIPIENTS = "SELECT address, attempts, last_reply FROM recipient WHERE message = ? ORDER BY position"
-_STORED = "SELECT number, checksum, size, in_file FROM message WHERE id = ?"
+COLUMNS = "number, id, sender, accepted_at, size, smtputf8, body_8bit, identity, in_file, history"
+_DUE = f"SELECT {COLUMNS} FROM message WHERE held = 0 AND identity = ? AND next_attempt <= ? ORDER BY next_attempt, number"  # noqa: S608 constants
+_NEXT_DUE = "SELECT min(next_attempt) FROM message WHERE held = 0 AND identity = ? AND next_attempt > ?"
+_FIRST_IDENTITY = "SELECT min(identity) FROM message WHERE held = 0 AND identity >= ?"
+_NEXT_IDENTITY = "SELECT min(identity) FROM message WHERE held = 0 AND identity > ?"
+_BY_ID = f"SELECT {COLUMNS} FROM message WHERE id = ?"  # noqa: S608 constants
+_RECIPIENTS = "SELECT address, attempts, last_reply, next_attempt FROM recipient WHERE message = ? ORDER BY position"
+_STORED = "SELECT number, in_file, history, checksum, size FROM message WHERE id = ?"
 
 
 T = TypeVar("T")
-
-
-class Stored(NamedTuple):
-    """Where a body is and what it must be."""
-
-    number: int
-    checksum: int
-    size: int
-    in_file: int
 
 
 class Place(NamedTuple):
@@ -50,6 +42,23 @@ class Place(NamedTuple):
 
     number: int
     in_file: int
+    history: int = 0
+    """How many rows of history there have been."""
+
+
+class Stored(NamedTuple):
+    """Where a body is and what it must be."""
+
+    number: int
+    in_file: int
+    history: int
+    checksum: int
+    size: int
+
+    @property
+    def place(self) -> Place:
+        """Where its message is."""
+        return Place(self.number, self.in_file, self.history)
 
 
 class Arrival(NamedTuple):
@@ -89,7 +98,11 @@ def settle(connection: sqlite3.Connection, settled: Sequence[tuple[Place, Settle
     for place, settlement in settled:
         if settlement.remaining:
             connection.execute("DELETE FROM recipient WHERE message = ?", (place.number,))
-            connection.execute("UPDATE message SET next_attempt = ? WHERE number = ?", (settlement.next_attempt, place.number))
+            rows = place.history
+            if settlement.history:
+                rows = history.extend(connection, place.number, settlement.history)
+            values = (settlement.next_attempt, rows, place.number)
+            connection.execute("UPDATE message SET next_attempt = ?, history = ? WHERE number = ?", values)
             connection.executemany(_INSERT_RECIPIENT, _recipients(place.number, settlement.remaining))
 
 
@@ -99,6 +112,8 @@ def remove(connection: sqlite3.Connection, places: Sequence[Place]) -> None:
     connection.executemany("DELETE FROM message WHERE number = ?", numbers)
     connection.executemany("DELETE FROM recipient WHERE message = ?", numbers)
     connection.executemany("DELETE FROM body WHERE message = ?", [(place.number,) for place in places if not place.in_file])
+    if told := [(place.number,) for place in places if place.history]:
+        connection.executemany("DELETE FROM history WHERE message = ?", told)
 
 
 def due(connection: sqlite3.Connection, now: float, limit: int, held: Container[MessageId]) -> list[tuple[Place, Entry]]:
@@ -111,7 +126,7 @@ def due(connection: sqlite3.Connection, now: float, limit: int, held: Container[
         # Closed before anything is written: the log cannot be turned while a statement is under way.
         rows = [stack.enter_context(closing(connection.execute(_DUE, (one, now)))) for one in _identities(connection)]
         chosen = list(islice((row for row in _in_turns(rows) if row[1] not in held), limit))
-    return [(Place(row[0], row[8]), _entry(connection, row)) for row in chosen]
+    return [(Place(row[0], row[8], row[9]), entry_of(connection, row)) for row in chosen]
 
 
 def next_due(connection: sqlite3.Connection, now: float) -> float | None:
@@ -157,7 +172,7 @@ def octets(connection: sqlite3.Connection, number: int) -> bytes:
 def entry(connection: sqlite3.Connection, message_id: MessageId) -> Entry | None:
     """Return the entry of *message_id*. Raises `sqlite3.Error`."""
     row = connection.execute(_BY_ID, (message_id,)).fetchone()
-    return None if row is None else _entry(connection, row)
+    return None if row is None else entry_of(connection, row)
 
 
 def count(connection: sqlite3.Connection) -> int:
@@ -188,10 +203,11 @@ def _message(number: int, arrival: Arrival) -> tuple[object, ...]:
 
 
 def _recipients(number: int, recipients: Iterable[Recipient]) -> list[tuple[object, ...]]:
-    return [(number, position, one.address, one.attempts, one.last_reply) for position, one in enumerate(recipients)]
+    return [(number, position, one.address, one.attempts, one.last_reply, one.next_attempt) for position, one in enumerate(recipients)]
 
 
-def _entry(connection: sqlite3.Connection, row: tuple[int, str, str, float, int, int, int, str, int]) -> Entry:
-    number, message_id, sender, accepted_at, size, smtputf8, body_8bit, identity, _ = row
+def entry_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
+    """Return the entry that begins with the columns of *row*. Raises `sqlite3.Error`."""
+    number, message_id, sender, accepted_at, size, smtputf8, body_8bit, identity = row[:8]
     recipients = tuple(Recipient(*one) for one in connection.execute(_RECIPIENTS, (number,)))
     return Entry(MessageId(message_id), sender, recipients, accepted_at, size, bool(smtputf8), bool(body_8bit), identity)

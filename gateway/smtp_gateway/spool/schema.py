@@ -37,6 +37,19 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "DROP INDEX message_due",
         "CREATE INDEX message_due ON message (identity, next_attempt)",
     ),
+    (
+        # Recipients have their own times; what was there before is due with its message. Held messages are not in the index of what is
+        # due. `history` counts the rows there have been, so that most messages, which have none, need not be looked up.
+        "ALTER TABLE recipient ADD COLUMN next_attempt REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE message ADD COLUMN held INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE message ADD COLUMN history INTEGER NOT NULL DEFAULT 0",
+        "DROP INDEX message_due",
+        "CREATE INDEX message_due ON message (identity, next_attempt) WHERE held = 0",
+        """CREATE TABLE history (
+            message INTEGER NOT NULL, number INTEGER NOT NULL, first REAL NOT NULL, last REAL NOT NULL, times INTEGER NOT NULL,
+            event TEXT NOT NULL, hop TEXT NOT NULL, reply TEXT NOT NULL, recipients TEXT NOT NULL, PRIMARY KEY (message, number)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 )
 """What brings an index from version *n* to *n + 1*."""
 

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from smtp_gateway.spool import rows
-    from smtp_gateway.spool.ledger import Putting, Settling
+    from smtp_gateway.spool.ledger import Altering, Putting, Settling
     from smtp_gateway.telemetry.observer import Observer
 
 _log = structlog.get_logger()
@@ -42,11 +42,12 @@ class _Group:
 
     puttings: list[Putting] = field(default_factory=list)
     settlings: list[Settling] = field(default_factory=list)
+    alterings: list[Altering] = field(default_factory=list)
     began: float = 0.0
     """On the clock of `time.perf_counter`."""
 
     def __len__(self) -> int:
-        return len(self.puttings) + len(self.settlings)
+        return len(self.puttings) + len(self.settlings) + len(self.alterings)
 
     def arrivals(self) -> list[rows.Arrival]:
         """Return the new messages, the notices of settlements behind them."""
@@ -60,19 +61,25 @@ class _Group:
 
     def alone(self) -> list[_Group]:
         """Return a group for each of its changes."""
-        return [_Group(puttings=[one]) for one in self.puttings] + [_Group(settlings=[one]) for one in self.settlings]
+        singles = [_Group(puttings=[one]) for one in self.puttings]
+        singles += [_Group(settlings=[one]) for one in self.settlings]
+        return singles + [_Group(alterings=[one]) for one in self.alterings]
 
     def succeed(self) -> None:
         for putting in self.puttings:
             putting.succeed()
         for settling in self.settlings:
             settling.succeed()
+        for altering in self.alterings:
+            altering.succeed()
 
     def fail(self, fault: SpoolUnavailableError) -> None:
         for putting in self.puttings:
             putting.fail(fault)
         for settling in self.settlings:
             settling.fail(fault)
+        for altering in self.alterings:
+            altering.fail(fault)
 
 
 class Writer:
@@ -106,6 +113,11 @@ class Writer:
     def settle(self, settling: Settling) -> None:
         """Write a settlement with the next group; it is told when it is durable, or why it cannot be."""
         self._gathering.settlings.append(settling)
+        self._schedule()
+
+    def alter(self, altering: Altering) -> None:
+        """Write what somebody asked for with the next group; it is told when it is durable, or why it cannot be."""
+        self._gathering.alterings.append(altering)
         self._schedule()
 
     def _schedule(self) -> None:
@@ -152,7 +164,8 @@ class Writer:
         """Put *group* into the index and return what is in it now; all else was told why not."""
         arrivals = group.arrivals()
         try:
-            first = self._journal.commit(arrivals, [(one.place, one.settlement) for one in group.settlings])
+            settled = [(one.place, one.settlement) for one in group.settlings]
+            first = self._journal.commit(arrivals, settled, [one.apply for one in group.alterings])
         except Exception as fault:  # noqa: BLE001 whatever it is, nobody may wait for ever; it is told to those concerned
             return self._refused(group, fault)
         group.number(first)
@@ -166,15 +179,16 @@ class Writer:
         """
         error = self._translated(fault)
         rest = _Group(began=group.began)
-        if isinstance(error, SpoolFullError) and group.puttings and group.settlings:
+        if isinstance(error, SpoolFullError) and 0 < len(group.puttings) < len(group):
             _Group(group.puttings).fail(error)
-            return self._commit(_Group(settlings=group.settlings, began=group.began))
+            return self._commit(replace(group, puttings=[]))
         if isinstance(error, SpoolFullError) or self.broken is not None or len(group) == 1:
             group.fail(error)
             return rest
         for written in map(self._commit, group.alone()):
             rest.puttings += written.puttings
             rest.settlings += written.settlings
+            rest.alterings += written.alterings
         return rest
 
     def _synced(self, group: _Group, syncing: asyncio.Future[Synced]) -> None:

@@ -51,7 +51,7 @@ def test_routes_are_translated() -> None:
         "name": "internal",
         "match": {"recipientDomains": ["*.corp.example"]},
         "smarthosts": [hop],
-        "retry": {"initial": "5s", "maximum": "1h30m"},
+        "retry": {"initial": "5s", "maximum": "1h30m", "factorPercent": 150, "jitterPercent": 0, "lifetime": "2d"},
     }
 
     config = to_config(gateway(routes=[internal, {"name": "default"}]), ())
@@ -60,8 +60,17 @@ def test_routes_are_translated() -> None:
         name="internal",
         recipient_domains=("*.corp.example",),
         smarthosts=(model.Smarthost(host="mx.corp.svc", port=2525, tls=model.HopTls.OPPORTUNISTIC),),
-        retry=model.Retry(initial=5, maximum=5400),
+        retry=model.Retry(initial=5, maximum=5400, factor=1.5, jitter=0, lifetime=2 * 86400),
     )
+
+
+def test_what_is_left_out_is_as_the_gateway_has_it() -> None:
+    """The schema's defaults are the configuration's: one curve, one lifetime, one reserve."""
+    config = to_config(gateway(), ())
+
+    assert config.routes[0].retry == model.Retry()
+    assert (config.lifetime, config.reserve) == (model.Config.model_fields["lifetime"].default, None)
+    assert to_config(gateway(spool={"reserve": "64Mi"}), ()).reserve == 64 * 2**20
 
 
 @pytest.mark.parametrize(
@@ -80,6 +89,7 @@ def test_routes_are_translated() -> None:
             "spec.routes: only the last route may be without a match: routes behind one would never be used",
         ),
         ({"spool": {"lifetime": "0d"}}, "spec.spool.lifetime: must be longer than nothing"),
+        ({"spool": {"reserve": "1Gi"}}, "spec.spool: the reserve must be smaller than the volume, or no mail could be taken"),
         ({"spool": {"volume": {"size": "0Gi"}}}, "spec.spool.volume.size: must be a whole quantity such as 500k, 25Mi or 5Gi"),
         (
             {"limits": {"messageSize": "129Mi"}},

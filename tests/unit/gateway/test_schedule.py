@@ -8,8 +8,8 @@ from smtp_gateway.config.model import Retry
 from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.mail.outcome import Deferred, Delivered, Failed, Outcome
 from smtp_gateway.mail.reply import Reply
-from smtp_gateway.spool.api import Entry, Recipient, Settlement
-from smtp_gateway.spool.schedule import Terms, postpone, settle, wait
+from smtp_gateway.spool.api import Attempted, Entry, Recipient, Settlement
+from smtp_gateway.spool.schedule import Terms, due_now, postpone, settle, wait
 
 ID = MessageId("ID")
 A, B, C = "a@x.example", "b@x.example", "c@x.example"
@@ -32,11 +32,31 @@ def test_trap_14_retries_follow_the_documented_curve(attempts: int, seconds: flo
     assert wait(CURVE, attempts, 0.0) == seconds
 
 
-@pytest.mark.parametrize(("jitter", "part"), [(0.0, 1.0), (0.5, 0.875), (1.0, 0.75)])
-def test_chance_shortens_a_wait_by_up_to_a_quarter(jitter: float, part: float) -> None:
+@pytest.mark.parametrize(
+    ("retry", "seconds"),
+    [
+        (Retry(initial=10, maximum=600, factor=1.5), [10, 15, 22.5, 33.75, 50.625]),
+        (Retry(initial=10, maximum=100, factor=10), [10, 100, 100, 100, 100]),
+        (Retry(initial=10, maximum=600, factor=1), [10, 10, 10, 10, 10]),
+        (Retry(initial=10, maximum=5, factor=1), [5, 5, 5, 5, 5]),
+        (Retry(initial=10, maximum=5, factor=2), [5, 5, 5, 5, 5]),
+    ],
+)
+def test_the_factor_of_the_curve(retry: Retry, seconds: list[float]) -> None:
+    """Trap 14: one and a half is one and a half, one is none at all, and the maximum holds from the first wait on."""
+    assert [wait(retry, attempts, 0.0) for attempts in (1, 2, 3, 4, 5)] == seconds
+    assert wait(retry, 10**6, 0.0) == max(seconds) if retry.factor == 1 else retry.maximum
+
+
+@pytest.mark.parametrize(
+    ("part", "jitter", "share"), [(0.25, 0.0, 1.0), (0.25, 0.5, 0.875), (0.25, 1.0, 0.75), (0.5, 1.0, 0.5), (0.0, 1.0, 1.0)]
+)
+def test_chance_shortens_a_wait_by_up_to_a_part(part: float, jitter: float, share: float) -> None:
     """The random part is never added, at the maximum neither."""
-    assert wait(CURVE, 1, jitter) == 30 * part
-    assert wait(CURVE, 99, jitter) == 3600 * part
+    curve = Retry(initial=30, maximum=3600, jitter=part)
+
+    assert wait(curve, 1, jitter) == 30 * share
+    assert wait(curve, 99, jitter) == 3600 * share
 
 
 def test_trap_14_fractions_of_seconds_are_kept() -> None:
@@ -49,7 +69,13 @@ def test_each_recipient_has_its_own_outcome() -> None:
     outcomes: dict[str, Outcome] = {A: Delivered(OK), B: Deferred(BUSY), C: Failed(GONE)}
     decision = settle(entry(Recipient(A), Recipient(B, 1, "before"), Recipient(C)), outcomes, TERMS, 1010.0, 0.0)
 
-    assert decision.settlement == Settlement(ID, (Recipient(B, 2, "450 4.2.1 Busy"),), 1010.0 + 60)
+    assert decision.settlement.remaining == (Recipient(B, 2, "450 4.2.1 Busy", 1070.0),)
+    assert decision.settlement.next_attempt == 1010.0 + 60
+    assert decision.settlement.history == (
+        Attempted(1010.0, "delivered", "", "250 2.0.0 Ok", (A,), until=1010.0),
+        Attempted(1010.0, "deferred", "", "450 4.2.1 Busy", (B,), until=1010.0),
+        Attempted(1010.0, "bounced", "", "550 5.1.1 Gone", (C,), until=1010.0),
+    )
     assert {address: type(outcome) for address, outcome in decision.outcomes.items()} == {A: Delivered, B: Deferred, C: Failed}
 
 
@@ -57,15 +83,46 @@ def test_nothing_remains_when_all_is_decided() -> None:
     """A message without remaining recipients leaves the spool."""
     decision = settle(entry(Recipient(A), Recipient(B)), {A: Delivered(OK), B: Failed(GONE)}, TERMS, 1010.0, 0.5)
 
-    assert decision.settlement.remaining == ()
+    assert decision.settlement == Settlement(ID)
 
 
-def test_the_earliest_curve_decides() -> None:
-    """Recipients on routes with different curves are tried again together, at the earlier time."""
+def test_each_recipient_has_the_time_of_its_own_curve() -> None:
+    """Recipients on routes with different curves come back at different times; the message is due with the earliest."""
     terms = Terms(86400, {A: Retry(initial=600), B: Retry(initial=5)})
     decision = settle(entry(Recipient(A), Recipient(B)), {A: Deferred(BUSY), B: Deferred(BUSY)}, terms, 2000.0, 0.0)
 
     assert decision.settlement.next_attempt == 2005.0
+    assert [recipient.next_attempt for recipient in decision.settlement.remaining] == [2600.0, 2005.0]
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [(2000.0, (A,)), (2005.0, (A, B)), (2004.0, (A, B)), (2003.9, (A,)), (2600.0, (A, B, C)), (1.0, (A, B, C))],
+)
+def test_only_those_are_tried_that_are_due(now: float, due: tuple[str, ...]) -> None:
+    """... and those who are within a second; all of them when the clock makes none of them due."""
+    queued = entry(Recipient(A, 1, "", 2000.0), Recipient(B, 1, "", 2005.0), Recipient(C, 1, "", 2600.0))
+
+    assert tuple(recipient.address for recipient in due_now(queued, now).recipients) == due
+
+
+def test_who_was_not_tried_stays_as_it_was() -> None:
+    """No attempt is counted for it, its reply and its time stay, and the message is due with whoever comes first."""
+    later = Recipient(B, 3, "451 4.3.0 Later", 2600.0)
+    decision = settle(entry(Recipient(A, 1), later), {A: Delivered(OK)}, TERMS, 2000.0, 0.0)
+
+    assert (decision.settlement.remaining, decision.settlement.next_attempt) == ((later,), 2600.0)
+
+
+def test_a_route_may_have_a_lifetime_of_its_own() -> None:
+    """Its recipients fail at its end and not at the others', and are last tried then."""
+    terms = Terms(86400, {A: Retry(lifetime=600), B: CURVE})
+    queued = entry(Recipient(A, 9), Recipient(B, 9))
+    outcomes: dict[str, Outcome] = dict.fromkeys((A, B), Deferred(BUSY))
+
+    assert settle(queued, outcomes, terms, 1300.0, 0.0).settlement.next_attempt == 1600.0
+    decision = settle(queued, outcomes, terms, 1600.0, 0.0)
+    assert {address: outcome.event for address, outcome in decision.outcomes.items()} == {A: "bounced", B: "deferred"}
 
 
 def test_the_last_attempt_is_made_at_the_end_of_the_lifetime() -> None:
