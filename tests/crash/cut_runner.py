@@ -68,6 +68,7 @@ async def first(folder: Path, diary: Diary) -> None:
     spool = await DiskSpool.open(folder, NullObserver())
     await group(spool, diary, "L5", "S50")
     await outcomes(spool, diary)
+    await spool.body(MessageId("L5"))  # waits until no log is being turned: a write that dies half-way is known to the kernel alone
     line = [sys.executable, "-m", "tests.crash.cut_runner", str(folder), sys.argv[2], "again"]
     os.execv(line[0], line)  # noqa: S606 ends every thread at once and closes nothing that SQLite would write at its end
 

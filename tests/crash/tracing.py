@@ -27,8 +27,11 @@ CALLS = (
 LONGEST = 64 * 1024 * 1024
 """Octets of one write that are recorded; more than any write has."""
 _LINE = re.compile(r"(\d+) +(.*)")
-_WHOLE = re.compile(r"(\w+)\((.*)\) += (-?\d+|0x[0-9a-f]+|\?)")
+_WHOLE = re.compile(r"(\w+)\((.*)\) += (-?\d+|0x[0-9a-f]+|\?).*")
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>(.*)")
+_HEX = re.compile(r"\\x([0-9a-f]{2})")
+_ON_DATA = frozenset({"write", "pwrite64", "fsync", "fdatasync", "ftruncate"})
+"""Calls on a descriptor that change a file or make it durable, and that are modelled; others on files under test are refused."""
 _UNFINISHED = " <unfinished ...>"
 
 
@@ -123,7 +126,7 @@ def record(command: Sequence[str], root: Path, diary: Path, setting: tuple[Path,
     """
     ensure_strace()
     output = diary.with_suffix(".strace")
-    trace = ("strace", "-f", "-xx", "-s", str(LONGEST), "-e", f"trace={','.join(CALLS)}", "-o", str(output))
+    trace = ("strace", "-f", "-y", "-xx", "-s", str(LONGEST), "-e", f"trace={','.join(CALLS)}", "-o", str(output))
     done = subprocess.run([*trace, *command], cwd=setting[0], env=setting[1], check=False, capture_output=True, text=True)
     if done.returncode:
         message = f"the traced process ended with {done.returncode}: {done.stderr}"
@@ -179,38 +182,34 @@ class _Reader:
     def _at_once(self, text: str) -> Iterator[Call]:
         """Yield what may be on the disk before the call returns: writes, and what the diary was told."""
         name, _, rest = text.partition("(")
-        if name in {"write", "pwrite64", "fsync", "fdatasync", "ftruncate"}:
+        if name in _ON_DATA:
             yield from self._data(name, _split(rest))
+        elif name == "close":  # before it returns, another thread may get the same number for something else
+            self.open.pop(_number(_split(rest)[0]), None)
 
     def _end(self, text: str, first: list[Step] | None) -> Iterator[Step]:
         found = _WHOLE.match(text)
-        if found is None or found[3] == "?":
+        if found is None:
             return
-        name, arguments, result = found[1], _split(found[2]), int(found[3], 0)
-        if first:
-            self._demand(first[0].call, name, result)
-            yield from (Step(step.call, ends=True, other=step) for step in first)
-        elif name in {"write", "pwrite64", "fsync", "fdatasync", "ftruncate"}:
-            calls = [] if first is not None else list(self._data(name, arguments))
-            for call in calls:
-                self._demand(call, name, result)
-                yield Step(call, begins=True, ends=True)
-        elif result >= 0:
-            yield from (Step(call, begins=True, ends=True) for call in self._names(name, arguments, result))
-
-    def _demand(self, call: Call, name: str, result: int) -> None:
-        """Demand success: half of a write or a failed sync would mean something else on the disk than is modelled."""
-        if result != (len(call.octets) if isinstance(call, Write) else len(call.line) if isinstance(call, Note) else 0):
-            message = f"{name} returned {result}"
-            raise UntraceableError(message)
+        name, arguments = found[1], _split(found[2])
+        if name in _ON_DATA:
+            calls = [Step(call, begins=True) for call in self._data(name, arguments)] if first is None else first
+            for begun in calls:
+                _demand(begun.call, found[3], text)
+                yield Step(begun.call, ends=True, other=begun) if first else Step(begun.call, begins=True, ends=True)
+        elif found[3] != "?" and int(found[3], 0) >= 0 and (name != "close" or first is None):
+            yield from (Step(call, begins=True, ends=True) for call in self._names(name, arguments, int(found[3], 0)))
 
     def _data(self, name: str, arguments: list[str]) -> Iterator[Call]:
         """Yield what a call on a descriptor does."""
-        one = self.open.get(int(arguments[0]))
+        one = self.open.get(_number(arguments[0]))
         if one is None:
-            return
-        if one.file is None:
-            yield from (Note(_octets(arguments[1]).decode()) for _ in [0] if name == "write")
+            if self._inside(_path(arguments[0])):
+                message = f"{name} on {_shown(arguments[0])}, which nobody opened"
+                raise UntraceableError(message)
+        elif one.file is None:
+            if name == "write":
+                yield Note(_octets(arguments[1]).decode())
         elif name in {"fsync", "fdatasync"}:
             yield Sync(one.file)
         elif name == "ftruncate":
@@ -242,20 +241,19 @@ class _Reader:
         if name in known:
             yield from known[name](arguments, result)
         elif self._concerns(name, arguments):
-            message = f"{name}({', '.join(arguments)[:200]})"
+            message = f"{name}({_shown(', '.join(arguments))})"
             raise UntraceableError(message)
 
     def _concerns(self, name: str, arguments: list[str]) -> bool:
         """Tell whether a call that is not followed is about the files under test."""
         if name == "fcntl":
-            return int(arguments[0]) in self.open and "F_DUPFD" in arguments[1]
+            return _number(arguments[0]) in self.open and "F_DUPFD" in arguments[1]
         if name == "mmap":
-            return arguments[4].isdecimal() and int(arguments[4]) in self.open and "PROT_WRITE" in arguments[2]
+            return self._inside(_path(arguments[4])) and {"PROT_WRITE", "MAP_SHARED"} <= {*"|".join(arguments[2:4]).split("|")}
         if name in {"io_submit", "io_uring_enter"}:
             return True
         paths = [_text(one) for one in arguments if one.startswith('"')]
-        descriptors = [int(one) for one in arguments[:3] if one.isdecimal()]
-        return any(self._inside(path) for path in paths) or (not paths and any(one in self.open for one in descriptors))
+        return any(self._inside(path) for path in (*paths, *(_path(one) for one in arguments if "<" in one)))
 
     def _inside(self, path: str) -> bool:
         return path == str(self.root) or path.startswith(f"{self.root}/")
@@ -278,12 +276,12 @@ class _Reader:
         yield from ()
 
     def _closed(self, arguments: list[str], _result: int) -> Iterator[Call]:
-        self.open.pop(int(arguments[0]), None)
+        self.open.pop(_number(arguments[0]), None)
         yield from ()
 
     def _sought(self, arguments: list[str], result: int) -> Iterator[Call]:
-        if int(arguments[0]) in self.open:
-            self.open[int(arguments[0])].offset = result
+        if _number(arguments[0]) in self.open:
+            self.open[_number(arguments[0])].offset = result
         yield from ()
 
     def _made(self, path: str, *, is_folder: bool = False) -> Iterator[Call]:
@@ -309,6 +307,29 @@ class _Reader:
             folder, name = path.rsplit("/", 1)
             del self.names[path]
             yield Unlink(self.names[folder], name)
+
+
+def _demand(call: Call, returned: str, text: str) -> None:
+    """Demand success: half of a write or a failed sync would mean something else on the disk than is modelled."""
+    size = len(call.octets) if isinstance(call, Write) else len(call.line) if isinstance(call, Note) else 0
+    if returned != str(size):
+        message = _shown(text)
+        raise UntraceableError(message)
+
+
+def _shown(text: str) -> str:
+    """Return both ends of *text*, for people."""
+    return " ... ".join(_HEX.sub(lambda found: chr(int(found[1], 16)), end) for end in (text[:500], text[-60:]))
+
+
+def _number(descriptor: str) -> int:
+    """Return the number of a descriptor, which strace writes as `3<path>`."""
+    return int(descriptor.partition("<")[0])
+
+
+def _path(descriptor: str) -> str:
+    """Return the path of a descriptor, as octets in numbers; what is no file has a word there."""
+    return bytes.fromhex("".join(_HEX.findall(descriptor.partition("<")[2]))).decode()
 
 
 def _split(arguments: str) -> list[str]:
