@@ -43,6 +43,7 @@ async def group(spool: DiskSpool, diary: Diary, *names: str) -> None:
 
 async def outcomes(spool: DiskSpool, diary: Diary) -> None:
     """Settle some of what is due: delivered, put off, returned, one by one and then together. Notices stay."""
+    await spool.until_readable()
     leased = spool.lease(time.time() + 1, 12)
     due = [entry for entry in leased if entry.sender][:8]
     await settle(spool, diary, due[0].id)
@@ -68,7 +69,7 @@ async def first(folder: Path, diary: Diary) -> None:
     spool = await DiskSpool.open(folder, NullObserver())
     await group(spool, diary, "L5", "S50")
     await outcomes(spool, diary)
-    await spool.body(MessageId("L5"))  # waits until no log is being turned: a write that dies half-way is known to the kernel alone
+    await spool.until_readable()  # no log is being turned: a write that dies half-way is known to the kernel alone
     line = [sys.executable, "-m", "tests.crash.cut_runner", str(folder), sys.argv[2], "again"]
     os.execv(line[0], line)  # noqa: S606 ends every thread at once and closes nothing that SQLite would write at its end
 

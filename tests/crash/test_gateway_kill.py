@@ -27,6 +27,7 @@ from tests.crash.around import CLIENTS, Client, NextHop
 from tests.crash.lives import Alone, Fatal, Forked, Life
 from tests.crash.marked import Owed, read, unstuffed
 from tests.support.gateway import PATIENCE, config, write_config, write_pair
+from tests.support.messages import whole
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ async def queued(folder: Path) -> tuple[set[Owed], set[Owed]]:
     owed, returning = set[Owed](), set[Owed]()
     try:
         for entry in spool.lease(FAR, 1_000_000):
-            found = read(unstuffed(await spool.body(entry.id)))
+            found = read(unstuffed(await whole(await spool.body(entry.id))))
             assert found.intact
             (returning if found.returned else owed).update(found.owed(tuple(one.address for one in entry.recipients)))
         assert spool.depth().damaged == 0
