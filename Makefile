@@ -72,6 +72,12 @@ test-local: setup ## The tiers that need no cluster
 test-cluster: setup ## The chart and cluster tiers alone
 	$(BIN)/python -m tests.tiers chart cluster
 
+.PHONY: crash
+crash: setup ## Kill the gateway KILLS=2000 times, cut the power with SEEDS=20 chances a step; prints what was counted
+	KILLS=$(KILLS) SEEDS=$(SEEDS) $(BIN)/python -m pytest -q -rA --show-capture=no --durations=5 --timeout-method=thread tests/crash/test_gateway_kill.py tests/crash/test_power_cut.py
+KILLS ?= 2000
+SEEDS ?= 20
+
 .PHONY: bench
 bench: setup ## Measure beside Postfix, Exim and Haraka (BENCH="--rows AB --rounds 5"); needs root, Go, Node.js
 	$(BIN)/python -m bench $(BENCH)
