@@ -1,6 +1,6 @@
 """A whole gateway out of its parts: the only module that names the concrete ones.
 
-Order of opening: certificate, spool, HTTP port, listeners, and then what works in the background; closing is the reverse. A part that fails for good (a crashed loop of dispatch, say) ends the process
+Order of opening: certificate, spool, the queue's socket, HTTP port, listeners, and then what works in the background; closing is the reverse. A part that fails for good (a crashed loop of dispatch, say) ends the process
 instead of leaving half a gateway: what follows is a restart, and the spool has kept everything.
 """
 
@@ -21,13 +21,15 @@ from smtp_gateway.config.model import ListenerTls
 from smtp_gateway.config.rendered import RenderedConfigError, config_hash, load
 from smtp_gateway.dispatch import Dispatch
 from smtp_gateway.intake import Intake
-from smtp_gateway.lifecycle import GRACE, Lifecycle, Phase
+from smtp_gateway.lifecycle import Lifecycle, Phase
 from smtp_gateway.listener.connection import IDLE_TIMEOUT, Front
 from smtp_gateway.listener.server import Listeners
 from smtp_gateway.listener.tls import Certificate
+from smtp_gateway.mailq.server import QueueSocket
 from smtp_gateway.policy.auth import Logins
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.telemetry.prometheus import CONTENT_TYPE, PrometheusObserver
+from smtp_gateway.usage import GRACE, HTTP_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from smtp_gateway.config.model import Config
     from smtp_gateway.dispatch import Surroundings
 
-HTTP_PORT = 8080
-"""The port of probes and metrics."""
 RELOAD_EVERY = 1.0
 """Seconds between two looks at the folder of the configuration."""
 
@@ -60,6 +60,8 @@ class Settings:
     http_host: str | None = None
     http_port: int = HTTP_PORT
     grace: float = GRACE
+    socket: Path | None = None
+    """Where commands on the queue are answered; None when they are not."""
     idle_timeout: float = IDLE_TIMEOUT
 
 
@@ -93,7 +95,7 @@ class Gateway:
     async def run(self) -> None:
         """Start, be ready, drain and stop.
 
-        Raises `SpoolUnavailableError`, `CertificateError`, `BindError` or `HttpPortError` when it cannot start, and an exception group
+        Raises `SpoolUnavailableError`, `CertificateError`, `BindError`, `SocketTakenError` or `HttpPortError` when it cannot start, and an exception group
         when something in the background failed.
         """
         async with AsyncExitStack() as stack:
@@ -116,6 +118,8 @@ class Gateway:
         self._dispatch = Dispatch(self._spool, config, self._observer, self._surroundings)
         stack.push_async_callback(self._dispatch.stop, 0.0)
         self._intake = Intake(self._spool, config, self._observer, self._dispatch)
+        if settings.socket is not None:
+            await QueueSocket(self._spool, self._dispatch, self._observer).open(stack, settings.socket)
         await self._admin.open(stack, settings.http_host, settings.http_port)
         _log.info("probes and metrics", port=self._admin.port)
         stack.callback(self._listeners.stop_accepting)

@@ -126,6 +126,29 @@ class Dispatch:
         self._window.add(entry)
         self._woken.set()
 
+    def withdraw(self, message_id: MessageId) -> bool:
+        """Give a message that waits for its turn back to the spool; False when none of that name waits, as when it is being delivered."""
+        if not self._window.withdraw(message_id):
+            return False
+        self._in_hand.drop(message_id)
+        self._spool.release(message_id)
+        self._window.caught_up = False
+        return True
+
+    def delivering(self, message_id: MessageId) -> bool:
+        """Tell whether an attempt of a message is under way."""
+        return self._window.running(message_id)
+
+    def revive(self, entry: Entry) -> None:
+        """Try the destinations of *entry* again, should they rest."""
+        for destination in self._destinations(entry):
+            self._circuits.revive(destination)
+
+    def flush(self) -> None:
+        """Try all destinations again."""
+        self._circuits.forget()
+        self.wake()
+
     async def run(self) -> None:
         """Deliver until `stop` is called."""
         while not self._stopping:

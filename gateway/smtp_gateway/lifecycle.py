@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from smtp_gateway.usage import GRACE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GRACE = 25.0
-"""Seconds from the signal to the end: below the 30 that Kubernetes waits by default before it kills."""
 RESERVE = 1.0
 """Seconds of the grace for closing the spool."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)

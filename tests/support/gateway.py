@@ -323,12 +323,13 @@ def write_config(folder: Path, configuration: Config) -> None:
 
 
 @contextlib.contextmanager
-def process(folder: Path, configuration: Config, *, grace: float = 5.0) -> Iterator[Process]:
+def process(folder: Path, configuration: Config, *, grace: float = 5.0, socket: Path | None = None) -> Iterator[Process]:
     """Run a gateway as in a pod, on loopback and ports of the system's choice: ready when this is entered, gone when it is left."""
     write_config(folder / "config", configuration)
     write_pair(folder / "tls")
     options = {"config": "config", "tls": "tls", "spool": "spool", "grace": str(grace)}
     options |= {"host": "127.0.0.1", "http-host": "127.0.0.1", "http-port": "0"}
+    options |= {} if socket is None else {"socket": str(socket)}
     arguments = ["run", *(part for name, value in options.items() for part in (f"--{name}", value))]
     arguments += [part for each in configuration.listeners for part in ("--port", f"{each.name}=0")]
     with Process.of(arguments, folder) as started:

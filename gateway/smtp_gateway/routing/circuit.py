@@ -77,6 +77,10 @@ class Circuits:
         """Begin knowing nothing."""
         self._remembered: dict[str, Circuit] = {}
 
+    def revive(self, destination: str) -> None:
+        """End the rest of *destination*: it is tried as one that nothing is known of."""
+        self._remembered.pop(destination, None)
+
     def forget(self) -> None:
         """Know nothing any more: after a change of the routes, a destination's name may stand for other next hops."""
         self._remembered.clear()

@@ -113,6 +113,25 @@ class Window:
             if not self._towards[destination]:
                 del self._towards[destination], self._moved[destination]
 
+    def running(self, message_id: MessageId) -> bool:
+        """Tell whether a message is running."""
+        return message_id in self._running
+
+    def withdraw(self, message_id: MessageId) -> bool:
+        """Forget a waiting entry; False when it does not wait here. Looks at all of them, so it is for people, not for each message."""
+        for identity, destinations in self._lanes():
+            entries = self._waiting[identity][destinations]
+            others = [entry for entry in entries if entry.id != message_id]
+            if len(others) == len(entries):
+                continue
+            if not others:
+                self._forget(identity, destinations)
+            else:
+                self._waiting[identity][destinations] = deque(others)
+                self._count_out(identity, 1)
+            return True
+        return False
+
     def reroute(self) -> None:
         """Look up the destinations of the waiting entries again, after the routes changed."""
         for entry in self.empty():

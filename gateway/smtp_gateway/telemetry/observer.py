@@ -45,6 +45,9 @@ class Observer(Protocol):
     def bounced(self, route: str, recipients: int) -> None:
         """Count recipients that failed for good."""
 
+    def removed(self) -> None:
+        """Count a message that a person took out of the queue."""
+
 
 class NullObserver:
     """An observer that looks away."""
@@ -80,4 +83,7 @@ class NullObserver:
         """Do nothing."""
 
     def bounced(self, route: str, recipients: int) -> None:
+        """Do nothing."""
+
+    def removed(self) -> None:
         """Do nothing."""

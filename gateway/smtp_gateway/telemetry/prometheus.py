@@ -82,6 +82,7 @@ METRICS = tuple(
         ("delivery_age_seconds", Kind.HISTOGRAM, "route", "Time from acceptance to delivery, once a delivered transaction.", AGE_BUCKETS),
         ("deferred_recipients_total", Kind.COUNTER, "route", "Recipients put off to another attempt, once an attempt.", ()),
         ("bounced_recipients_total", Kind.COUNTER, "route", "Recipients that failed for good.", ()),
+        ("removed_messages_total", Kind.COUNTER, "", "Messages that `smtp-gateway queue remove` took out of the queue.", ()),
         ("queue_messages", Kind.GAUGE, "", "Messages in the spool, those being delivered included.", ()),
         ("queue_oldest_seconds", Kind.GAUGE, "", "Age of the oldest message in the spool; 0 when it is empty.", ()),
     )
@@ -173,6 +174,10 @@ class PrometheusObserver:
     def bounced(self, route: str, recipients: int) -> None:
         """Count recipients that failed."""
         self._count("bounced_recipients_total", route, amount=recipients)
+
+    def removed(self) -> None:
+        """Count a message that a person removed."""
+        self._count("removed_messages_total")
 
     def _count(self, name: str, *labels: str, amount: int = 1) -> None:
         counter = self._counters[f"smtp_gateway_{name}"]

@@ -93,3 +93,16 @@ def test_the_destinations_in_memory_are_bounded() -> None:
     assert [kept.ceiling(f"default/{name}.example") for name in ("0", "1", "2")] == [9, AT_FIRST, 9]
     kept.forget()
     assert kept.of("default/2.example") == UNKNOWN
+
+
+def test_a_destination_is_revived_alone() -> None:
+    """A person says that it is back; the others go on resting."""
+    kept = Circuits()
+    resting = after(UNKNOWN, *[REFUSED] * MISSES, now=100.0)
+    for name in ("a", "b"):
+        kept.keep(name, resting)
+    kept.revive("a")
+    kept.revive("never seen")
+
+    assert kept.of("a") == UNKNOWN
+    assert kept.of("b") == resting

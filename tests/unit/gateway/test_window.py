@@ -185,3 +185,25 @@ def test_bodies_are_in_hand_as_far_as_there_is_room() -> None:
     assert tested.drop(MessageId("a")) is None
     tested.keep(MessageId("c"), b"1234567890")
     assert tested.drop(MessageId("c")) == b"1234567890"
+
+
+def test_a_waiting_entry_can_be_withdrawn() -> None:
+    """It waits no longer, its identity has one less, and the others keep their order."""
+    tested = window(*(entry(str(number), identity="a") for number in range(3)), entry("other", "there", identity="b"))
+
+    assert tested.withdraw(MessageId("1"))
+    assert not tested.withdraw(MessageId("1"))
+    assert tested.withdraw(MessageId("other"))
+    assert names(tested.start(0)) == ["0", "2"]
+    assert tested.appetite == BOUNDS.waiting
+
+
+def test_a_running_entry_cannot_be_withdrawn() -> None:
+    """Its next hop may have it already."""
+    tested = window(entry("1"))
+    tested.start(0)
+
+    assert tested.running(MessageId("1"))
+    assert not tested.withdraw(MessageId("1"))
+    tested.finish(MessageId("1"), 1)
+    assert not tested.running(MessageId("1"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -121,6 +123,17 @@ def test_the_parts_fit_together(spec: dict[str, Any]) -> None:
     probed = {container[f"{probe}Probe"]["httpGet"]["port"] for probe in ("startup", "liveness", "readiness")}
     assert probed <= {port["name"] for port in container["ports"]}
     assert f"ServiceAccount {pod['serviceAccountName']}" in found
+
+
+def test_pods_can_make_the_socket_that_their_image_names() -> None:
+    """Its folder is a mount that can be written, on a root that cannot, and not the queue's volume, which may be full."""
+    found = re.search(r"^ENV SMTP_GATEWAY_SOCKET=(\S+)$", Path("gateway/Dockerfile").read_text(), re.MULTILINE)
+    assert found is not None
+    pod = workload()["spec"]["template"]["spec"]
+    volumes = {volume["name"] for volume in pod["volumes"] if "emptyDir" in volume}
+    folders = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"] if mount["name"] in volumes}
+
+    assert str(Path(found[1]).parent) in folders
 
 
 def test_pods_mount_the_certificate_that_is_issued() -> None:

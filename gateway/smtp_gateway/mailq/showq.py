@@ -1,0 +1,89 @@
+"""What is said about a queued message, as JSON: the one form in which the socket, `-o json` and the tables know it.
+
+Times are in RFC 3339, UTC. `state` is one of
+
+- `held`: waits until somebody releases it;
+- `delivering`: an attempt is under way;
+- `due`: will be tried as soon as there is a place;
+- `deferred`: waits for its next attempt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from smtp_gateway.spool.api import Attempted, Listed, Recipient
+
+    Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a message is looked at, and whether it is in an attempt."""
+
+    now: float
+    """Seconds since the epoch."""
+    delivering: bool = False
+
+
+def message(listed: Listed, moment: Moment) -> Document:
+    """Tell about one message."""
+    entry = listed.entry
+    return {
+        "id": entry.id,
+        "state": state(listed, moment),
+        "acceptedAt": stamp(entry.accepted_at),
+        "size": entry.size,
+        "identity": entry.identity,
+        "sender": entry.sender,
+        "attempts": max(recipient.attempts for recipient in entry.recipients),
+        "nextAttempt": stamp(listed.next_attempt),
+        "recipients": [_recipient(recipient) for recipient in entry.recipients],
+    }
+
+
+def story(listed: Listed, moment: Moment, history: Iterable[Attempted]) -> Document:
+    """Tell about one message, with everything that was tried."""
+    entry = listed.entry
+    more = {"smtputf8": entry.smtputf8, "body8bit": entry.body_8bit, "history": [_attempted(one) for one in history]}
+    return message(listed, moment) | more
+
+
+def state(listed: Listed, moment: Moment) -> str:
+    """Return the word for where a message stands."""
+    if listed.held:
+        return "held"
+    if moment.delivering:
+        return "delivering"
+    return "due" if listed.leased or listed.next_attempt <= moment.now else "deferred"
+
+
+def stamp(seconds: float) -> str:
+    """Return *seconds* since the epoch as RFC 3339."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _recipient(recipient: Recipient) -> Document:
+    return {
+        "address": recipient.address,
+        "attempts": recipient.attempts,
+        "lastReply": recipient.last_reply,
+        "nextAttempt": stamp(recipient.next_attempt) if recipient.next_attempt else None,
+    }
+
+
+def _attempted(attempted: Attempted) -> Document:
+    return {
+        "event": attempted.event,
+        "times": attempted.times,
+        "first": stamp(attempted.at),
+        "last": stamp(attempted.until),
+        "hop": attempted.hop,
+        "reply": attempted.reply,
+        "recipients": list(attempted.recipients),
+    }
