@@ -39,9 +39,9 @@ def workplace() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def steps(workplace: Path) -> list[Step]:
+def steps(workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Step]:
     """What a real process did to its spool."""
-    volume, diary = workplace / "volume", workplace / "diary"
+    volume, diary = workplace / "volume", tmp_path_factory.mktemp("recording").resolve() / "diary"
     volume.mkdir()
     command = (sys.executable, "-m", "tests.crash.cut_runner", str(volume / "spool"), str(diary), "first")
     return record(command, volume, diary, (ROOT, {**os.environ}))
