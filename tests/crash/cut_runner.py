@@ -2,7 +2,7 @@
 
     python -m tests.crash.cut_runner FOLDER DIARY first|again
 
-`first` puts, settles, defers, returns, turns the log, closes and opens again, and then becomes `again` as if it had been killed: that one
+`first` puts, settles, defers, returns, turns the log, closes and opens again, loses a body to the disk, and then becomes `again` as if it had been killed: that one
 finds an unclean stop. Only the port of the spool is used, and two thresholds are lowered, because a log of megabytes has more steps than
 it has meaning.
 """
@@ -13,15 +13,18 @@ import asyncio
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from smtp_gateway.mail.body import DamagedBodyError
 from smtp_gateway.mail.envelope import Envelope, MessageId
 from smtp_gateway.spool import journal, writer
 from smtp_gateway.spool.api import NewMessage, Settlement
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.telemetry.observer import NullObserver
-from tests.crash.promises import SENDER, body_of, size_of
+from tests.crash.promises import RECIPIENTS, SENDER, body_of, size_of
 from tests.crash.runner import Diary, put, settle
+from tests.support.messages import whole
 
 LOG = 64 * 1024
 """Octets of log after which it is turned, and to which it is cut then."""
@@ -34,6 +37,40 @@ async def bounce(spool: DiskSpool, diary: Diary, message_id: MessageId) -> None:
     written = NewMessage(notice, Envelope("", (SENDER,)), body_of(notice, size_of(notice)), time.time())
     await spool.settle(Settlement(message_id, notice=written))
     diary.note("bounced", message_id, notice)
+
+
+async def draft(spool: DiskSpool, diary: Diary, name: str) -> None:
+    """Put a large message that arrives bit by bit, while another one stops arriving."""
+    given_up, drafted = spool.draft(MessageId(f"{name}-given-up")), spool.draft(MessageId(name))
+    body = body_of(name, size_of(name))
+    for begin in range(0, len(body), 90_000):
+        given_up.write(b"x" * 90_000)
+        drafted.write(body[begin : begin + 90_000])
+        written = asyncio.Event()
+        drafted.when_written(written.set)
+        await written.wait()
+    given_up.discard()
+    await spool.put(NewMessage(drafted.message_id, Envelope(SENDER, RECIPIENTS), drafted, time.time()))
+    diary.note("put", name)
+
+
+async def remove(spool: DiskSpool, diary: Diary, name: str) -> None:
+    """Remove a message as a person does."""
+    diary.note("settling", name)
+    assert await spool.remove(MessageId(name))
+    diary.note("settled", name)
+
+
+async def damage(spool: DiskSpool, diary: Diary, name: str, file: Path) -> None:
+    """Damage a body and let the spool find out."""
+    diary.note("damaging", name)
+    with file.open("rb+", buffering=0) as body:
+        body.write(b"damage")
+        os.fsync(body.fileno())
+    with suppress(DamagedBodyError):
+        await whole(await spool.body(MessageId(name)))
+        raise AssertionError(name)
+    diary.note("aside", name)
 
 
 async def group(spool: DiskSpool, diary: Diary, *names: str) -> None:
@@ -69,6 +106,10 @@ async def first(folder: Path, diary: Diary) -> None:
     spool = await DiskSpool.open(folder, NullObserver())
     await group(spool, diary, "L5", "S50")
     await outcomes(spool, diary)
+    await draft(spool, diary, "L7")
+    await remove(spool, diary, "L7")
+    await draft(spool, diary, "L8")
+    await damage(spool, diary, "L8", folder / "bodies" / "L8")
     await spool.until_readable()  # no log is being turned: a write that dies half-way is known to the kernel alone
     line = [sys.executable, "-m", "tests.crash.cut_runner", str(folder), sys.argv[2], "again"]
     os.execv(line[0], line)  # noqa: S606 ends every thread at once and closes nothing that SQLite would write at its end

@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.crash.tracing import Create, Note, Rename, Step, Sync, Truncate, Unlink, Write
+from tests.crash.tracing import Create, Link, Note, Rename, Step, Sync, Truncate, Unlink, Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SECTOR = 512
 """Octets that a disk writes wholly or not at all."""
-_Naming = Create | Rename | Unlink
+_Naming = Create | Link | Rename | Unlink
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class Disk:
     def play(self, step: Step) -> None:
         """Let one step happen."""
         call = step.call
-        if isinstance(call, (Create, Rename, Unlink)):
+        if isinstance(call, (Create, Link, Rename, Unlink)):
             self._name(call)
         elif isinstance(call, Sync):
             self._sync(call, step)
@@ -147,7 +147,7 @@ def notes(steps: Iterable[Step]) -> Iterator[str]:
 
 def _rename(names: dict[str, int], calls: Iterable[_Naming]) -> None:
     for call in calls:
-        if isinstance(call, Create):
+        if isinstance(call, (Create, Link)):
             names[call.name] = call.file
         elif isinstance(call, Rename):
             names[call.new] = names.pop(call.old)

@@ -2,7 +2,8 @@
 
     python -m tests.crash.runner FOLDER DIARY script|load
 
-Everything that it was promised stands in the diary (`tests.crash.promises`), in a file of its own that is synced line by line. `KILL_AT=fdatasync:2:before` kills it before its second fdatasync.
+Everything that it was promised stands in the diary (`tests.crash.promises`), in a file of its own that is synced line by line.
+`KILL_AT=fdatasync:2:before` kills it before its second fdatasync.
 """
 
 from __future__ import annotations

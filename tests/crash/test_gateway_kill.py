@@ -22,6 +22,7 @@ import pytest
 
 from smtp_gateway.config.model import HopTls, Retry, Route, Smarthost
 from smtp_gateway.spool.disk import DiskSpool
+from smtp_gateway.spool.window import Bounds
 from smtp_gateway.telemetry.observer import NullObserver
 from tests.crash.around import CLIENTS, Client, NextHop
 from tests.crash.lives import Alone, Fatal, Forked, Life
@@ -48,8 +49,8 @@ STEPS = [
     *[Fatal("unlink", number, when, behind="settle") for number in (1, 2) for when in ("before", "after")],
 ]
 """A settlement is what follows the next hop's answer: to be killed before it is to deliver again, and there alone."""
-IN_DELIVERY = 200
-"""Messages that a gateway delivers at once, at most (`smtp_gateway.spool.window.Bounds.attempts`)."""
+IN_DELIVERY = Bounds().attempts
+"""Messages that a gateway delivers at once, at most: no more can be with the next hop and unsettled."""
 FAR = 1e10
 """Seconds since the epoch by which everything is due."""
 

@@ -61,9 +61,9 @@ async def test_without_a_kill_everything_is_as_promised(tmp_path: Path) -> None:
     folder, diary = tmp_path / "spool", tmp_path / "diary"
     assert start(folder, diary, "script").wait(60) == 0
 
-    entries = await found(folder)
-    compare(said(diary), entries)
-    assert len(entries) == 10
+    there = await found(folder)
+    compare(said(diary), there)
+    assert len(there.entries) == 10
 
 
 def test_kills_at_random_under_load_lose_nothing(tmp_path: Path) -> None:

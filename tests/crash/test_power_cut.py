@@ -19,13 +19,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.cutting import CUTS, SECTOR, Cut, Disk, Survivor, notes
-from tests.crash.promises import compare, found
-from tests.crash.tracing import Create, Note, Rename, Step, Sync, Truncate, Unlink, UntraceableError, Write, record
+from tests.crash.promises import Found, compare, found
+from tests.crash.tracing import Create, Link, Note, Rename, Step, Sync, Truncate, Unlink, UntraceableError, Write, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from smtp_gateway.spool.api import Entry
 
 ROOT = Path(__file__).parents[2]
 SEEDS = int(os.environ.get("SEEDS", "2"))
@@ -41,9 +39,9 @@ def workplace() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def steps(workplace: Path) -> list[Step]:
+def steps(workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Step]:
     """What a real process did to its spool."""
-    volume, diary = workplace / "volume", workplace / "diary"
+    volume, diary = workplace / "volume", tmp_path_factory.mktemp("recording").resolve() / "diary"
     volume.mkdir()
     command = (sys.executable, "-m", "tests.crash.cut_runner", str(volume / "spool"), str(diary), "first")
     return record(command, volume, diary, (ROOT, {**os.environ}))
@@ -56,7 +54,7 @@ class Inspection:
     scratch: Path
     opened: int = 0
     cuts: int = 0
-    _found: dict[object, dict[str, Entry] | Exception] = field(default_factory=dict)
+    _found: dict[object, Found | Exception] = field(default_factory=dict)
     """What was found on disks that differ."""
 
     async def losses(self, steps: list[Step], seeds: int, *, enough: int = 1) -> list[str]:
@@ -80,7 +78,7 @@ class Inspection:
         if survivor.facts not in self._found:
             self._found[survivor.facts] = await self._open(survivor)
         outcome = self._found[survivor.facts]
-        if not isinstance(outcome, dict):
+        if isinstance(outcome, Exception):
             return outcome if said else None
         try:
             compare(said, outcome)
@@ -88,7 +86,7 @@ class Inspection:
             return loss
         return None
 
-    async def _open(self, survivor: Survivor) -> dict[str, Entry] | Exception:
+    async def _open(self, survivor: Survivor) -> Found | Exception:
         self.opened += 1
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir()
@@ -120,7 +118,8 @@ def test_the_recording_has_every_kind_of_step(steps: list[Step]) -> None:
     words = Counter(line.split()[0] for line in notes(steps))
 
     assert min(kinds[kind] for kind in (Write, Truncate, Sync, Create, Rename, Unlink, Note)) >= 5
-    assert set(words) == {"put", "settling", "settled", "deferring", "deferred", "bouncing", "bounced"}
+    assert kinds[Link] == 1
+    assert set(words) == {"put", "settling", "settled", "deferring", "deferred", "bouncing", "bounced", "damaging", "aside"}
     assert len(_named(steps, "index.db-wal")) == 2, "one until the clean close, and one that two processes used"
 
 
@@ -174,6 +173,7 @@ FAULTS: dict[str, Callable[[list[Step]], list[Step]]] = {
     "the folder of the bodies is not synced": lambda steps: _without_sync(steps, _named(steps, "bodies")),
     "the folder of the spool is not synced": lambda steps: _without_sync(steps, _named(steps, "spool")),
     "the folder above the spool is not synced": lambda steps: _without_sync(steps, {0}),
+    "the folder of the damaged is not synced": lambda steps: _without_sync(steps, _named(steps, "damaged")),
     "a body gets its name after the answer": lambda steps: _after_the_next_note(steps, Rename),
     "a body is removed before its settlement": _unlinked_early,
 }

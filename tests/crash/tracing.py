@@ -74,6 +74,15 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """One more name of a file."""
+
+    folder: int
+    name: str
+    file: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rename:
     """Another name, in place of what had it, in the same folder."""
 
@@ -97,7 +106,7 @@ class Note:
     line: str
 
 
-Call = Write | Truncate | Sync | Create | Rename | Unlink | Note
+Call = Write | Truncate | Sync | Create | Link | Rename | Unlink | Note
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -235,6 +244,7 @@ class _Reader:
             "close": self._closed,
             "mkdir": lambda rest, _: self._made(_text(rest[0]), is_folder=True),
             "rename": lambda rest, _: self._renamed(_text(rest[0]), _text(rest[1])),
+            "link": lambda rest, _: self._linked(_text(rest[0]), _text(rest[1])),
             "unlink": lambda rest, _: self._unlinked(_text(rest[0])),
             "lseek": self._sought,
         }
@@ -301,6 +311,12 @@ class _Reader:
             raise UntraceableError(message)
         self.names[new] = self.names.pop(old)
         yield Rename(self.names[folder], old.rsplit("/", 1)[1], name)
+
+    def _linked(self, old: str, new: str) -> Iterator[Call]:
+        if self._inside(old) or self._inside(new):
+            self.names[new] = self.names[old]
+            folder, name = new.rsplit("/", 1)
+            yield Link(self.names[folder], name, self.names[new])
 
     def _unlinked(self, path: str) -> Iterator[Call]:
         if self._inside(path):
