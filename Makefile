@@ -72,9 +72,23 @@ test-local: setup ## The tiers that need no cluster
 test-cluster: setup ## The chart and cluster tiers alone
 	$(BIN)/python -m tests.tiers chart cluster
 
+.PHONY: crash
+crash: setup ## Kill the gateway KILLS=2000 times, cut the power with SEEDS=20 chances a step; prints what was counted
+	KILLS=$(KILLS) SEEDS=$(SEEDS) $(BIN)/python -m pytest -q -rA --show-capture=no --durations=5 --timeout-method=thread tests/crash/test_gateway_kill.py tests/crash/test_power_cut.py
+KILLS ?= 2000
+SEEDS ?= 20
+
 .PHONY: bench
-bench: setup ## Measure beside Postfix (BENCH="--rows AB --rounds 5"); needs root
+bench: setup ## Measure beside Postfix, Exim and Haraka (BENCH="--rows AB --rounds 5"); needs root, Go, Node.js
 	$(BIN)/python -m bench $(BENCH)
+
+.PHONY: bench-fairness
+bench-fairness: setup ## Time one login's small mail beside another's flood (BENCH="--messages 100000")
+	$(BIN)/python -m bench.fairness $(BENCH)
+
+.PHONY: bench-memory
+bench-memory: setup ## Read the gateway's memory under 100 concurrent messages of 10 MB
+	$(BIN)/python -m bench.memory $(BENCH)
 
 ## Try
 .PHONY: demo

@@ -16,13 +16,20 @@ class Row:
     meaning: str
     octets: int
     messages: int
-    reused: bool
+    reused: bool = False
     """Whether a connection carries many messages."""
+    recipients: int = 1
+    """Of each message, all in one domain."""
+    secured: bool = False
+    """Whether clients encrypt and authenticate, and the relay takes mail from no others."""
+    sessions: int = SESSIONS
 
 
 ROWS = (
-    Row("A", "4 KB, a connection each", 4096, 3000, reused=False),
+    Row("A", "4 KB, a connection each", 4096, 3000),
     Row("B", "4 KB, connections reused", 4096, 6000, reused=True),
     Row("C", "50 KB, connections reused", 50 * 1024, 2000, reused=True),
     Row("D", "1 MB, connections reused", 1024 * 1024, 200, reused=True),
+    Row("E", "4 KB, 20 recipients, connections reused", 4096, 2000, reused=True, recipients=20),
+    Row("F", "4 KB, a connection each with STARTTLS and AUTH PLAIN", 4096, 2000, secured=True),
 )

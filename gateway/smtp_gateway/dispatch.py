@@ -24,21 +24,21 @@ from smtp_gateway.content.notice import Original, Report, notice
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.settings import Settings, Timeouts, Trust
 from smtp_gateway.delivery.transaction import Mail
-from smtp_gateway.mail.body import DamagedBodyError
+from smtp_gateway.mail.body import Body, DamagedBodyError, beginning
 from smtp_gateway.mail.envelope import END_OF_DATA, Envelope, MessageId
 from smtp_gateway.mail.identifier import ENTROPY, message_id
-from smtp_gateway.mail.outcome import UNEXPECTED, Outcome
+from smtp_gateway.mail.outcome import UNEXPECTED, Outcome, unreached
 from smtp_gateway.resolver import Resolver
 from smtp_gateway.routing import circuit
 from smtp_gateway.routing.circuit import Circuits
 from smtp_gateway.routing.exchangers import SMTP_PORT, MxTerms, next_hops
-from smtp_gateway.routing.table import Batch, batches
+from smtp_gateway.routing.table import Batch, Table
 from smtp_gateway.spool import schedule
 from smtp_gateway.spool.api import Entry, NewMessage, Settlement, Spool, SpoolUnavailableError
 from smtp_gateway.spool.window import Bounds, InHand, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from smtp_gateway.config.model import Config
     from smtp_gateway.telemetry.observer import Observer
@@ -92,6 +92,7 @@ class Dispatch:
         """When the first entry falls due that did not when the queue was last read."""
         self._stopping = False
         self._config = config
+        self._table = Table(config.routes)
         self._client = self._client_of(config)
 
     def _client_of(self, config: Config) -> Client:
@@ -100,6 +101,7 @@ class Dispatch:
     def reconfigure(self, config: Config) -> None:
         """Use *config* from the next attempt on; those under way end as they began."""
         self._config = config
+        self._table = Table(config.routes)
         self._client.close()
         self._client = self._client_of(config)
         self._circuits.forget()
@@ -223,7 +225,7 @@ class Dispatch:
         config, tried = self._config, schedule.due_now(entry, self._world.clock())
         owed = self._batches(tried)
         try:
-            body = self._in_hand.drop(entry.id) or await self._read(entry)
+            body = self._in_hand.drop(entry.id) or await self._spool.body(entry.id)
             outcomes = await self._deliver(entry, body, owed)
         except DamagedBodyError as fault:
             _log.error("damaged", message_id=entry.id, sender=entry.sender, reason=str(fault), age=self._age(entry))
@@ -238,11 +240,7 @@ class Dispatch:
         await self._write_down(replace(decision.settlement, notice=returned))
         self._tell(tried, owed, decision, returned)
 
-    async def _read(self, entry: Entry) -> bytes:
-        body = await self._spool.body(entry.id)
-        return body if isinstance(body, bytes) else b"".join([block async for block in body.blocks()])
-
-    async def _deliver(self, entry: Entry, body: bytes, owed: tuple[Batch, ...]) -> Mapping[str, Outcome]:
+    async def _deliver(self, entry: Entry, body: Body, owed: tuple[Batch, ...]) -> Mapping[str, Outcome]:
         """Hand *entry* to the next hops of each batch, a few batches at a time."""
         if len(owed) == 1:  # nearly always, and then a task and a place of its own would cost more than they are worth
             return await self._deliver_batch(entry, body, owed[0])
@@ -253,11 +251,14 @@ class Dispatch:
                 return await self._deliver_batch(entry, body, batch)
 
         outcomes: dict[str, Outcome] = {}
-        for found in await asyncio.gather(*(one(batch) for batch in owed)):
+        # All are waited for, whatever one of them comes to: none may go on behind the settlement.
+        for found in await asyncio.gather(*(one(batch) for batch in owed), return_exceptions=True):
+            if isinstance(found, BaseException):
+                raise found
             outcomes |= found
         return outcomes
 
-    async def _deliver_batch(self, entry: Entry, body: bytes, batch: Batch) -> Mapping[str, Outcome]:
+    async def _deliver_batch(self, entry: Entry, body: Body, batch: Batch) -> Mapping[str, Outcome]:
         """Deliver to *batch*'s recipients, unless their destination rests. What nobody foresaw defers them and no others."""
         if resting := self._circuits.of(batch.destination).resting(self._world.clock()):
             return dict.fromkeys(batch.recipients, resting)
@@ -265,13 +266,15 @@ class Dispatch:
         self._note(batch, outcomes)
         return outcomes
 
-    async def _hand_over(self, entry: Entry, body: bytes, batch: Batch) -> Mapping[str, Outcome]:
+    async def _hand_over(self, entry: Entry, body: Body, batch: Batch) -> Mapping[str, Outcome]:
         started = time.monotonic()
         envelope = Envelope(entry.sender, batch.recipients, entry.smtputf8, entry.body_8bit)
         try:
-            hops = await next_hops(batch, MxTerms(self._world.resolver, self._config.hostname, self._world.mx_port))
+            hops = await next_hops(batch.way, MxTerms(self._world.resolver, self._config.hostname, self._world.mx_port))
             if isinstance(hops, tuple):
                 return await self._client.deliver(Mail(envelope, body), hops)
+        except DamagedBodyError:
+            raise
         except Exception:  # noqa: BLE001 unknown means temporary, and the cause is in the log
             _log.exception("delivery failed", message_id=entry.id, route=batch.route.name)
             return dict.fromkeys(batch.recipients, UNEXPECTED)
@@ -281,23 +284,26 @@ class Dispatch:
 
     def _note(self, batch: Batch, outcomes: Mapping[str, Outcome]) -> None:
         """Remember how *batch*'s destination fared, and say when it begins to rest and when it answers again."""
-        before, now = self._circuits.of(batch.destination), self._world.clock()
-        rest = schedule.wait(batch.route.retry, before.rests + 1, self._world.jitter())
-        after = circuit.after(before, outcomes.values(), now, rest)
+        before, missed = self._circuits.of(batch.destination), unreached(outcomes.values())
+        if missed is None:
+            self._circuits.keep(batch.destination, circuit.after_session(before))
+            if before.rests:
+                _log.info("destination answers", destination=batch.destination)
+            return
+        now, rest = self._world.clock(), schedule.wait(batch.route.retry, before.rests + 1, self._world.jitter())
+        after = circuit.after_miss(before, missed, now, rest)
         self._circuits.keep(batch.destination, after)
-        if after.last is not None and after.rests > before.rests:
-            reply = str(after.last.reply)
-            _log.warning("destination rests", destination=batch.destination, seconds=round(rest, 1), hop=after.last.hop, reply=reply)
-        elif before.rests > after.rests:
-            _log.info("destination answers", destination=batch.destination)
+        if after.rests > before.rests:
+            reply = str(missed.reply)
+            _log.warning("destination rests", destination=batch.destination, seconds=round(rest, 1), hop=missed.hop, reply=reply)
 
-    def _notice(self, entry: Entry, body: bytes, decision: schedule.Decision) -> NewMessage | None:
+    def _notice(self, entry: Entry, body: Body, decision: schedule.Decision) -> NewMessage | None:
         """Return the bounce for what failed; None when nothing did, or when there is nobody to tell (RFC 5321 section 4.5.5)."""
         if not decision.failed or not entry.sender:
             return None
         now = self._world.clock()
         report = Report(self._world.new_id(now), self._config.hostname, now)
-        original = Original(entry.id, entry.sender, entry.accepted_at, body)
+        original = Original(entry.id, entry.sender, entry.accepted_at, beginning(body))
         try:
             octets = notice(original, decision.failed, report)
         except Exception:  # noqa: BLE001 a header that no one foresaw must not cost the others the record of their delivery
@@ -329,41 +335,38 @@ class Dispatch:
         await self._write_down(schedule.postpone(entry, retry, self._world.clock(), self._world.jitter()))
 
     def _tell(self, entry: Entry, owed: tuple[Batch, ...], decision: schedule.Decision, returned: NewMessage | None) -> None:
-        """Tell the log and the observer what became of each recipient, once it is written down."""
+        """Tell the log and the observer what became of each recipient, once it is written down: one line for all that are alike."""
         age = self._age(entry)
         about = {"message_id": entry.id, "age": age, "attempts": max(recipient.attempts for recipient in entry.recipients) + 1}
         for batch in owed:
             route = batch.route.name
-            for event, outcomes in (("delivered", decision.delivered), ("deferred", decision.deferred), ("bounced", decision.failed)):
-                for (hop, reply), addresses in _alike(batch, outcomes):
-                    told = {"notice": returned.id if returned else None} if event == "bounced" else {}
-                    _log.info(event, **about, route=route, hop=hop, reply=reply, recipients=len(addresses), to=addresses, **told)
-            self._observe(route, decision, batch, age)
+            for (event, hop, reply), addresses in _alike(batch, decision).items():
+                told = {"notice": returned.id if returned else None} if event == "bounced" else {}
+                _log.info(event, **about, route=route, hop=hop, reply=reply, recipients=len(addresses), to=addresses, **told)
+                self._observe(event, route, len(addresses), age)
 
-    def _observe(self, route: str, decision: schedule.Decision, batch: Batch, age: float) -> None:
-        recipients = frozenset(batch.recipients)
-        if delivered := len(recipients & decision.delivered.keys()):
-            self._observer.delivered(route, delivered, age)
-        if deferred := len(recipients & decision.deferred.keys()):
-            self._observer.deferred(route, deferred)
-        if failed := len(recipients & decision.failed.keys()):
-            self._observer.bounced(route, failed)
+    def _observe(self, event: str, route: str, recipients: int, age: float) -> None:
+        if event == "delivered":
+            self._observer.delivered(route, recipients, age)
+        elif event == "deferred":
+            self._observer.deferred(route, recipients)
+        else:
+            self._observer.bounced(route, recipients)
 
     def _age(self, entry: Entry) -> float:
         return round(self._world.clock() - entry.accepted_at, 3)
 
     def _batches(self, entry: Entry) -> tuple[Batch, ...]:
-        return batches(self._config.routes, (recipient.address for recipient in entry.recipients))
+        return self._table.batches(recipient.address for recipient in entry.recipients)
 
     def _destinations(self, entry: Entry) -> frozenset[str]:
-        return frozenset(batch.destination for batch in self._batches(entry))
+        return self._table.destinations(recipient.address for recipient in entry.recipients)
 
 
-def _alike(batch: Batch, outcomes: Mapping[str, Outcome]) -> Iterator[tuple[tuple[str, str], list[str]]]:
-    """Divide *batch*'s recipients that have one of *outcomes* by what was said about them, so that one line tells of all alike."""
-    found: dict[tuple[str, str], list[str]] = {}
+def _alike(batch: Batch, decision: schedule.Decision) -> dict[tuple[str, str, str], list[str]]:
+    """Divide *batch*'s recipients by what became of them and what was said about it."""
+    found: dict[tuple[str, str, str], list[str]] = {}
     for address in batch.recipients:
-        if address in outcomes:
-            outcome = outcomes[address]
-            found.setdefault((outcome.hop, str(outcome.reply)), []).append(address)
-    yield from found.items()
+        outcome = decision.outcomes[address]
+        found.setdefault((outcome.event, outcome.hop, str(outcome.reply)), []).append(address)
+    return found

@@ -126,13 +126,23 @@ class ClusterContract:
 
     async def test_applying_what_is_there_changes_nothing(self, space: Space) -> None:
         """The resource version moves with the first application that differs, and not with the next."""
-        stored = await space.cluster.create(space.workload())
-        first = await space.cluster.apply(with_uid(space.workload("example.com/none:2"), stored))
+        stored = await space.cluster.create(space.secret(data={"a": "YQ=="}))  # no controller writes to it meanwhile
+        changed = with_uid(space.secret(data={"a": "Yg=="}), stored)
+        first = await space.cluster.apply(changed)
 
-        second = await space.cluster.apply(with_uid(space.workload("example.com/none:2"), stored))
+        second = await space.cluster.apply(changed)
 
         assert first["metadata"]["resourceVersion"] != stored["metadata"]["resourceVersion"]
         assert second["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+
+    async def test_applying_what_is_there_keeps_the_generation(self, space: Space) -> None:
+        """The generation moves with what is wanted, not with each application."""
+        stored = await space.cluster.create(space.workload())
+        changed = with_uid(space.workload("example.com/none:2"), stored)
+        await space.cluster.apply(changed)
+
+        second = await space.cluster.apply(changed)
+
         assert (stored["metadata"]["generation"], second["metadata"]["generation"]) == (1, 2)
 
     async def test_applying_takes_fields_from_others(self, space: Space) -> None:

@@ -36,7 +36,7 @@ async def test_a_leased_entry_is_the_one_that_was_put(spool: Spool) -> None:
     assert (entry.smtputf8, entry.body_8bit, entry.identity) == (True, True, "app-logins")
 
 
-async def test_nothing_is_leased_twice(spool: Spool) -> None:
+async def test_trap_07_nothing_is_leased_twice(spool: Spool) -> None:
     """Trap 7: two workers never hold one message, whether they ask at once or later."""
     for _ in range(7):
         await spool.put(new_message())

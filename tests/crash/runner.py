@@ -2,15 +2,13 @@
 
     python -m tests.crash.runner FOLDER DIARY script|load
 
-Everything that it was promised stands in the diary, in a file of its own that is synced line by line: `put ID` once a put has returned,
-`settling ID` before a settlement, `settled ID` once it has returned. `KILL_AT=fdatasync:2:before` kills it before its second fdatasync.
+Everything that it was promised stands in the diary (`tests.crash.promises`), in a file of its own that is synced line by line. `KILL_AT=fdatasync:2:before` kills it before its second fdatasync.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import os
 import random
 import signal
@@ -24,24 +22,12 @@ from smtp_gateway.spool.api import NewMessage, Recipient, Settlement
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.spool.journal import Journal
 from smtp_gateway.telemetry.observer import NullObserver
+from tests.crash.promises import RECIPIENTS, SENDER, body_of, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SMALL, LARGE = 3_000, 300_000
-RECIPIENTS = ("a@x.example", "b@x.example")
 _sync, _write = os.fsync, os.write
-
-
-def body_of(message_id: str, size: int) -> bytes:
-    """Return the body of a message: its own, so that no other's can be taken for it."""
-    line = hashlib.sha256(message_id.encode()).hexdigest().encode() + b"\r\n"
-    return line * (size // len(line)) + b".\r\n"
-
-
-def size_of(message_id: str) -> int:
-    """Return the size that a message's name stands for."""
-    return LARGE if message_id.startswith("L") else SMALL
 
 
 class Diary:
@@ -51,9 +37,9 @@ class Diary:
         """Begin at *path*."""
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def note(self, what: str, message_id: str) -> None:
+    def note(self, *words: str) -> None:
         """Write one line down."""
-        _write(self._descriptor, f"{what} {message_id}\n".encode())
+        _write(self._descriptor, f"{' '.join(words)}\n".encode())
         _sync(self._descriptor)
 
 
@@ -81,7 +67,7 @@ def arm(step: str, number: int, when: str) -> None:
 async def put(spool: DiskSpool, diary: Diary, message_id: str) -> None:
     """Put one message and note it."""
     body = body_of(message_id, size_of(message_id))
-    await spool.put(NewMessage(MessageId(message_id), Envelope("me@here.example", RECIPIENTS), body, time.time()))
+    await spool.put(NewMessage(MessageId(message_id), Envelope(SENDER, RECIPIENTS), body, time.time()))
     diary.note("put", message_id)
 
 
@@ -127,7 +113,7 @@ async def load(spool: DiskSpool, diary: Diary) -> None:
 async def main(folder: Path, diary: Diary, what: str) -> None:
     """Open the spool and do *what*."""
     spool = await DiskSpool.open(folder, NullObserver())
-    diary.note("open", "-")
+    diary.note("open")
     await (script if what == "script" else load)(spool, diary)
 
 

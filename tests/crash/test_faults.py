@@ -108,7 +108,7 @@ async def test_a_full_disk_still_settles(tmp_path: Path) -> None:
         (Room(free=10**9, read_only=True), "the spool's volume is read-only", SpoolUnavailableError),
     ],
 )
-async def test_health_follows_the_volume(
+async def test_trap_09_health_follows_the_volume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: Room, sentence: str, expected: type[Exception]
 ) -> None:
     """Trap 9: full or read-only makes the spool unhealthy without any mail, and it recovers by itself."""
@@ -123,7 +123,7 @@ async def test_health_follows_the_volume(
         await spool.put(new_message())
 
 
-async def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
+async def test_trap_07_a_second_process_is_kept_out(tmp_path: Path) -> None:
     """Trap 7: one sentence, and the first one goes on."""
     async with opened(tmp_path) as spool:
         with pytest.raises(SpoolUnavailableError, match="is in use by another process"):

@@ -88,7 +88,7 @@ async def test_the_null_sender_is_empty_brackets(sink: Sink) -> None:
     assert sink.commands[1].startswith("MAIL FROM:<> ")
 
 
-async def test_a_refused_recipient_is_the_only_one_that_fails(sink: Sink) -> None:
+async def test_trap_02_a_refused_recipient_is_the_only_one_that_fails(sink: Sink) -> None:
     """Trap 2: a 5xx for one recipient fails that one only; a 4xx defers its own; the rest is delivered."""
     sink.answer("RCPT", "550 5.1.1 No such user", matching=A)
     sink.answer("RCPT", "450 4.2.1 Busy", matching=B)
@@ -147,7 +147,7 @@ async def test_each_answer_in_its_phase(sink: Sink, phase: str, answer: str, exp
 
 @pytest.mark.parametrize("phase", ["connect", "EHLO", "MAIL", "RCPT", "DATA", "body"])
 @pytest.mark.parametrize("answer", [Hang(), Cut(), Cut(b"250-half a rep")], ids=["hang", "cut", "cut within the reply"])
-async def test_silence_and_loss_are_temporary(sink: Sink, phase: str, answer: Answer) -> None:
+async def test_trap_01_silence_and_loss_are_temporary(sink: Sink, phase: str, answer: Answer) -> None:
     """Trap 1: whatever a next hop does not say is temporary, after the end of data too."""
     sink.answer(phase, answer)
     outcomes = await deliver(hop(sink), timeouts=QUICK)
@@ -195,7 +195,7 @@ async def test_a_late_421_is_read_as_the_refusal_that_it_is(sink: Sink) -> None:
     assert kinds(await deliver(hop(sink))) == {A: "Deferred 421", B: "Deferred 421"}
 
 
-async def test_a_connection_that_is_refused_is_temporary(sink: Sink) -> None:
+async def test_trap_01_a_refused_connection_is_temporary(sink: Sink) -> None:
     """Trap 1: nobody listens."""
     await sink.stop()
     outcomes = await deliver(hop(sink))
@@ -213,7 +213,7 @@ async def test_a_name_that_does_not_resolve_is_temporary() -> None:
 
 
 @pytest.mark.parametrize("phase", ["connect", "EHLO"])
-async def test_the_next_hop_is_tried_when_the_first_refuses_the_session(sink: Sink, phase: str) -> None:
+async def test_trap_04_the_next_hop_is_tried_when_the_first_refuses_the_session(sink: Sink, phase: str) -> None:
     """Trap 4: several next hops mean failover."""
     async with Sink() as second:
         sink.answer(phase, "421 4.3.2 Restarting")
@@ -231,7 +231,7 @@ async def test_the_next_hop_is_tried_when_the_first_is_away(sink: Sink) -> None:
         assert kinds(await deliver(Smarthost(host="nowhere.invalid"), hop(sink), hop(second))) == {A: "Delivered 250", B: "Delivered 250"}
 
 
-async def test_a_message_goes_to_one_next_hop_only(sink: Sink) -> None:
+async def test_trap_04_a_message_goes_to_one_next_hop_only(sink: Sink) -> None:
     """Trap 4: never fan-out; once the mail has begun, the second hop is not asked."""
     async with Sink() as second:
         sink.answer("body", "451 4.3.0 Later")
@@ -305,6 +305,38 @@ async def test_quoted_and_bare_local_parts_leave(sink: Sink) -> None:
     mail = to('"a b>"@x.example', "postmaster", "a@[192.0.2.1]")
 
     assert set(kinds(await deliver(hop(sink), mail=mail)).values()) == {"Delivered 250"}
+
+
+async def test_many_recipients_go_in_transactions_that_every_server_takes(sink: Sink) -> None:
+    """RFC 5321 section 4.5.3.1.8: a hundred at a time, in one session."""
+    everyone = [f"{number}@x.example" for number in range(250)]
+    outcomes = await deliver(hop(sink), mail=to(*everyone))
+
+    assert set(kinds(outcomes).values()) == {"Delivered 250"}
+    assert [len(taken.recipients) for taken in sink.taken] == [100, 100, 50]
+    assert [address for taken in sink.taken for address in taken.recipients] == everyone
+    assert sink.sessions == 1
+
+
+async def test_recipients_that_were_too_many_go_with_the_next_transaction(sink: Sink) -> None:
+    """A next hop that takes one at a time (452) gets all of them in one attempt, and nobody twice."""
+    everyone = [f"{number}@x.example" for number in range(3)]
+    sink.answer("RCPT", "452 4.5.3 Too many recipients", matching="1@x", times=1)
+    sink.answer("RCPT", "452 4.5.3 Too many recipients", matching="2@x", times=2)
+    outcomes = await deliver(hop(sink), mail=to(*everyone))
+
+    assert set(kinds(outcomes).values()) == {"Delivered 250"}
+    assert [taken.recipients for taken in sink.taken] == [(address,) for address in everyone]
+
+
+async def test_recipients_are_not_tried_one_by_one_where_nobody_answers(sink: Sink) -> None:
+    """When no session comes about for the first hundred, the others come to the same without a connection each."""
+    await sink.stop()
+    outcomes = await deliver(hop(sink), mail=to(*(f"{number}@x.example" for number in range(250))))
+
+    assert len(outcomes) == 250
+    assert {type(outcome) for outcome in outcomes.values()} == {Deferred}
+    assert len({id(outcome) for outcome in outcomes.values()}) == 1
 
 
 async def test_a_flood_of_replies_is_bounded(sink: Sink) -> None:

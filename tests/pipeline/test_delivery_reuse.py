@@ -88,7 +88,7 @@ async def test_a_refused_transaction_is_ended_before_the_next(sink: Sink) -> Non
     [("MAIL", Cut()), ("MAIL", "421 4.3.2 Shutting down"), ("MAIL", Raw(b"421 4.3.2 Shutting down\r\n"))],
     ids=["closed", "421", "421 alone"],
 )
-async def test_a_stale_session_costs_no_attempt(sink: Sink, phase: str, answer: Answer) -> None:
+async def test_trap_03_a_stale_session_costs_no_attempt(sink: Sink, phase: str, answer: Answer) -> None:
     """Trap 3: a kept session that ends before it took anything is replaced by a fresh one within the attempt."""
     async with sending(sink) as send:
         await send()
@@ -99,7 +99,7 @@ async def test_a_stale_session_costs_no_attempt(sink: Sink, phase: str, answer: 
 
 
 @pytest.mark.parametrize("answer", ["503 5.5.1 Not now", "421 4.3.2 Shutting down", Cut()], ids=["503", "421", "closed"])
-async def test_a_refused_rset_costs_no_attempt(sink: Sink, answer: Answer) -> None:
+async def test_trap_03_a_refused_rset_costs_no_attempt(sink: Sink, answer: Answer) -> None:
     """Trap 3: a session that will not be reset is left, and the message goes over another one."""
     sink.answer("RCPT", "550 5.1.1 No such user", matching="nobody", times=1)
     sink.answer("DATA", "554 5.5.1 No valid recipients", times=1)

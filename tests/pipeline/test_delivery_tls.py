@@ -91,7 +91,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 
 @pytest.mark.parametrize(("tls", "certificate", "expected"), TABLE)
-def test_each_setting_with_each_certificate(run: Run, tls: HopTls, certificate: str, expected: str) -> None:
+def test_trap_13_opportunistic_tls_does_not_verify_and_verify_does(run: Run, tls: HopTls, certificate: str, expected: str) -> None:
     """Opportunistic and Required do not look at the certificate, Verify does, and only Opportunistic goes on in the clear."""
 
     async def scenario() -> None:

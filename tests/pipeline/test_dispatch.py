@@ -47,7 +47,7 @@ async def test_a_message_is_delivered_and_leaves_the_queue(sink: Sink, logs: Log
     assert (line["hop"], line["reply"]) == (f"127.0.0.1[127.0.0.1]:{sink.port}", "250 2.0.0 Taken")
 
 
-async def test_a_next_hop_that_was_away_gets_the_mail_later(sink: Sink) -> None:
+async def test_trap_01_a_refused_connection_is_temporary_and_the_retry_delivers(sink: Sink) -> None:
     """Trap 1: a refused connection is a deferral, and the retry delivers."""
     async with working(config(over(sink))) as world:
         await sink.stop()
@@ -91,7 +91,7 @@ async def test_each_recipient_comes_back_by_its_own_curve(sink: Sink) -> None:
     ]
 
 
-async def test_a_permanent_failure_bounces_that_recipient_only(sink: Sink, logs: Logs) -> None:
+async def test_trap_02_a_permanent_failure_bounces_that_recipient_only(sink: Sink, logs: Logs) -> None:
     """Trap 2: one 5xx makes one notice about one recipient, to the sender, from `<>`; the other one has its mail."""
     sink.answer("RCPT", "550 5.1.1 No such user", matching=A)
     async with working(config(over(sink))) as world:
@@ -108,7 +108,7 @@ async def test_a_permanent_failure_bounces_that_recipient_only(sink: Sink, logs:
     assert line["notice"] in {log["message_id"] for log in logs if log["event"] == "delivered"}
 
 
-async def test_a_failing_bounce_never_restarts_its_message(sink: Sink, logs: Logs) -> None:
+async def test_trap_02_a_failing_bounce_never_restarts_its_message(sink: Sink, logs: Logs) -> None:
     """Trap 2: a notice that cannot be delivered is logged and gone; no notice about it is sent, and the original stays delivered."""
     sink.answer("RCPT", "550 5.1.1 No such user", matching=A)
     sink.answer("RCPT", "550 5.1.1 Nor here", matching="me@here.example")
@@ -140,7 +140,7 @@ async def test_mail_is_returned_when_its_lifetime_is_over(sink: Sink) -> None:
     assert b"450 4.2.1 Busy" in notice.content
 
 
-async def test_routing_is_decided_again_at_each_attempt(sink: Sink) -> None:
+async def test_trap_08_routing_is_decided_again_at_each_attempt(sink: Sink) -> None:
     """Trap 8: a changed route takes effect on mail that was queued under the old one."""
     sink.answer("MAIL", "451 4.3.0 Later")
     async with Sink() as other, working(config(over(sink))) as world:
@@ -182,7 +182,7 @@ async def test_a_hanging_next_hop_does_not_stop_the_others(sink: Sink) -> None:
             assert hanging.sessions == 2
 
 
-async def test_a_message_is_attempted_by_one_at_a_time(sink: Sink) -> None:
+async def test_trap_07_a_message_is_attempted_by_one_at_a_time(sink: Sink) -> None:
     """Trap 7: however often dispatch is woken, a message in flight is not begun a second time."""
     sink.answer("body", Hang())
     async with working(config(over(sink))) as world:
@@ -240,7 +240,7 @@ async def test_mail_goes_to_the_exchangers_of_its_domain() -> None:
         ]
 
 
-async def test_a_domain_that_does_not_exist_bounces_and_one_that_cannot_be_asked_for_waits(sink: Sink) -> None:
+async def test_trap_01_servfail_is_temporary_and_nxdomain_is_not(sink: Sink) -> None:
     """NXDOMAIN is permanent, SERVFAIL is not; the notice goes by its own route."""
     async with NameServer() as names:
         names.fail("broken.example.")

@@ -89,8 +89,8 @@ async def test_every_documented_metric_is_scraped_after_real_mail(tmp_path: Path
     assert "127.0.0.1" not in text
 
 
-async def test_a_probe_says_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Live while it runs; ready while mail can be taken, and otherwise the reason is in the body."""
+async def test_trap_09_a_probe_says_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trap 9: live while it runs; ready while mail can be taken, and otherwise the reason is in the body."""
     async with running(tmp_path, config()) as gateway:
         assert await page(gateway, "/livez") == (200, "ok\n")
         assert await page(gateway, "/readyz") == (200, "ok\n")

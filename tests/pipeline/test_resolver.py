@@ -10,7 +10,7 @@ from smtp_gateway.config.model import Route
 from smtp_gateway.mail.outcome import Deferred, Failed
 from smtp_gateway.resolver import Exchange, LookupFailedError, Nameserver, NoSuchNameError, Resolver, literal_address
 from smtp_gateway.routing.exchangers import MxTerms, next_hops
-from smtp_gateway.routing.table import Batch
+from smtp_gateway.routing.table import Way
 from tests.support.dns import NameServer
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def resolver(names: NameServer, patience: float = 2.0) -> Resolver:
 
 async def route(names: NameServer, domain: str) -> object:
     """Return where mail for *domain* goes: host names, or the outcome as `Failed 5.1.2`."""
-    found = await next_hops(Batch(Route(name="default"), domain, ()), MxTerms(resolver(names, 0.5), "gateway.example"))
+    found = await next_hops(Way(Route(name="default"), domain), MxTerms(resolver(names, 0.5), "gateway.example"))
     return f"{type(found).__name__} {found.reply.enhanced}" if isinstance(found, (Deferred, Failed)) else [hop.host for hop in found]
 
 

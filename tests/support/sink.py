@@ -1,12 +1,15 @@
 """A next hop for tests: an SMTP server on loopback that records what it gets and answers as it is told.
 
-Phases are `connect`, `EHLO`, `HELO`, `STARTTLS`, `MAIL`, `RCPT`, `DATA`, `body` (the end of data), `QUIT`. Without a rule it
-accepts everything. It can be stopped and started again on the same port, as a next hop that goes away and comes back.
+Phases are `connect`, `EHLO`, `HELO`, `STARTTLS`, `MAIL`, `RCPT`, `DATA`, `body` (the end of data), `RSET`, `QUIT`, and `idle`, what is
+said unasked behind the reply to the end of data. Without a rule it accepts everything. It can be stopped and started again on the same
+port, as a next hop that goes away and comes back. Ways to answer that no server should have are in `tests.support.hostile`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, cast
@@ -56,7 +59,21 @@ class Stall:
     reply: str
 
 
-Answer = str | Cut | Hang | Raw | Stall
+@dataclass(frozen=True)
+class Act(ABC):
+    """Instead of a reply: whatever `perform` does."""
+
+    @property
+    def said(self) -> str:
+        """The reply that the sink itself believes to have given; empty when it gave none."""
+        return ""
+
+    @abstractmethod
+    async def perform(self, writer: asyncio.StreamWriter) -> None:
+        """Do it. May raise `OSError`, and may take for ever; the session ends when the client or the sink does."""
+
+
+Answer = str | Cut | Hang | Raw | Stall | Act
 
 
 @dataclass(frozen=True)
@@ -93,13 +110,36 @@ class _Talk:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     tls: bool = False
-    sender: str = ""
+    sender: str | None = None
     parameters: str = ""
     recipients: list[str] = field(default_factory=list)
+    transcript: list[str] = field(default_factory=list)
 
 
 class _CutError(Exception):
     pass
+
+
+_REPLY = re.compile(rb"(?:\d{3}-[^\r\n]*\r\n)*(\d{3}(?: [^\r\n]*)?)\r\n")
+
+
+def _said(answer: Answer) -> str:
+    """Return the first whole reply of *answer*, by which the sink goes on; empty when there is none."""
+    if isinstance(answer, str):
+        return answer
+    if isinstance(answer, Act):
+        return answer.said
+    if isinstance(answer, Stall):
+        return answer.reply
+    match = None if isinstance(answer, Hang) else _REPLY.match(answer.octets)
+    return match[1].decode() if match else ""
+
+
+def _in_order(talk: _Talk, phase: str) -> bool:
+    """Tell whether a command may come at this point of a transaction (RFC 5321 section 4.1.4)."""
+    if phase in {"MAIL", "RCPT"}:
+        return (talk.sender is None) is (phase == "MAIL")
+    return phase != "DATA" or bool(talk.recipients)
 
 
 class Sink:
@@ -112,8 +152,12 @@ class Sink:
         self.taken: list[Taken] = []
         self.commands: list[str] = []
         """Every command line of every session, in the order of arrival."""
+        self.transcripts: list[list[str]] = []
+        """The command lines of each session."""
         self.sessions = 0
         self.open_sessions = 0
+        self.orderly = False
+        """Whether RCPT without MAIL, and DATA without a recipient, are answered 503 (RFC 5321 section 3.3), as real servers do."""
         self._tls = tls
         self._extensions = extensions
         self._rules: list[_Rule] = []
@@ -160,7 +204,9 @@ class Sink:
         self.open_sessions += 1
         try:
             with suppress(_CutError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await self._talk(_Talk(reader, writer))
+                talk = _Talk(reader, writer)
+                self.transcripts.append(talk.transcript)
+                await self._talk(talk)
         finally:
             self.open_sessions -= 1
             self._talks.discard(task)
@@ -171,6 +217,7 @@ class Sink:
         while line := await talk.reader.readuntil(b"\r\n"):
             command = line.decode().removesuffix("\r\n")
             self.commands.append(command)
+            talk.transcript.append(command)
             verb = command.partition(" ")[0].upper()
             if await self._serve(talk, verb, command):
                 return
@@ -179,14 +226,15 @@ class Sink:
         """Answer one command; tell whether it ended the session."""
         reply = await self._say(talk, verb, command)
         if verb in {"EHLO", "HELO", "RSET"}:
+            talk.sender = None
             talk.recipients.clear()
         elif verb == "STARTTLS" and reply.startswith("220"):
             await talk.writer.start_tls(self._context())
             talk.tls = True
-        elif verb == "MAIL" and reply.startswith("250"):
+        elif verb == "MAIL" and reply.startswith("2"):
             talk.recipients.clear()
             talk.sender, _, talk.parameters = command[len("MAIL FROM:<") :].partition(">")
-        elif verb == "RCPT" and reply.startswith("250"):
+        elif verb == "RCPT" and reply.startswith("2"):
             talk.recipients.append(command[len("RCPT TO:<") : -1])
         elif verb == "DATA" and reply.startswith("354"):
             await self._body(talk)
@@ -196,18 +244,23 @@ class Sink:
         body = b""
         while body != b".\r\n" and not body.endswith(b"\r\n.\r\n"):
             body += await talk.reader.readuntil(b"\r\n")
-        message = Taken(talk.sender, tuple(talk.recipients), body, talk.tls, talk.parameters.strip())
+        message = Taken(talk.sender or "", tuple(talk.recipients), body, talk.tls, talk.parameters.strip())
+        talk.sender = None
         reply = self._chosen("body", " ".join(talk.recipients))
-        if isinstance(reply, str) and reply.startswith("2"):
+        if _said(reply).startswith("2"):
             self.taken.append(message)
         await self._give(talk, reply)
+        await self._give(talk, self._chosen("idle", " ".join(message.recipients)))
 
     async def _say(self, talk: _Talk, phase: str, command: str) -> str:
         answer = self._chosen(phase, command, talk)
         await self._give(talk, answer)
-        return answer if isinstance(answer, str) else answer.octets.decode() if isinstance(answer, Raw) else ""
+        return _said(answer)
 
     async def _give(self, talk: _Talk, answer: Answer) -> None:
+        if isinstance(answer, Act):
+            await answer.perform(talk.writer)
+            return
         if not isinstance(answer, Hang):
             text = answer.reply if isinstance(answer, Stall) else answer
             talk.writer.write(f"{text}\r\n".encode() if isinstance(text, str) else text.octets)
@@ -225,6 +278,10 @@ class Sink:
             if rule.phase == phase and rule.matching in command and rule.times != 0:
                 rule.times = None if rule.times is None else rule.times - 1
                 return rule.answer
+        if phase == "idle":
+            return Raw(b"")
+        if self.orderly and talk is not None and not _in_order(talk, phase):
+            return "503 5.5.1 Bad sequence of commands"
         return self._greeting(talk) if phase == "EHLO" else _DEFAULTS.get(phase, "502 5.5.2 Unknown command")
 
     def _greeting(self, talk: _Talk | None) -> str:

@@ -20,15 +20,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from smtp_gateway.delivery import wire
+from smtp_gateway.delivery.connection import CLOSING
 from smtp_gateway.delivery.faults import HopUnusableError, SessionError, UnknownHostError
 from smtp_gateway.delivery.pool import Kept, Pool
 from smtp_gateway.delivery.session import Hop, open_session
-from smtp_gateway.delivery.transaction import CLOSING, Mail, Transaction
-from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Outcome
+from smtp_gateway.delivery.transaction import Mail, Transaction
+from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Delivered, Outcome, unreached
 from smtp_gateway.resolver import LookupFailedError, NoSuchNameError, Resolver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from smtp_gateway.config.model import Smarthost
     from smtp_gateway.delivery.settings import Settings
@@ -37,6 +38,12 @@ _log = structlog.get_logger()
 
 ADDRESSES = 5
 """Addresses of one next hop that one attempt tries, as in Postfix (smtp_mx_address_limit): a long list must not hold a message for hours."""
+
+
+RECIPIENTS = 100
+"""Recipients of one transaction: as many as every server takes (RFC 5321 section 4.5.3.1.8). Postfix sends 50 at a time
+(default_destination_recipient_limit)."""
+_TOO_MANY = (452, 552)
 
 
 class StaleError(Exception):
@@ -58,41 +65,53 @@ class Client:
 
     async def deliver(self, mail: Mail, hops: Sequence[Smarthost]) -> Mapping[str, Outcome]:
         """Try *hops* in order until one holds a session, and return an outcome for each recipient of *mail*."""
-        refused = _unsafe(mail)
-        recipients = tuple(address for address in mail.envelope.recipients if address not in refused)
-        if not recipients:
-            return refused
-        last: Outcome = UNEXPECTED
-        async for hop in self._addresses(hops):
-            if isinstance(hop, Deferred):
-                last = hop
-                continue
-            try:
-                return refused | await self._over(hop, mail, recipients)
-            except HopUnusableError as fault:
-                last = fault.outcome
-        return refused | dict.fromkeys(recipients, last)
+        outcomes = _unsafe(mail)
+        owed = [address for address in mail.envelope.recipients if address not in outcomes]
+        while owed:
+            portion = tuple(owed[:RECIPIENTS])
+            found = await self._portion(hops, mail, portion)
+            outcomes |= found
+            del owed[:RECIPIENTS]
+            if missed := unreached(found.values()):
+                return outcomes | dict.fromkeys(owed, missed)
+            owed[:0] = surplus(found)
+        return outcomes
 
-    async def _addresses(self, hops: Sequence[Smarthost]) -> AsyncIterator[Hop | Deferred]:
-        """Yield each address of each hop, looked up only when its turn comes; or why a hop has none."""
+    async def _portion(self, hops: Sequence[Smarthost], mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
+        """Hand *mail* over for as many recipients as fit into one transaction."""
+        last: Outcome = UNEXPECTED
         for hop in hops:
             try:
-                found = await self._resolver.addresses(hop.host)
-            except (NoSuchNameError, LookupFailedError) as fault:
-                # A configured name that does not exist may be a Service that is not there yet: temporary, as everything here.
-                yield UnknownHostError(f"Looking up the next hop failed: {fault}").deferral(f"{hop.host.rstrip('.')}:{hop.port}")
-                continue
-            for address in found[:ADDRESSES]:
-                yield Hop(hop.host, address, hop.port, hop.tls)
+                return await self._over(hop, mail, recipients)
+            except HopUnusableError as fault:
+                last = fault.outcome
+        return dict.fromkeys(recipients, last)
 
-    async def _over(self, hop: Hop, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
+    async def _over(self, hop: Smarthost, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
         """Hand *mail* over in a kept session or, when there is none that is of use, in a fresh one. Raises `HopUnusableError`."""
         kept = self._pool.take(hop)
         if kept is not None:
             with suppress(StaleError):
                 return await self._transact(kept, mail, recipients)
-        now = asyncio.get_running_loop().time()
-        return await self._transact(Kept(await open_session(hop, self._settings), hop, now), mail, recipients)
+        return await self._transact(await self._fresh(hop), mail, recipients)
+
+    async def _fresh(self, hop: Smarthost) -> Kept:
+        """Open a session with the first address of *hop* that holds one. Raises `HopUnusableError`."""
+        try:
+            addresses = await self._resolver.addresses(hop.host)
+        except (NoSuchNameError, LookupFailedError) as fault:
+            # A configured name that does not exist may be a Service that is not there yet: temporary, as everything here.
+            unknown = UnknownHostError(f"Looking up the next hop failed: {fault}")
+            raise HopUnusableError(unknown.deferral(f"{hop.host.rstrip('.')}:{hop.port}")) from fault
+        last: Outcome = UNEXPECTED
+        for address in addresses[:ADDRESSES]:
+            try:
+                session = await open_session(Hop(hop.host, address, hop.port, hop.tls), self._settings)
+            except HopUnusableError as fault:
+                last = fault.outcome
+            else:
+                return Kept(session, hop, asyncio.get_running_loop().time())
+        raise HopUnusableError(last)
 
     async def _transact(self, kept: Kept, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
         """Do one transaction, and keep the session if it is of further use. Raises `StaleError`, for a used session only."""
@@ -129,6 +148,16 @@ class Client:
             raise StaleError
 
 
+def surplus(found: Mapping[str, Outcome]) -> list[str]:
+    """Return the recipients that were too many in a transaction that others went with: they go with the next one, at once.
+
+    452 means that at RCPT, and 552 with some older servers (RFC 5321 section 4.5.3.1.10). Each transaction takes at least one more.
+    """
+    if not any(isinstance(outcome, Delivered) for outcome in found.values()):
+        return []
+    return [address for address, outcome in found.items() if isinstance(outcome, Deferred) and outcome.reply.code in _TOO_MANY]
+
+
 def _unsafe(mail: Mail) -> dict[str, Outcome]:
     """Return a deferral for each recipient that cannot be sent safely: all of them when it is the body or the sender."""
     envelope = mail.envelope
@@ -137,7 +166,8 @@ def _unsafe(mail: Mail) -> dict[str, Outcome]:
     if envelope.sender and not wire.safe_mailbox(envelope.sender):
         unsafe = envelope.recipients
     try:
-        wire.check_body(mail.body)
+        if isinstance(mail.body, bytes):
+            wire.check_body(mail.body)
     except wire.UnsafeOctetsError as fault:
         unsafe, reason = envelope.recipients, str(fault)
     if unsafe:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smtp_gateway.delivery.session import Hop, Session
+    from smtp_gateway.config.model import Smarthost
+    from smtp_gateway.delivery.session import Session
     from smtp_gateway.delivery.settings import Reuse
 
 
@@ -24,8 +25,8 @@ class Kept:
     """A session and how it was used."""
 
     session: Session
-    hop: Hop
-    """What it was opened for; the session's own hop may be in the clear where TLS failed."""
+    hop: Smarthost
+    """What it was opened for; the session's own hop is one address of it, in the clear perhaps where TLS failed."""
     opened: float
     carried: int = 0
     dirty: bool = False
@@ -43,11 +44,11 @@ class Pool:
         self._goodbye = goodbye
         self._idle: OrderedDict[Kept, None] = OrderedDict()
         """In the order in which they became idle."""
-        self._by_hop: dict[Hop, list[Kept]] = {}
+        self._by_hop: dict[Smarthost, list[Kept]] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def take(self, hop: Hop) -> Kept | None:
+    def take(self, hop: Smarthost) -> Kept | None:
         """Return an idle session with *hop*, which is the caller's until it is given back; None when there is none that lives."""
         while kept := self._by_hop.get(hop):
             last = kept[-1]

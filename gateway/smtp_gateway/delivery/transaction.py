@@ -13,6 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from smtp_gateway.delivery.connection import CLOSING
+from smtp_gateway.delivery.faults import ForeignProtocolError
+from smtp_gateway.mail.body import beginning, size_of
 from smtp_gateway.mail.envelope import END_OF_DATA
 from smtp_gateway.mail.outcome import Failed, Outcome, Phase, judge
 from smtp_gateway.mail.reply import Reply
@@ -22,10 +25,10 @@ if TYPE_CHECKING:
 
     from smtp_gateway.delivery.session import Session
     from smtp_gateway.delivery.settings import Timeouts
+    from smtp_gateway.mail.body import Body
     from smtp_gateway.mail.envelope import Envelope
 
 GO_AHEAD = 354
-CLOSING = 421
 _NEEDS_SMTPUTF8 = Failed(Reply(553, "5.6.7", "The message needs SMTPUTF8, which the next hop does not offer"), local=True)
 """RFC 6531 section 3.5 and 3.7.4: such a message is rejected, never downgraded."""
 
@@ -35,7 +38,7 @@ class Mail:
     """One message for those of its recipients that share a next hop."""
 
     envelope: Envelope
-    body: bytes
+    body: Body
     """In wire form."""
 
 
@@ -104,56 +107,64 @@ class Transaction:
         verdict = judged(self.recipients, self.replies, str(self.session.hop))
         if verdict.shared is None:
             return judge(Phase.END_OF_DATA, await self._send(self.mail.body), str(self.session.hop))
-        if self.replies[-1].code == GO_AHEAD:
+        if len(self.replies) == len(self.recipients) + 2 and self.replies[-1].code // 100 == 3:  # noqa: PLR2004 DATA, and more is expected
             await self._send_nothing()
         return verdict.shared
 
     async def _ask(self) -> None:
         """Send the commands and collect the replies, as many as make sense."""
         connection = self.session.connection
-        commands = self._commands()
+        commands, patience = self._commands()
         if "PIPELINING" in self.session.extensions:
-            if early := connection.send(*(text for text, _ in commands)):
+            if early := connection.send(*commands):
                 self.replies.append(early)
-                return
-            for _, patience in commands:
-                self.replies.append(await connection.reply(patience))
-                if self.replies[-1].code == CLOSING:
-                    return
+            else:
+                await connection.answers(patience, self.replies)
+                self._check_step()
             return
-        for text, patience in commands:
-            self.replies.append(await connection.exchange(text, patience))
+        for command, seconds in zip(commands, patience, strict=True):
+            self.replies.append(await connection.exchange(command, seconds))
             if hopeless(self.recipients, self.replies):
                 return
 
-    def _commands(self) -> list[tuple[str, float]]:
-        """Return each command with the seconds to wait for its reply."""
-        patience = self.patience
-        return [
-            (mail_command(self.mail, self.session.extensions), patience.mail),
-            *((f"RCPT TO:<{address}>", patience.rcpt) for address in self.recipients),
-            ("DATA", patience.data),
-        ]
+    def _check_step(self) -> None:
+        """Return when there are as many replies as commands; 421 may follow. Raises `ForeignProtocolError`, and then none of them counts.
+
+        Behind 354 a refusal may have come already: of the content.
+        """
+        if self.replies[-1].code not in (GO_AHEAD, CLOSING):
+            try:
+                if closing := self.session.connection.unasked():
+                    self.replies.append(closing)
+            except ForeignProtocolError:
+                self.replies.clear()
+                raise
+
+    def _commands(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """Return the commands, and the seconds to wait for the reply to each."""
+        patience, recipients = self.patience, self.recipients
+        commands = (mail_command(self.mail, self.session.extensions), *(f"RCPT TO:<{address}>" for address in recipients), "DATA")
+        return commands, (patience.mail, *(patience.rcpt,) * len(recipients), patience.data)
 
     def _keep_refusals(self) -> None:
         """Keep what was refused by name, whatever happens to the connection afterwards."""
         if self.replies and self.replies[0].positive:
             for address, reply in zip(self.recipients, self.replies[1:], strict=False):
-                if reply.negative and reply.code != CLOSING:
+                if not reply.positive and reply.code != CLOSING:  # 3yz too: who was not accepted gets nothing at the end of data
                     self.told[address] = judge(Phase.RCPT, reply, str(self.session.hop))
 
-    async def _send(self, body: bytes) -> Reply:
+    async def _send(self, body: Body) -> Reply:
         reply = await self.session.connection.send_body(body, self.patience.block, self.patience.end_of_data)
         self.replies.append(reply)
         self.settled = True
         return reply
 
     async def _send_nothing(self) -> None:
-        """Answer a 354 for content that nobody is to get."""
-        if self.replies[0].positive:
+        """Answer a 354 for content that nobody is to get; what would be risky to answer ends the connection."""
+        if self.replies[0].positive and self.replies[-1].code == GO_AHEAD:
             await self._send(END_OF_DATA)
         else:
-            self.session.connection.cut("The next hop refused MAIL and asked for the content")
+            self.session.connection.cut("The next hop asked for content that it is not to get")
 
 
 def mail_command(mail: Mail, extensions: frozenset[str]) -> str:
@@ -163,7 +174,7 @@ def mail_command(mail: Mail, extensions: frozenset[str]) -> str:
     out as it is where 8BITMIME is not offered: such servers take it in practice, and re-encoding would break signatures.
     """
     parameters = (
-        f"SIZE={len(mail.body) - len(END_OF_DATA)}" if "SIZE" in extensions else "",
+        f"SIZE={size_of(mail.body) - len(END_OF_DATA)}" if "SIZE" in extensions else "",
         "BODY=8BITMIME" if mail.envelope.body_8bit and "8BITMIME" in extensions else "",
         "SMTPUTF8" if mail.envelope.smtputf8 and "SMTPUTF8" in extensions else "",
     )
@@ -175,4 +186,7 @@ def needs_smtputf8(mail: Mail) -> bool:
     envelope = mail.envelope
     if not all(address.isascii() for address in (envelope.sender, *envelope.recipients)):
         return True
-    return envelope.smtputf8 and not mail.body[: mail.body.find(b"\r\n\r\n") + 1].isascii()
+    if not envelope.smtputf8:
+        return False
+    head = beginning(mail.body)
+    return not head[: head.find(b"\r\n\r\n") + 1].isascii()

@@ -7,8 +7,18 @@ message or an extra command goes out. RFC 5321 section 2.3.8 forbids bare CR and
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from smtp_gateway.mail.body import Body
 
 _ALL_BUT_LINE_ENDS = bytes(octet for octet in range(256) if octet not in b"\r\n")
+BLOCK = 256 * 1024
+"""Octets of a body that are handed to the transport at once: enough to keep a fast peer busy, little to hold for a slow one."""
+_END = b"\r\n.\r\n"
+_GOES_ON = "a body goes on behind its end of data"
 _COMMAND = re.compile(r"[^\x00-\x1f\x7f]*")
 _MAILBOX = re.compile(r'(?:"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*"|[^\s<>"\x00-\x1f\x7f]+)(?:@[^\s<>"\x00-\x1f\x7f]+)?')
 
@@ -17,15 +27,15 @@ class UnsafeOctetsError(Exception):
     """Something about to be sent could be read as more than it is."""
 
 
-def command(text: str) -> bytes:
-    """Return the command line *text* as octets, CRLF added.
+def commands(texts: Iterable[str]) -> bytes:
+    """Return command lines as octets, CRLF added to each.
 
-    Raises `UnsafeOctetsError` when it holds a control character.
+    Raises `UnsafeOctetsError` when one holds a control character.
     """
-    if _COMMAND.fullmatch(text) is None:
+    if not all(map(_COMMAND.fullmatch, texts)):
         message = "a command holds control characters"
         raise UnsafeOctetsError(message)
-    return text.encode("utf-8") + b"\r\n"
+    return "".join(f"{text}\r\n" for text in texts).encode("utf-8")
 
 
 def safe_mailbox(address: str) -> bool:
@@ -36,12 +46,63 @@ def safe_mailbox(address: str) -> bool:
 def check_body(body: bytes) -> None:
     """Return when *body* is in wire form: every line ends with CRLF, and the end of data is at its end and nowhere else.
 
-    Raises `UnsafeOctetsError`. About half a millisecond for a megabyte (`bytes.translate` and `bytes.find`).
+    Raises `UnsafeOctetsError`.
     """
-    line_ends = body.translate(None, _ALL_BUT_LINE_ENDS)
-    if line_ends != b"\r\n" * (len(line_ends) // 2) or body.count(b"\r\n") != len(line_ends) // 2:
-        message = "a body holds a bare CR or LF"
-        raise UnsafeOctetsError(message)
-    if body != b".\r\n" and (body.startswith(b".\r\n") or body.find(b"\r\n.\r\n") != len(body) - 5 or len(body) < 5):  # noqa: PLR2004 CRLF.CRLF
-        message = "a body does not end at its end of data"
-        raise UnsafeOctetsError(message)
+    check = BodyCheck()
+    check.feed(body)
+    check.finish()
+
+
+class BodyCheck:
+    """The same for a body that comes in blocks: each is looked at before it is sent. 0.5 ms for a megabyte."""
+
+    def __init__(self) -> None:
+        """Begin before the first octet."""
+        # As if behind the DATA line, so that an end of data at the very beginning is seen.
+        self._before = b"\r\n"
+
+    def feed(self, block: bytes) -> None:
+        """Take the next octets. Raises `UnsafeOctetsError`."""
+        octets = self._before + block
+        found = octets.find(_END)
+        if 0 <= found < len(octets) - len(_END):
+            raise UnsafeOctetsError(_GOES_ON)
+        # A CR at the border is judged with what follows it.
+        whole = octets[:-1] if octets.endswith(b"\r") else octets
+        line_ends = whole.translate(None, _ALL_BUT_LINE_ENDS)
+        pairs = len(line_ends) // 2
+        if line_ends != b"\r\n" * pairs or whole.count(b"\r\n") != pairs:
+            message = "a body holds a bare CR or LF"
+            raise UnsafeOctetsError(message)
+        # Without the LF of a CRLF that is cut in two here: that one has been judged.
+        self._before = octets[-len(_END) :].lstrip(b"\n")
+
+    @property
+    def ended(self) -> bool:
+        """Whether the octets so far end with an end of data."""
+        return self._before == _END
+
+    def finish(self) -> None:
+        """Return when the body is whole. Raises `UnsafeOctetsError`."""
+        if not self.ended:
+            message = "a body does not end at its end of data"
+            raise UnsafeOctetsError(message)
+
+
+async def blocks(body: Body) -> AsyncIterator[bytes]:
+    """Yield *body* in blocks to be sent; one that is read from the spool is checked on the way.
+
+    Raises `UnsafeOctetsError`, and `DamagedBodyError` before the block that holds the end of data.
+    """
+    if isinstance(body, bytes):  # checked before the next hop was asked to take it
+        for start in range(0, len(body), BLOCK):
+            yield body[start : start + BLOCK]
+        return
+    check, sent = BodyCheck(), 0
+    async for block in body.blocks():
+        check.feed(block)
+        sent += len(block)
+        if check.ended and sent < body.size:
+            raise UnsafeOctetsError(_GOES_ON)
+        yield block
+    check.finish()

@@ -33,3 +33,13 @@ class StoredBody(Protocol):
 
 Body = bytes | StoredBody
 """A body in wire form (see `smtp_gateway.mail.envelope`)."""
+
+
+def size_of(body: Body) -> int:
+    """Return the octets of *body* in wire form."""
+    return len(body) if isinstance(body, bytes) else body.size
+
+
+def beginning(body: Body) -> bytes:
+    """Return the beginning of *body*, with its header section or the first 64 KiB of it."""
+    return body if isinstance(body, bytes) else body.headers

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
 
 from smtp_gateway.mail.reply import TRY_AGAIN_LATER, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Phase(StrEnum):
@@ -31,6 +35,8 @@ class Phase(StrEnum):
 class Delivered:
     """The next hop took responsibility."""
 
+    event: ClassVar[str] = "delivered"
+    """What logs and histories call it."""
     reply: Reply
     hop: str = ""
     """The next hop, as `host[address]:port`."""
@@ -40,6 +46,8 @@ class Delivered:
 class Deferred:
     """Another attempt may succeed."""
 
+    event: ClassVar[str] = "deferred"
+    """What logs and histories call it."""
     reply: Reply
     """What the next hop said, or, where `local`, what the gateway says in its place."""
     hop: str = ""
@@ -54,6 +62,8 @@ class Deferred:
 class Failed:
     """No further attempt will be made."""
 
+    event: ClassVar[str] = "bounced"
+    """What logs and histories call it."""
     reply: Reply
     hop: str = ""
     local: bool = False
@@ -110,3 +120,13 @@ def judge(phase: Phase, reply: Reply, hop: str = "") -> Outcome:
 def unreachable(enhanced: str, text: str, hop: str = "") -> Deferred:
     """Return the deferral for a next hop that gave no answer to judge; *enhanced* begins with 4 (RFC 3463 section 3.5)."""
     return Deferred(Reply(451, enhanced, text), hop, local=True, unreached=True)
+
+
+def unreached(outcomes: Iterable[Outcome]) -> Deferred | None:
+    """Return what kept an attempt with *outcomes* from a session; None when one came about for any of its recipients."""
+    last = None
+    for outcome in outcomes:
+        if not isinstance(outcome, Deferred) or not outcome.unreached:
+            return None
+        last = outcome
+    return last

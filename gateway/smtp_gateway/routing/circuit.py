@@ -12,10 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from smtp_gateway.mail.outcome import Deferred, Outcome
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from smtp_gateway.mail.outcome import Deferred
 
 MISSES = 5
 """Attempts in a row without a session before the first rest: as many as may run at first, all of which have to fail before Postfix
@@ -51,32 +49,25 @@ class Circuit:
 
 
 UNKNOWN = Circuit()
+_AT_FULL = Circuit(MOST)
 
 
-def after(circuit: Circuit, outcomes: Iterable[Outcome], now: float, rest: float) -> Circuit:
-    """Return *circuit* after an attempt that ended at *now* with *outcomes*; *rest* is how long the next rest would be, in seconds.
+def after_session(circuit: Circuit) -> Circuit:
+    """Return *circuit* after an attempt that came to a session: one more may run at a time, and the misses are over."""
+    return _AT_FULL if circuit.ceiling >= MOST - 1 else Circuit(circuit.ceiling + 1)
+
+
+def after_miss(circuit: Circuit, missed: Deferred, now: float, rest: float) -> Circuit:
+    """Return *circuit* after an attempt that ended at *now* without a session; *rest* is how long the next rest would be, in seconds.
 
     An attempt that began before a rest and misses within it changes nothing: the rest has begun for its like.
     """
-    last = _unreached(outcomes)
-    if last is None:
-        return Circuit(min(circuit.ceiling + 1, MOST))
     if circuit.resting(now):
         return circuit
     misses = circuit.misses + 1
     if circuit.rests or misses >= MISSES:
-        return Circuit(AFTER_REST, misses, circuit.rests + 1, now + rest, last)
-    return Circuit(max(circuit.ceiling // 2, AFTER_REST), misses, last=last)
-
-
-def _unreached(outcomes: Iterable[Outcome]) -> Deferred | None:
-    """Return what kept an attempt from a session; None when one came about for any of its recipients."""
-    last = None
-    for outcome in outcomes:
-        if not isinstance(outcome, Deferred) or not outcome.unreached:
-            return None
-        last = outcome
-    return last
+        return Circuit(AFTER_REST, misses, circuit.rests + 1, now + rest, missed)
+    return Circuit(max(circuit.ceiling // 2, AFTER_REST), misses, last=missed)
 
 
 class Circuits:

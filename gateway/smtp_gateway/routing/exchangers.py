@@ -16,7 +16,7 @@ from smtp_gateway.mail.reply import Reply
 from smtp_gateway.resolver import Exchange, LookupFailedError, NoSuchNameError, Resolver, absolute, literal_address
 
 if TYPE_CHECKING:
-    from smtp_gateway.routing.table import Batch
+    from smtp_gateway.routing.table import Way
 
 SMTP_PORT = 25
 """Where mail exchangers listen (RFC 5321 section 4.5.4.2)."""
@@ -41,16 +41,16 @@ class MxTerms:
     port: int = SMTP_PORT
 
 
-async def next_hops(batch: Batch, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:
-    """Return the next hops of *batch* in the order in which they are tried, never empty; or the outcome that ends the attempt here."""
-    if batch.route.smarthosts:
-        return batch.route.smarthosts
-    literal = literal_address(batch.domain) if batch.domain.startswith("[") else None
+async def next_hops(way: Way, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:
+    """Return the next hops of *way* in the order in which they are tried, never empty; or the outcome that ends the attempt here."""
+    if way.route.smarthosts:
+        return way.route.smarthosts
+    literal = literal_address(way.domain) if way.domain.startswith("[") else None
     if literal is not None:
         return (_hop(literal, terms.port),)
-    if not batch.domain or batch.domain.startswith("["):
+    if not way.domain or way.domain.startswith("["):
         return _NO_ADDRESS
-    return await _by_mx(batch.domain, terms)
+    return await _by_mx(way.domain, terms)
 
 
 async def _by_mx(domain: str, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:

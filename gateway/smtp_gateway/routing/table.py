@@ -1,4 +1,7 @@
-"""Recipients to routes: a pure look-up, made again at each attempt so that a changed route takes effect on mail already queued."""
+"""Recipients to routes: a look-up made again at each attempt, so that a changed route takes effect on mail already queued.
+
+A table is made of the routes of one configuration and remembers what it found for each domain: applications write to the same ones again.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,17 @@ if TYPE_CHECKING:
 
     from smtp_gateway.config.model import Route
 
+REMEMBERED = 10_000
+"""Domains whose ways are kept, some 200 octets each; beyond that all are looked up anew, so that a list of made-up domains fills nothing."""
+
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Recipients of one message that go to the same next hop in one transaction."""
+class Way:
+    """Where the mail for one domain goes."""
 
     route: Route
     domain: str
     """The domain whose MX is asked; empty where the route names its next hops."""
-    recipients: tuple[str, ...]
 
     @property
     def destination(self) -> str:
@@ -28,20 +33,61 @@ class Batch:
         return f"{self.route.name}/{self.domain}"
 
 
-def route_of(routes: Sequence[Route], address: str) -> Route:
-    """Return the first route that matches *address*; the last one matches all (`config.model.Config` sees to it)."""
-    domain = domain_of(address)
-    return next((route for route in routes[:-1] if _matches(route, domain)), routes[-1])
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Recipients of one message that go to the same next hop in one transaction."""
+
+    way: Way
+    destination: str
+    recipients: tuple[str, ...]
+
+    @property
+    def route(self) -> Route:
+        """The route that they take."""
+        return self.way.route
 
 
-def batches(routes: Sequence[Route], addresses: Iterable[str]) -> tuple[Batch, ...]:
-    """Divide *addresses* by next hop: by route, and by domain where the route goes to the domain's MX."""
-    found: dict[tuple[str, str], tuple[Route, list[str]]] = {}
-    for address in addresses:
-        route = route_of(routes, address)
-        domain = "" if route.smarthosts else domain_of(address)
-        found.setdefault((route.name, domain), (route, []))[1].append(address)
-    return tuple(Batch(route, domain, tuple(recipients)) for (_, domain), (route, recipients) in found.items())
+class Table:
+    """The routes of one configuration."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        """Route by *routes*, of which the last matches everything (`config.model.Config` sees to it)."""
+        self._routes = routes
+        self._known: dict[str, tuple[Way, str]] = {}
+
+    def batches(self, addresses: Iterable[str]) -> tuple[Batch, ...]:
+        """Divide *addresses* by next hop: by route, and by domain where the route goes to the domain's MX."""
+        found: dict[str, tuple[Way, list[str]]] = {}
+        for address in addresses:
+            way, destination = self._way(address)
+            if destination in found:
+                found[destination][1].append(address)
+            else:
+                found[destination] = (way, [address])
+        return tuple(Batch(way, destination, tuple(recipients)) for destination, (way, recipients) in found.items())
+
+    def destinations(self, addresses: Iterable[str]) -> frozenset[str]:
+        """Return the destinations of *addresses*."""
+        return frozenset(self._way(address)[1] for address in addresses)
+
+    def route_of(self, address: str) -> Route:
+        """Return the first route that matches *address*."""
+        return self._way(address)[0].route
+
+    def _way(self, address: str) -> tuple[Way, str]:
+        """Return the way of *address* and its destination."""
+        domain = domain_of(address)
+        known = self._known.get(domain)
+        if known is None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            way = self._look_up(domain)
+            known = self._known[domain] = (way, way.destination)
+        return known
+
+    def _look_up(self, domain: str) -> Way:
+        route = next((route for route in self._routes[:-1] if _matches(route, domain)), self._routes[-1])
+        return Way(route, "" if route.smarthosts else domain)
 
 
 def _matches(route: Route, domain: str) -> bool:

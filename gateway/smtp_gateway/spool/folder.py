@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from smtp_gateway.spool import bodies
 from smtp_gateway.spool.api import SpoolUnavailableError
 
 if TYPE_CHECKING:
@@ -78,8 +80,9 @@ class Folder:
 def claim(path: Path) -> Folder:
     """Create what is missing in *path* and lock it for this process. Raises `SpoolUnavailableError` with a sentence that says why not."""
     try:
-        for part in (path, path / "bodies", path / "damaged"):
-            part.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(path)
+        for part in ("bodies", "damaged"):
+            (path / part).mkdir(mode=0o700, exist_ok=True)
         lock = os.open(path / "spool.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as fault:
         message = f"the spool folder {path} cannot be used: {fault.strerror or fault}"
@@ -91,3 +94,18 @@ def claim(path: Path) -> Folder:
         message = f"the spool folder {path} is in use by another process"
         raise SpoolUnavailableError(message) from fault
     return Folder(path, lock)
+
+
+def _make(path: Path) -> None:
+    """Make *path* with its parents, so that a power cut cannot take the whole spool away with a name that was never synced.
+
+    Each name is synced before anything is made beneath it. The lowest folder that exists may be one that an earlier start made and
+    was killed before it could sync; where it is not ours to sync (a mount, a parent that may not be read), whoever made it did that.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    lowest = missing[-1].parent if missing else path
+    with suppress(OSError):
+        bodies.sync_folder(lowest.parent)
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        bodies.sync_folder(folder.parent)

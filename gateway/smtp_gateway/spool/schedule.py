@@ -7,14 +7,14 @@ the message is due with the earliest of them, and only those are tried then that
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from smtp_gateway.mail.outcome import Deferred, Delivered, Failed, Outcome
+from smtp_gateway.mail.outcome import Deferred, Failed, Outcome
 from smtp_gateway.spool.api import Attempted, Entry, Recipient, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from smtp_gateway.config.model import Retry
 
@@ -43,9 +43,13 @@ class Decision:
     """What one attempt came to, recipient by recipient, and what is to be written down."""
 
     settlement: Settlement
-    delivered: Mapping[str, Delivered] = field(default_factory=dict)
-    deferred: Mapping[str, Deferred] = field(default_factory=dict)
-    failed: Mapping[str, Failed] = field(default_factory=dict)
+    outcomes: Mapping[str, Outcome]
+    """By recipient, as they finally are: what was deferred has failed once the lifetime is over."""
+
+    @property
+    def failed(self) -> dict[str, Failed]:
+        """The recipients that failed."""
+        return {address: outcome for address, outcome in self.outcomes.items() if isinstance(outcome, Failed)}
 
 
 def wait(retry: Retry, attempts: int, jitter: float) -> float:
@@ -73,22 +77,16 @@ def settle(entry: Entry, outcomes: Mapping[str, Outcome], terms: Terms, now: flo
     the end of the lifetime, so that the last attempt is made then and not up to an hour afterwards.
     """
     final = {address: _final(outcome, now >= terms.end(entry, address)) for address, outcome in outcomes.items()}
-    delivered = {address: outcome for address, outcome in final.items() if isinstance(outcome, Delivered)}
-    deferred = {address: outcome for address, outcome in final.items() if isinstance(outcome, Deferred)}
-    failed = {address: outcome for address, outcome in final.items() if isinstance(outcome, Failed)}
-    if len(delivered) + len(failed) == len(entry.recipients):
-        return Decision(Settlement(entry.id), delivered, deferred, failed)
-    remaining = []
-    for recipient in entry.recipients:
-        address = recipient.address
-        if address in deferred:
-            due = now + wait(terms.retries[address], recipient.attempts + 1, jitter)
-            reply = str(deferred[address].reply)
-            remaining.append(Recipient(address, recipient.attempts + 1, reply, min(due, terms.end(entry, address))))
-        elif address not in final:
-            remaining.append(recipient)
-    due = min(recipient.next_attempt for recipient in remaining)
-    return Decision(Settlement(entry.id, tuple(remaining), due, _history(final, now)), delivered, deferred, failed)
+
+    def due(recipient: Recipient) -> float:
+        again = now + wait(terms.retries[recipient.address], recipient.attempts + 1, jitter)
+        return min(again, terms.end(entry, recipient.address))
+
+    remaining = tuple(_still_owed(entry, final, due))
+    if not remaining:
+        return Decision(Settlement(entry.id), final)
+    next_attempt = min(recipient.next_attempt for recipient in remaining)
+    return Decision(Settlement(entry.id, remaining, next_attempt, _history(final, now)), final)
 
 
 def postpone(entry: Entry, retry: Retry, now: float, jitter: float) -> Settlement:
@@ -101,6 +99,16 @@ def postpone(entry: Entry, retry: Retry, now: float, jitter: float) -> Settlemen
     return Settlement(entry.id, entry.recipients, now + age * (1 - retry.jitter * jitter))
 
 
+def _still_owed(entry: Entry, final: Mapping[str, Outcome], due: Callable[[Recipient], float]) -> Iterator[Recipient]:
+    """Yield the recipients that were deferred, for when they are *due*, and those that were not tried, as they are."""
+    for recipient in entry.recipients:
+        outcome = final.get(recipient.address)
+        if outcome is None:
+            yield recipient
+        elif isinstance(outcome, Deferred):
+            yield Recipient(recipient.address, recipient.attempts + 1, str(outcome.reply), due(recipient))
+
+
 def _final(outcome: Outcome, over: bool) -> Outcome:  # noqa: FBT001 a private function of one line
     return Failed(outcome.reply, outcome.hop, outcome.local, expired=True) if over and isinstance(outcome, Deferred) else outcome
 
@@ -109,8 +117,5 @@ def _history(final: Mapping[str, Outcome], now: float) -> tuple[Attempted, ...]:
     """Return what an attempt came to, those alike together."""
     alike: dict[tuple[str, str, str], list[str]] = {}
     for address, outcome in final.items():
-        alike.setdefault((_EVENTS[type(outcome)], outcome.hop, str(outcome.reply)), []).append(address)
+        alike.setdefault((outcome.event, outcome.hop, str(outcome.reply)), []).append(address)
     return tuple(Attempted(now, *what, tuple(addresses), until=now) for what, addresses in alike.items())
-
-
-_EVENTS: dict[type[Outcome], str] = {Delivered: "delivered", Deferred: "deferred", Failed: "bounced"}

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     """The next hops of one message: most often a single one."""
 
 
+HELD = 512 * 1024
+"""Octets of a large body that are in memory while it is delivered: a block that is read, and one that is sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How much may go on at once."""
@@ -34,7 +38,7 @@ class Bounds:
     per_destination: int = 20
     """Messages in delivery towards one destination, and fewer where the ceiling is lower."""
     octets: int = 64 * 1024 * 1024
-    """Bodies in memory; one larger message is let through alone."""
+    """Bodies in memory, of a large one `HELD`."""
     waiting: int = 1000
     """Leased messages that wait for their turn; about a kilobyte each."""
     share: int = 20
@@ -102,7 +106,7 @@ class Window:
     def finish(self, message_id: MessageId, now: float) -> None:
         """Make the place of a running message free."""
         entry, destinations = self._running.pop(message_id)
-        self._octets -= entry.size
+        self._octets -= _held(entry)
         for destination in destinations:
             self._towards[destination] -= 1
             self._moved[destination] = now
@@ -178,7 +182,7 @@ class Window:
     def _fits(self, entry: Entry, destinations: Destinations) -> bool:
         if not self._running:
             return True
-        return self._octets + entry.size <= self._bounds.octets and not any(self._full(one) for one in destinations)
+        return self._octets + _held(entry) <= self._bounds.octets and not any(self._full(one) for one in destinations)
 
     def _full(self, destination: str) -> bool:
         ceiling = self._ceiling(destination)
@@ -190,10 +194,14 @@ class Window:
 
     def _run(self, entry: Entry, destinations: Destinations, now: float) -> None:
         self._running[entry.id] = (entry, destinations)
-        self._octets += entry.size
+        self._octets += _held(entry)
         for destination in destinations:
             self._towards[destination] = self._towards.get(destination, 0) + 1
             self._moved[destination] = now
+
+
+def _held(entry: Entry) -> int:
+    return min(entry.size, HELD)
 
 
 class InHand:

@@ -2,56 +2,84 @@
 
 from __future__ import annotations
 
-import os
+import json
+from typing import TYPE_CHECKING
 
-import pytest
-
-from bench.measure import Measurement
-from bench.postal import counted
-from bench.processes import cpu_seconds, stat_fields, tree
-from bench.report import table
+from bench import plot
+from bench.measure import Measurement, warm_up
+from bench.report import Report
 from bench.rows import ROWS, Row
 
-ROW = Row("A", "4 KB, a connection each", 4096, 10, reused=False)
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROW = Row("A", "4 KB, a connection each", 4096, 10)
+MACHINE = {"cores": "2", "postfix": "3.7.11"}
 
 
-def measured(relay: str, *rates: float) -> list[Measurement]:
+def measured(relay: str, *rates: float, steal: float = 0.0) -> list[Measurement]:
     """Return measurements of *relay* with these rates of delivery."""
-    return [Measurement(relay, ROW.name, accepted=2 * rate, delivered=rate, cpu=100.0, rss=50.0, pss=40.0) for rate in rates]
+    return [
+        Measurement(relay, ROW.name, accepted=2 * rate, delivered=rate, cpu=100.0, rss=50.0, pss=40.0, busy=200.0, steal=steal)
+        for rate in rates
+    ]
+
+
+def report(*found: Measurement) -> Report:
+    """Return a report of what was *found* in one row."""
+    return Report([ROW], found, MACHINE, "2026-01-02")
 
 
 def test_the_table_has_medians_spread_and_ratio() -> None:
     """One relay's bad round changes neither its median nor the ratio to the reference."""
-    text = table([ROW], [*measured("limit", 900), *measured("gateway", 300, 10, 310), *measured("postfix", 100, 90, 400)])
+    text = report(*measured("limit", 900), *measured("gateway", 300, 10, 310), *measured("postfix", 100, 90, 400)).markdown()
 
+    assert "medians of 3 rounds" in text
     assert "## A: 4 KB, a connection each" in text
-    assert "| limit | 1800 | 900 (900-900) | 9.00 |  |  |  |" in text
-    assert "| gateway | 600 | 300 (10-310) | 3.00 | 100 | 50 | 40 |" in text
-    assert "| postfix | 200 | 100 (90-400) | 1.00 | 100 | 50 | 40 |" in text
+    assert "| limit | 1800 | 900 (900-900) | 9.00 | 200 |  |  |  |" in text
+    assert "| gateway | 600 | 300 (10-310) | 3.00 | 200 | 100 | 50 | 40 |" in text
+    assert "| postfix | 200 | 100 (90-400) | 1.00 | 200 | 100 | 50 | 40 |" in text
 
 
 def test_without_the_reference_there_is_no_ratio() -> None:
     """A run of one relay alone says nothing about others."""
-    assert "| gateway | 600 | 300 (300-300) |  | 100 | 50 | 40 |" in table([ROW], measured("gateway", 300))
+    assert "| gateway | 600 | 300 (300-300) |  | 200 | 100 | 50 | 40 |" in report(*measured("gateway", 300)).markdown()
 
 
-@pytest.mark.parametrize(
-    ("shown", "count"), [(b"", 0), (b"sess=1 quit=0 mesg=7\r", 7), (b"mesg=9\rsess=20 quit=20 mesg=10\r", 10), (b"sess=1 quit", 0)]
-)
-def test_the_sinks_last_count_counts(shown: bytes, count: int) -> None:
-    """It is written anew for each message, with a carriage return between."""
-    assert counted(shown) == count
+def test_a_noisy_measurement_is_pointed_out() -> None:
+    """Time that the hypervisor gave to others is in no relay's power."""
+    quiet, noisy = measured("postfix", 1, steal=4.9), measured("gateway", 1, steal=12.0)
+
+    assert "at most 4.9 %" in report(*quiet).markdown()
+    assert "with care: A gateway (12 %)." in report(*quiet, *noisy).markdown()
 
 
-def test_a_process_is_in_its_own_tree() -> None:
-    """What is read of /proc is read of the right process."""
-    assert tree(os.getpid())[0] == os.getpid()
-    assert int(stat_fields(os.getpid())[1]) == os.getppid()
-    assert cpu_seconds(os.getpid()) > 0
-    assert stat_fields(2**30) == []
+def test_every_measurement_is_kept_with_the_machine(tmp_path: Path) -> None:
+    """The table can be made again from what is written, and whoever reads it knows what it was measured on."""
+    path = report(*measured("gateway", 300, 310)).write(tmp_path / "results")
+    data = json.loads(path.with_suffix(".json").read_text())
+
+    assert "- postfix: 3.7.11" in path.read_text()
+    assert data["machine"] == MACHINE
+    assert [one["delivered"] for one in data["measurements"]] == [300, 310]
+    assert Measurement(**data["measurements"][0]) == measured("gateway", 300)[0]
+
+
+def test_the_plot_is_a_picture(tmp_path: Path) -> None:
+    """It is drawn with the reference and without it, and leaves out the limit, which is no relay."""
+    for found in ([*measured("limit", 900), *measured("gateway", 300), *measured("postfix", 100)], measured("exim", 10)):
+        plot.draw(report(*found), tmp_path / "plot.png")
+
+        assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_rows_have_names_of_their_own() -> None:
     """The command line chooses rows by letter."""
     assert len({row.name for row in ROWS}) == len(ROWS)
     assert all(len(row.name) == 1 for row in ROWS)
+
+
+def test_the_warm_up_is_small_and_meets_every_session() -> None:
+    """It is a twentieth of the row, and in a small row one message a session."""
+    assert warm_up(Row("X", "", 1, 4000)).messages == 200
+    assert warm_up(Row("X", "", 1, 100)).messages == 20

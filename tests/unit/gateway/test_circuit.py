@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtp_gateway.mail.outcome import Deferred, Delivered, Failed, Outcome, Phase, judge, unreachable
+from smtp_gateway.mail.outcome import Deferred, Delivered, Failed, Outcome, Phase, judge, unreachable, unreached
 from smtp_gateway.mail.reply import Reply
 from smtp_gateway.routing import circuit
 from smtp_gateway.routing.circuit import AFTER_REST, AT_FIRST, MISSES, MOST, REMEMBERED, UNKNOWN, Circuit, Circuits
@@ -17,7 +17,8 @@ SENT = Delivered(Reply(250, "2.0.0", "Ok"))
 def after(begin: Circuit, *attempts: Outcome, now: float = 0.0, rest: float = 30.0) -> Circuit:
     """Return the circuit after *attempts*, one after the other."""
     for outcome in attempts:
-        begin = circuit.after(begin, [outcome], now, rest)
+        missed = unreached([outcome])
+        begin = circuit.after_session(begin) if missed is None else circuit.after_miss(begin, missed, now, rest)
     return begin
 
 
@@ -36,7 +37,8 @@ def test_any_answer_about_the_mail_is_a_session(answer: Outcome) -> None:
 
 def test_one_answered_recipient_is_a_session() -> None:
     """It does not matter what the others came to."""
-    assert circuit.after(UNKNOWN, [REFUSED, BUSY], 0.0, 30.0).misses == 0
+    assert unreached([REFUSED, BUSY]) is None
+    assert unreached([REFUSED, REFUSED]) == REFUSED
 
 
 @pytest.mark.parametrize("phase", [Phase.CONNECT, Phase.HELLO, Phase.STARTTLS])

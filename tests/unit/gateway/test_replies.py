@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from smtp_gateway.delivery.replies import MAX_LINE, MAX_LINES, MalformedReplyError, ReplyParser
+from smtp_gateway.delivery.replies import MAX_LINE, MAX_LINES, MAX_TEXT, MalformedReplyError, ReplyParser
 from smtp_gateway.mail.reply import Reply
 
 
@@ -35,6 +35,7 @@ def parsed(octets: bytes, *, step: int = 1 << 30) -> list[Reply]:
         (b"250-a\r\n250\r\n", Reply(250, "", "a\n")),
         (b"220 sm\xc3\xb6rg\xff\x07\r\n", Reply(220, "", "smörg\ufffd?")),
         (b"559 x\r\n", Reply(559, "", "x")),
+        (b"571 x\r\n", Reply(571, "", "x")),  # beyond the grammar, and in use
     ],
 )
 def test_replies_are_read(octets: bytes, reply: Reply) -> None:
@@ -53,7 +54,6 @@ def test_replies_are_read(octets: bytes, reply: Reply) -> None:
         b"250x\r\n",
         b"150 x\r\n",
         b"660 x\r\n",
-        b"290 x\r\n",
         b"250 a\n",
         b"250 a\rb\r\n",
         b"250-a\r\n251 b\r\n",
@@ -69,6 +69,12 @@ def test_what_is_not_a_reply_is_refused(octets: bytes) -> None:
     """By the grammar of RFC 5321 section 4.2, within our bounds."""
     with pytest.raises(MalformedReplyError):
         parsed(octets)
+
+
+def test_the_text_that_is_kept_is_bounded() -> None:
+    """Nobody reads more, and each message keeps what was last said about it."""
+    assert parsed(b"451-4.3.0 " + b"x" * 6000 + b"\r\n451 4.3.0 y\r\n") == [Reply(451, "4.3.0", "x" * MAX_TEXT)]
+    assert parsed(b"451-" + b"x" * 6000 + b"\r\n451 y\r\n") == [Reply(451, "", "x" * MAX_TEXT)]
 
 
 def test_an_incomplete_reply_is_waited_for() -> None:

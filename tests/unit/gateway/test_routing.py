@@ -8,7 +8,7 @@ from smtp_gateway.config.model import HopTls, Route, Smarthost
 from smtp_gateway.mail.outcome import Failed
 from smtp_gateway.resolver import Exchange, Resolver
 from smtp_gateway.routing.exchangers import MxTerms, chosen, next_hops
-from smtp_gateway.routing.table import Batch, batches, route_of
+from smtp_gateway.routing.table import REMEMBERED, Table, Way
 
 INNER = Route(name="inner", recipient_domains=("corp.example", "*.corp.example"), smarthosts=(Smarthost(host="mx.corp.svc"),))
 SPECIAL = Route(name="special", recipient_domains=("a.corp.example", "other.example"))
@@ -33,25 +33,38 @@ TERMS = MxTerms(Resolver(), "gateway.example")
 )
 def test_the_first_matching_route_wins(address: str, route: Route) -> None:
     """Domains match whole, patterns with a star beneath, the last route matches the rest."""
-    assert route_of(ROUTES, address) is route
+    assert Table(ROUTES).route_of(address) is route
 
 
 def test_recipients_are_divided_by_next_hop() -> None:
     """One batch for each route with next hops of its own, one for each domain where the MX decides."""
     addresses = ("a@corp.example", "b@x.example", "c@sub.corp.example", "d@y.example", "e@X.example")
 
-    assert batches(ROUTES, addresses) == (
-        Batch(INNER, "", ("a@corp.example", "c@sub.corp.example")),
-        Batch(DEFAULT, "x.example", ("b@x.example", "e@X.example")),
-        Batch(DEFAULT, "y.example", ("d@y.example",)),
-    )
+    found = Table(ROUTES).batches(addresses)
+
+    assert [(batch.way, batch.recipients) for batch in found] == [
+        (Way(INNER, ""), ("a@corp.example", "c@sub.corp.example")),
+        (Way(DEFAULT, "x.example"), ("b@x.example", "e@X.example")),
+        (Way(DEFAULT, "y.example"), ("d@y.example",)),
+    ]
 
 
 def test_what_shares_next_hops_shares_a_destination() -> None:
     """Destinations differ by route, and by domain where the MX decides."""
-    found = [batch.destination for batch in batches(ROUTES, ("a@corp.example", "b@x.example", "c@y.example"))]
+    table, addresses = Table(ROUTES), ("a@corp.example", "b@x.example", "c@y.example")
 
-    assert found == ["inner/", "default/x.example", "default/y.example"]
+    assert [batch.destination for batch in table.batches(addresses)] == ["inner/", "default/x.example", "default/y.example"]
+    assert table.destinations((*addresses, "d@y.example")) == {"inner/", "default/x.example", "default/y.example"}
+
+
+def test_what_is_remembered_is_bounded_and_changes_nothing() -> None:
+    """Any number of made-up domains is routed as if each were the first."""
+    table = Table(ROUTES)
+    for number in range(REMEMBERED + 10):
+        assert table.destinations((f"a@{number}.example",)) == {f"default/{number}.example"}
+
+    assert len(table._known) <= REMEMBERED  # noqa: SLF001 what is kept shows nowhere else
+    assert table.route_of("a@corp.example") is INNER
 
 
 def hosts(hops: object) -> list[str]:
@@ -60,7 +73,7 @@ def hosts(hops: object) -> list[str]:
     return [hop.host for hop in hops]
 
 
-def test_exchangers_are_next_hops_in_their_order() -> None:
+def test_trap_13_exchangers_are_next_hops_in_their_order_and_are_not_verified() -> None:
     """Port 25, TLS where offered, never verified (trap 13)."""
     hops = chosen((Exchange(10, "a.example."), Exchange(20, "b.example.")), TERMS)
 
@@ -96,13 +109,13 @@ def test_the_gateway_is_never_its_own_next_hop() -> None:
 )
 async def test_an_address_literal_is_its_own_next_hop(domain: str, host: str) -> None:
     """RFC 5321 section 4.1.3: without the DNS."""
-    assert hosts(await next_hops(Batch(DEFAULT, domain, ()), TERMS)) == [host]
+    assert hosts(await next_hops(Way(DEFAULT, domain), TERMS)) == [host]
 
 
 @pytest.mark.parametrize("domain", ["", "[nonsense]"])
 async def test_without_a_domain_there_is_no_way(domain: str) -> None:
     """`postmaster` alone cannot go to an MX, nor can a literal that is none."""
-    outcome = await next_hops(Batch(DEFAULT, domain, ()), TERMS)
+    outcome = await next_hops(Way(DEFAULT, domain), TERMS)
 
     assert isinstance(outcome, Failed)
     assert outcome.reply.enhanced == "5.1.3"
@@ -110,4 +123,4 @@ async def test_without_a_domain_there_is_no_way(domain: str) -> None:
 
 async def test_configured_next_hops_are_taken_as_they_are() -> None:
     """In the order of the configuration."""
-    assert await next_hops(Batch(INNER, "", ("x@corp.example",)), TERMS) == INNER.smarthosts
+    assert await next_hops(Way(INNER, ""), TERMS) == INNER.smarthosts
