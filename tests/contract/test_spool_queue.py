@@ -128,3 +128,13 @@ async def test_a_listing_goes_on_where_a_page_ended(spool: Spool) -> None:
 
     assert [len(page) for page in pages] == [2, 2, 1]
     assert [(one.entry.id, one.next_attempt) for page in pages for one in page] == [(one.id, one.accepted_at) for one in messages]
+
+
+async def test_a_long_queue_is_looked_at_in_strides(spool: Spool) -> None:
+    """A selection can end at an identifier, and the identifier so many messages further on is told; None where there are fewer."""
+    ids = sorted([(await spool.put(new_message())).id for _ in range(5)])
+
+    assert [spool.stride("", 1), spool.stride("", 5), spool.stride("", 6)] == [ids[0], ids[4], None]
+    assert [spool.stride(ids[1], 2), spool.stride(ids[4], 1)] == [ids[3], None]
+    found = spool.listing(Selection(up_to=ids[3]), 10, after=ids[0])
+    assert [one.entry.id for one in found] == ids[1:4]

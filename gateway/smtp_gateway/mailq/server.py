@@ -2,7 +2,7 @@
 
 | request | answer |
 |---|---|
-| `GET /queue?limit=&after=&...` | `messages` in the order of arrival, `next` to go on after (null at the end), `queued` in all |
+| `GET /queue?limit=&after=&...` | `messages` in the order of arrival, perhaps none, `next` to go on after (null at the end), `queued` in all |
 | `GET /queue/ID` | the message with its history |
 | `GET /queue/ID/content` | its content, out of wire form |
 | `POST /queue/ACTION` with `ids` | `results` by id (`mailq.postsuper.Result`) |
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from smtp_gateway.spool.api import Listed, Spool
     from smtp_gateway.telemetry.observer import Observer
 
+STRIDE = 5000
+"""Messages that one answer looks at where a filter finds few: some seven milliseconds of the event loop."""
 MOST = 200
 """Messages in one answer, and in one request: a few milliseconds of the event loop, between which mail goes on."""
 GOODBYE = 1.0
@@ -90,8 +93,10 @@ class QueueSocket:
             return _refusal(400, str(fault))
         limit = max(1, min(limit, MOST))
         await self._spool.until_readable()
-        found = self._spool.listing(selection, limit, request.query.get("after", ""))
-        following = found[-1].entry.id if len(found) == limit else None
+        after = request.query.get("after", "")
+        stride = None if selection.ids else self._spool.stride(after, STRIDE)
+        found = self._spool.listing(replace(selection, up_to=stride), limit, after)
+        following = found[-1].entry.id if len(found) == limit else stride
         messages = [showq.message(one, self._moment(one)) for one in found]
         return web.json_response({"messages": messages, "next": following, "queued": self._spool.depth().messages})
 

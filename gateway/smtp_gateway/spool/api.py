@@ -140,6 +140,8 @@ class Selection:
 
     ids: frozenset[str] = frozenset()
     """Any of them."""
+    up_to: str | None = None
+    """The last identifier that is meant, in their order."""
     sender: str | None = None
     """The sender, compared without case; empty for the null sender."""
     recipient: str | None = None
@@ -251,8 +253,12 @@ class Spool(Protocol):
     def listing(self, selection: Selection, limit: int, after: str = "") -> list[Listed]:
         """Return at most *limit* messages of *selection* whose identifiers come after *after*, in the order of identifiers, which is that of arrival.
 
-        A page costs as much as the messages it has to look at, in the event loop: up to a second or two where a million were queued and none is meant.
+        A page costs as much as the messages it has to look at, in the event loop: up to a second or two where a million were queued and none
+        is meant. `stride` gives `Selection.up_to` for a page that does not hold the loop up.
         """
+
+    def stride(self, after: str, messages: int) -> str | None:
+        """Return the identifier *messages* further on than *after*; None when there are not as many. Raises as `entry` does."""
 
     def hold(self, message_id: MessageId) -> asyncio.Future[bool]:
         """Keep a message from being delivered until `unhold`, durably.

@@ -197,6 +197,10 @@ class DiskSpool:
         """See `Spool.listing`."""
         return listing.marked(listing.page(self._demand_readable(), selection, limit, after), self._ledger)
 
+    def stride(self, after: str, messages: int) -> str | None:
+        """See `Spool.stride`."""
+        return listing.stride(self._demand_readable(), after, messages)
+
     def hold(self, message_id: MessageId) -> asyncio.Future[bool]:
         """See `Spool.hold`."""
         return self._alter(message_id, partial(listing.hold, held=True))

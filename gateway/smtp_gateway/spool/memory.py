@@ -179,6 +179,11 @@ class MemorySpool:
         found = (self._held[one].listed for one in sorted(self._held) if one > after)
         return [listed for listed in found if selects(selection, listed)][:limit]
 
+    def stride(self, after: str, messages: int) -> str | None:
+        """See `Spool.stride`."""
+        later = sorted(one for one in self._held if one > after)
+        return later[messages - 1] if len(later) >= messages else None
+
     def hold(self, message_id: MessageId) -> asyncio.Future[bool]:
         """See `Spool.hold`."""
         return self._alter(message_id, lambda held: setattr(held, "held", True))
