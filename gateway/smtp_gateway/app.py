@@ -1,7 +1,8 @@
 """A whole gateway out of its parts: the only module that names the concrete ones.
 
-Order of opening: certificate, spool, the queue's socket, HTTP port, listeners, and then what works in the background; closing is the reverse. A part that fails for good (a crashed loop of dispatch, say) ends the process
-instead of leaving half a gateway: what follows is a restart, and the spool has kept everything.
+Order of opening: certificate, spool, the queue's socket, HTTP port, listeners, and then what works in the background; closing is the
+reverse. A part that fails for good (a crashed loop of dispatch, say) ends the process instead of leaving half a gateway: what follows is
+a restart, and the spool has kept everything.
 """
 
 from __future__ import annotations
@@ -95,8 +96,8 @@ class Gateway:
     async def run(self) -> None:
         """Start, be ready, drain and stop.
 
-        Raises `SpoolUnavailableError`, `CertificateError`, `BindError`, `SocketTakenError` or `HttpPortError` when it cannot start, and an exception group
-        when something in the background failed.
+        Raises `SpoolUnavailableError`, `CertificateError`, `BindError`, `SocketTakenError` or `HttpPortError` when it cannot start, and an
+        exception group when something in the background failed.
         """
         async with AsyncExitStack() as stack:
             _log.info("starting", version=__version__, config=config_hash(self._config), spool=str(self._settings.spool))

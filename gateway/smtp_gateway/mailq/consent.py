@@ -49,7 +49,7 @@ def demand(options: argparse.Namespace, pages: Callable[[], Pages], question: st
     """
     if options.yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         message = f"{options.action} asks first, and standard input is no terminal: say --yes"
         raise CommandError(message, USAGE)
     counting, octets = Progress("found"), 0
