@@ -241,10 +241,10 @@ class Sink:
         return verb == "QUIT"
 
     async def _body(self, talk: _Talk) -> None:
-        body = b""
-        while body != b".\r\n" and not body.endswith(b"\r\n.\r\n"):
-            body += await talk.reader.readuntil(b"\r\n")
-        message = Taken(talk.sender or "", tuple(talk.recipients), body, talk.tls, talk.parameters.strip())
+        lines = [await talk.reader.readuntil(b"\r\n")]
+        while lines[-1] != b".\r\n":
+            lines.append(await talk.reader.readuntil(b"\r\n"))
+        message = Taken(talk.sender or "", tuple(talk.recipients), b"".join(lines), talk.tls, talk.parameters.strip())
         talk.sender = None
         reply = self._chosen("body", " ".join(talk.recipients))
         if _said(reply).startswith("2"):
