@@ -88,7 +88,7 @@ async def script(spool: DiskSpool, diary: Diary) -> None:
     for entry in leased[:2]:
         await settle(spool, diary, entry.id)
     await settle(spool, diary, leased[2].id, defer=True)
-    spool._writer._begin_turn()  # noqa: SLF001 turned by need and by idleness otherwise, which takes megabytes or seconds
+    spool._writer._hand_over(spool._journal.turn)  # noqa: SLF001 turned by need and by idleness otherwise, which takes megabytes or seconds
     await put(spool, diary, "S4")
     await put(spool, diary, "L4")
     await spool.close()

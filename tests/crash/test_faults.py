@@ -44,8 +44,9 @@ async def test_a_failed_sync_is_the_end_of_its_group_and_of_writing(tmp_path: Pa
 
         assert [type(result) for result in results] == [SpoolUnavailableError] * 3
         assert len(syncs) == 1
-        assert "Input/output error; the process must be started again" in (spool.healthy() or "")
-        assert (spool.lease(NOW, 10), spool.next_due(NOW)) == ([], None)
+        assert "a sync of the spool's log failed: [Errno 5] Input/output error" in (spool.healthy() or "")
+        assert spool.lease(NOW, 10) == []
+        assert spool.next_due(NOW) is not None
         shutil.copytree(tmp_path / "spool", tmp_path / "restarted")
 
     monkeypatch.undo()
@@ -189,7 +190,9 @@ async def test_a_damaged_index_is_found_after_an_unclean_stop(tmp_path: Path, mo
         assert checks == []
         return
     index = (folder / "index.db").read_bytes()
-    (folder / "index.db").write_bytes(index[:8192] + b"\xee" * 65536 + index[8192 + 65536 :])
+    middle = len(index) // 2 // 4096 * 4096
+    (folder / "index.db").write_bytes(index[:middle] + b"\xee" * 65536 + index[middle + 65536 :])
 
-    with pytest.raises(SpoolUnavailableError, match=r"damaged|malformed"):
-        await DiskSpool.open(folder, NullObserver())
+    async with opened(folder) as spool:
+        assert 0 < spool.depth().messages < 50
+        assert spool.depth().messages + spool.depth().damaged >= 50

@@ -27,7 +27,8 @@ BLOCK = 256 * 1024
 """Octets of a file that are read at once."""
 HEADERS = 64 * 1024
 """Octets of a body that are read for its header section; Postfix keeps as much (header_size_limit is 102,400 for one header)."""
-_UNFINISHED = ".unfinished"
+UNFINISHED = ".unfinished"
+"""How the name of a file ends that nobody was answered for."""
 
 
 class Unfinished:
@@ -36,7 +37,7 @@ class Unfinished:
     def __init__(self, folder: Path, message_id: MessageId) -> None:
         """Prepare the file of *message_id*; nothing is made before the first call."""
         self._folder = folder
-        self._path = folder / f"{message_id}{_UNFINISHED}"
+        self._path = folder / f"{message_id}{UNFINISHED}"
         self._finished = folder / message_id
         self._descriptor = -1
         self._made = False
@@ -140,8 +141,17 @@ def set_aside(folder: Path, entry: Entry, body: bytes | Path) -> None:
 
 
 def count_aside(folder: Path) -> int:
-    """Count the damaged messages in *folder*. Raises `OSError`."""
-    return sum(1 for path in folder.iterdir() if path.suffix == ".json")
+    """Count the damaged messages in *folder*, and those that were lost with a damaged index as far as they can be told. Raises `OSError`."""
+    alone = sum(1 for path in folder.iterdir() if path.suffix == ".json")
+    return alone + sum(map(_count_lost, folder.glob("index-*/summary.json")))
+
+
+def _count_lost(summary: Path) -> int:
+    try:
+        lost = json.loads(summary.read_bytes())
+        return len(lost["incomplete"]) + int(lost["unreadable"]) + int(lost["body_files"])
+    except (ValueError, KeyError, TypeError):
+        return 1
 
 
 def sync_folder(folder: Path) -> None:

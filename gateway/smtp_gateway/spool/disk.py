@@ -21,10 +21,11 @@ only gathers: `lease` has nothing to hand out, `next_due` says "shortly", `body`
 and the log is over 4 MB, or at 64 MB whatever goes on.
 
 **Failures.** A failed sync is never repeated on the same file: the kernel reports it once and may have dropped what it could not write. The
-group gets `SpoolUnavailableError`, its messages are taken out of the index as far as that can be written, and the spool is
-broken until the process is started again: `healthy` says so, nothing is taken, nothing is leased, no file is removed. The restart reads
-what is really on the disk, with every checksum. A full disk (`SpoolFullError`) heals by itself; a reserve keeps room for settlements. A body whose checksum is
-wrong goes to `damaged/` and out of the queue.
+group gets `SpoolUnavailableError`, and the spool is broken: `healthy` says so, nothing is taken, nothing is leased, no file is removed.
+After a second, and then at growing intervals up to a minute, the log is abandoned and the folder opened again as by a start, with every
+checksum; `smtp_gateway.spool.healing` has the rules for what was in somebody's hands. A full disk (`SpoolFullError`) is no failure: a
+reserve keeps room for settlements, and mail is taken again when there is room. A body whose checksum is wrong goes to `damaged/` and out of
+the queue. A damaged index, found at a start or at any later moment, is salvaged: `smtp_gateway.spool.salvage`.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import re
+import sqlite3
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -49,8 +52,7 @@ from smtp_gateway.spool.stored import StoredFile
 from smtp_gateway.spool.writer import Writer
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from smtp_gateway.mail.body import Body
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SOON = 1.0
+"""Seconds after which it is worth another look while the spool is broken."""
 SHORTLY = 0.02
 """Seconds after which the queue is worth another look while the log is turned."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -71,16 +75,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 class DiskSpool:
     """A `smtp_gateway.spool.api.Spool` on a disk. Made by `open`."""
 
-    def __init__(self, journal: Journal, writer: Writer, clock: Callable[[], float]) -> None:
+    def __init__(self, journal: Journal, known: Synced, observer: Observer, clock: Callable[[], float]) -> None:
         """Take what `open` prepared."""
-        self._journal = journal
-        self._writer = writer
+        self._ledger = Ledger(self._remove)
+        self._writer = Writer(journal, known, observer, self._ledger)
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._files = ThreadPoolExecutor(2, "spool-files")
         self._drafts: set[FileDraft] = set()
         self._setting_aside: dict[MessageId, asyncio.Task[None]] = {}
-        self._ledger = Ledger(self._remove)
         self._oldest: float | None = None
         self._closed = False
 
@@ -91,9 +94,13 @@ class DiskSpool:
         Raises `SpoolUnavailableError` with a sentence that says why not: in use, not writable, damaged, from a newer version.
         """
         journal, known, depth = await asyncio.to_thread(_open, folder)
-        spool = cls(journal, Writer(journal, known, observer), clock)
+        spool = cls(journal, known, observer, clock)
         spool._ledger.messages, spool._ledger.damaged, spool._oldest = depth.messages, depth.damaged, depth.oldest
         return spool
+
+    @property
+    def _journal(self) -> Journal:
+        return self._writer.journal
 
     def reserve(self, octets: int | None) -> None:
         """Keep *octets* of the volume for what is not new mail, from the next look at it on; None: a small part of it."""
@@ -133,7 +140,11 @@ class DiskSpool:
         """See `Spool.lease`. While the log is turned, and once the spool is broken, there is nothing to hand out."""
         if self._closed or not self._writer.readable:
             return []
-        due = rows.due(self._journal.connection, now, limit, self._ledger)
+        try:
+            due = rows.due(self._journal.connection, now, limit, self._ledger)
+        except sqlite3.Error as fault:
+            self._writer.report(fault)
+            return []
         self._ledger.leased.update((entry.id, place) for place, entry in due)
         return [entry for _, entry in due]
 
@@ -144,21 +155,26 @@ class DiskSpool:
 
     def next_due(self, now: float) -> float | None:
         """See `Spool.next_due`."""
-        if self._closed or self._writer.broken is not None:
+        if self._closed:
             return None
         if not self._writer.readable:
-            return self._clock() + SHORTLY
-        return rows.next_due(self._journal.connection, now)
+            return self._clock() + (SHORTLY if self._writer.broken is None else SOON)
+        try:
+            return rows.next_due(self._journal.connection, now)
+        except sqlite3.Error as fault:
+            self._writer.report(fault)
+            return self._clock() + SOON
 
     async def body(self, message_id: MessageId) -> Body:
         """See `Spool.body`."""
         await self._writer.until_readable()
-        stored = rows.find(self._journal.connection, message_id)
+        with self._reading() as connection:
+            stored = rows.find(connection, message_id)
+            octets = b"" if stored is None or stored.in_file else rows.octets(connection, stored.number)
         if stored is None:
             raise KeyError(message_id)
         if stored.in_file:
             return await self._body_in_file(message_id, stored)
-        octets = rows.octets(self._journal.connection, stored.number)
         await self._verify(message_id, stored, octets, (len(octets), rows.checksum(octets)))
         return octets
 
@@ -181,21 +197,24 @@ class DiskSpool:
     async def until_readable(self) -> None:
         """See `Spool.until_readable`."""
         await self._writer.until_readable()
-        self._demand_readable()
+        with self._reading():
+            return
 
     def entry(self, message_id: MessageId) -> Entry | None:
         """See `Spool.entry`."""
-        return rows.entry(self._demand_readable(), message_id)
+        with self._reading() as connection:
+            return rows.entry(connection, message_id)
 
     def history(self, message_id: MessageId) -> tuple[Attempted, ...]:
         """See `Spool.history`."""
-        connection = self._demand_readable()
-        stored = rows.find(connection, message_id)
-        return () if stored is None else tuple(history.read(connection, stored.number).values())
+        with self._reading() as connection:
+            stored = rows.find(connection, message_id)
+            return () if stored is None else tuple(history.read(connection, stored.number).values())
 
     def listing(self, selection: Selection, limit: int, after: str = "") -> list[Listed]:
         """See `Spool.listing`."""
-        return listing.marked(listing.page(self._demand_readable(), selection, limit, after), self._ledger)
+        with self._reading() as connection:
+            return listing.marked(listing.page(connection, selection, limit, after), self._ledger)
 
     def stride(self, after: str, messages: int) -> str | None:
         """See `Spool.stride`."""
@@ -219,8 +238,8 @@ class DiskSpool:
 
     def depth(self) -> Depth:
         """See `Spool.depth`."""
-        if not self._closed and self._writer.readable:
-            self._oldest = rows.oldest(self._journal.connection)
+        with suppress(SpoolUnavailableError), self._reading() as connection:
+            self._oldest = rows.oldest(connection)
         return Depth(self._ledger.messages, self._oldest, self._ledger.damaged)
 
     def healthy(self) -> str | None:
@@ -254,10 +273,16 @@ class DiskSpool:
             self._writer.alter(altering)
         return done
 
-    def _demand_readable(self) -> sqlite3.Connection:
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection. Raises `SpoolUnavailableError` when it cannot be read now, or turns out to be unreadable."""
         if self._closed or not self._writer.readable:
             raise SpoolUnavailableError(self.healthy() or "the spool's log is being turned")
-        return self._journal.connection
+        try:
+            yield self._journal.connection
+        except sqlite3.Error as fault:
+            self._writer.report(fault)
+            raise SpoolUnavailableError(str(fault)) from fault
 
     def _refusal(self, message: NewMessage) -> SpoolUnavailableError | None:
         """Return why *message* cannot be taken; None when it can. What was drafted has its room already."""
@@ -318,7 +343,8 @@ class DiskSpool:
     async def _set_aside(self, message_id: MessageId, body: bytes | Path) -> None:
         """Move what is left of a message to `damaged/`, durably, then take it out of the queue. Raises `KeyError` when it has left it."""
         await self._writer.until_readable()
-        entry, stored = rows.entry(self._journal.connection, message_id), rows.find(self._journal.connection, message_id)
+        with self._reading() as connection:
+            entry, stored = rows.entry(connection, message_id), rows.find(connection, message_id)
         if entry is None or stored is None:
             raise KeyError(message_id)
         was_leased = message_id in self._ledger.leased

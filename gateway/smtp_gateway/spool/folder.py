@@ -4,7 +4,8 @@
 spool.lock     flock while a process uses the spool; its content means nothing
 index.db       SQLite: messages, recipients, bodies up to 256 KB (smtp_gateway.spool.schema), with index.db-wal beside it
 bodies/        larger bodies, one file each (smtp_gateway.spool.bodies)
-damaged/       what was moved aside: a body as it was found, and a JSON file that says whose it was
+damaged/       what was moved aside: a body as it was found, and a JSON file that says whose it was; damaged indexes in folders with a date
+salvaging/     a damaged index while it is salvaged (smtp_gateway.spool.salvage)
 ```
 """
 
@@ -64,6 +65,11 @@ class Folder:
     def damaged(self) -> Path:
         """Where damaged bodies are kept."""
         return self.path / "damaged"
+
+    @property
+    def salvaging(self) -> Path:
+        """Where a damaged index is while it is salvaged."""
+        return self.path / "salvaging"
 
     def room(self, reserve: int | None = None) -> Room:
         """Ask the file system what is left beside *reserve*. Raises `OSError`; on a network volume it may wait, so it belongs in a thread."""

@@ -32,6 +32,8 @@ def extended(known: Numbered, new: Iterable[Attempted]) -> Numbered:
     for attempted in new:
         until = max(attempted.at, attempted.until)
         number = next((number for number in sorted(rows, reverse=True) if rows[number].recipients == attempted.recipients), 0)
+        if number and _alike(rows[number], attempted) and rows[number].until == until:
+            continue  # the same settlement, offered again because it was not known to be written
         if number and _alike(rows[number], attempted):
             rows[number] = replace(rows[number], times=rows[number].times + attempted.times, until=until)
         else:

@@ -1,27 +1,30 @@
 """The index and its write-ahead log, as one thing that is opened, committed to, synced, turned and closed.
 
-No event loop in here and no decisions: `smtp_gateway.spool.disk` says when, and in which thread. The main file is opened once in the
-life of the process and never a second time, because closing any descriptor of it would drop SQLite's POSIX locks; a
-descriptor of the log's own file is harmless.
+No event loop in here and no decisions: `smtp_gateway.spool.disk` says when, and in which thread. The main file is never opened a
+second time while it is open, because closing any descriptor of it would drop SQLite's POSIX locks; a descriptor of the log's
+own file is harmless.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from smtp_gateway.spool import bodies, rows, schema
+import structlog
+
+from smtp_gateway.spool import bodies, listing, rows, salvage, schema
 from smtp_gateway.spool.api import SpoolUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from smtp_gateway.mail.envelope import MessageId
     from smtp_gateway.spool.api import Settlement
     from smtp_gateway.spool.folder import Folder, Room
 
+_log = structlog.get_logger()
 LOG_SOFT = 4 * 1024 * 1024
 """Octets of log above which it is turned when nothing else is to do, and to which a turn cuts it: SQLite's own default (1,000 pages)."""
 
@@ -35,6 +38,10 @@ class Synced:
     room: Room
 
 
+SHRINK = 1000
+"""Unused pages that are given back at once, and that are kept for what comes next: 4 MB, some 10 ms of a thread."""
+
+
 class Journal:
     """The open index of one spool."""
 
@@ -46,6 +53,7 @@ class Journal:
         """Octets that new mail may not use; None: what `Folder.room` reserves."""
         self._log = os.open(folder.log, os.O_RDONLY | os.O_CLOEXEC)
         self._next = rows.last_number(connection) + 1
+        self._abandoned = False
 
     def commit(
         self,
@@ -101,9 +109,21 @@ class Journal:
         SQLite syncs three times here: the log, the index, and with the first commit of the new log its header (without which an
         old header could make old frames valid again). That commit is made here for this reason, so that no sync is left for the loop.
         """
-        self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        _, frames, moved = self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if frames != moved:
+            message = f"only {moved} of the log's {frames} pages could be moved"
+            raise sqlite3.OperationalError(message)
         self.connection.execute("UPDATE life SET turns = turns + 1")
         return self.look()
+
+    def shrink(self) -> Synced:
+        """Give a bounded part of the index's unused pages back; the file is cut when the log is turned. Raises `sqlite3.Error` or `OSError`."""
+        self.connection.execute(f"PRAGMA incremental_vacuum({SHRINK})").fetchall()
+        return self.look()
+
+    def unused(self) -> int:
+        """Return how many unused pages the index has. Raises `sqlite3.Error`."""
+        return int(self.connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def close(self) -> None:
         """Write everything into the index and remember that the stop was a clean one. Raises `sqlite3.Error`."""
@@ -115,41 +135,73 @@ class Journal:
             os.close(self._log)
 
     def abandon(self) -> None:
-        """Let go after a failed sync, without touching the files again.
+        """Let go after a failure, without touching the files again.
 
-        Closing the connection would copy the log into the index without checking it once more, although the kernel may have dropped what
-        it could not write. The next process checks each frame's checksum instead. So the connection is kept from ever being
-        closed, also by the interpreter's end: SQLite's switch for this is not reachable from Python before 3.12.
+        An ordinary close would copy the log into the index without checking it once more, although the kernel may have dropped what
+        it could not write; whoever opens it next checks each frame's checksum instead.
         """
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.connection))
-        os.close(self._log)
+        if not self._abandoned:
+            self._abandoned = True
+            schema.let_go(self.connection)
+            os.close(self._log)
+
+    def succeed(self, broken: Journal, refused: Iterable[MessageId]) -> Synced:
+        """Go on where *broken* ended, without what was *refused*. Raises `sqlite3.Error` or `OSError`.
+
+        Numbers are not used again, because settlements still to come refer to them. Then everything is written anew: what this process
+        reads of the log may be in memory only since the sync that failed, and a sync of the same pages would say nothing about them.
+        """
+        self.reserve = broken.reserve
+        self._next = max(self._next, broken._next)
+        self.connection.execute("BEGIN IMMEDIATE")
+        for message_id in refused:
+            listing.remove(self.connection, message_id)
+        self.connection.execute("COMMIT")
+        self.turn()
+        return self.sync()
 
 
-def open_journal(folder: Folder) -> Journal:
+def open_journal(folder: Folder, *, damaged: bool = False, running: bool = False) -> Journal:
     """Open the index of *folder*, bring it up to date, check it after an unclean stop, and sweep bodies that have no row.
 
-    Raises `SpoolUnavailableError` with a sentence that says why not.
+    A damaged index is salvaged first, and so is one that is said to be *damaged*. While the spool is *running* nothing is swept. Raises
+    `SpoolUnavailableError` with a sentence that says why not.
     """
     try:
-        connection = schema.connect(folder.index, LOG_SOFT)
-        try:
-            return _prepare(folder, connection)
-        except BaseException:
-            connection.close()
-            raise
+        salvage.resume(folder)
+        if not damaged:
+            try:
+                return _open(folder, running=running)
+            except sqlite3.DatabaseError as fault:
+                if not schema.is_damage(fault):
+                    raise
+                _log.critical("index damaged", reason=str(fault))
+        salvage.begin(folder)
+        return _open(folder, running=running)
     except (sqlite3.Error, OSError) as fault:
         message = f"the spool's index in {folder.path} cannot be opened: {fault}"
         raise SpoolUnavailableError(message) from fault
 
 
-def _prepare(folder: Folder, connection: sqlite3.Connection) -> Journal:
-    schema.migrate(connection)
-    (running,) = connection.execute("SELECT running FROM life").fetchone()
-    if running:
-        schema.check(connection)
-    connection.execute("UPDATE life SET running = 1, turns = turns + 1")
-    journal = Journal(folder, connection)
-    journal.sync()
-    bodies.sweep(folder.bodies, rows.in_files(connection))
-    bodies.sync_folder(folder.path)
+def _open(folder: Folder, *, running: bool) -> Journal:
+    connection = schema.connect(folder.index, LOG_SOFT)
+    try:
+        schema.migrate(connection)
+        schema.let_shrink(connection)
+        (unclean,) = connection.execute("SELECT running FROM life").fetchone()
+        if unclean:
+            schema.check(connection)
+        connection.execute("UPDATE life SET running = 1, turns = turns + 1")
+        journal = Journal(folder, connection)
+    except BaseException:
+        schema.let_go(connection)
+        raise
+    try:
+        journal.sync()
+        if not running:
+            bodies.sweep(folder.bodies, rows.in_files(connection))
+        bodies.sync_folder(folder.path)
+    except BaseException:
+        journal.abandon()
+        raise
     return journal

@@ -38,6 +38,14 @@ class Ledger:
     """The leased ones whose settlement is on its way to the disk."""
     unsynced: set[MessageId] = field(default_factory=set)
     """In the index perhaps, on the disk not yet: neither acknowledged nor to be delivered."""
+    refused: set[MessageId] = field(default_factory=set)
+    """Refused because the disk failed under them: their clients keep them, and they are taken out of the index when it is opened again."""
+    doubtful: set[MessageId] = field(default_factory=set)
+    """The notices of settlements that failed so: in the index perhaps."""
+    entered: set[MessageId] = field(default_factory=set)
+    """Those of them that were found in it, so that they must not be written again."""
+    gone: set[MessageId] = field(default_factory=set)
+    """Leased messages that the index had no longer when it was opened again: settling them changes nothing."""
 
     def __contains__(self, message_id: object) -> bool:
         """Tell whether a message must not be handed out."""
@@ -93,6 +101,13 @@ class Settling:
     notice: Arrival | None
     done: asyncio.Future[None]
 
+    def leave_out_what_entered(self) -> None:
+        """Do not write a notice once more that was found in the index after a failure."""
+        if self.notice is not None and self.notice.entry.id in self.ledger.entered:
+            self.ledger.entered.discard(self.notice.entry.id)
+            self.ledger.unsynced.discard(self.notice.entry.id)
+            self.notice = None
+
     def succeed(self) -> None:
         """End the lease, now that the settlement is durable, and only then let the body's file be removed."""
         ledger, settlement = self.ledger, self.settlement
@@ -101,7 +116,9 @@ class Settling:
         if self.notice is not None:
             ledger.unsynced.discard(self.notice.entry.id)
             ledger.messages += 1
-        if not settlement.remaining:
+        if settlement.id in ledger.gone:
+            ledger.gone.discard(settlement.id)
+        elif not settlement.remaining:
             ledger.messages -= 1
             if self.place.in_file:
                 ledger.remove_file(settlement.id)

@@ -97,13 +97,17 @@ def settle(connection: sqlite3.Connection, settled: Sequence[tuple[Place, Settle
         remove(connection, gone)
     for place, settlement in settled:
         if settlement.remaining:
-            connection.execute("DELETE FROM recipient WHERE message = ?", (place.number,))
-            rows = place.history
-            if settlement.history:
-                rows = history.extend(connection, place.number, settlement.history)
-            values = (settlement.next_attempt, rows, place.number)
-            connection.execute("UPDATE message SET next_attempt = ?, history = ? WHERE number = ?", values)
-            connection.executemany(_INSERT_RECIPIENT, _recipients(place.number, settlement.remaining))
+            _defer(connection, place, settlement)
+
+
+def _defer(connection: sqlite3.Connection, place: Place, settlement: Settlement) -> None:
+    number, told = place.number, place.history
+    if settlement.history:
+        told = history.extend(connection, number, settlement.history)
+    values = (settlement.next_attempt, told, number)
+    if connection.execute("UPDATE message SET next_attempt = ?, history = ? WHERE number = ?", values).rowcount:
+        connection.execute("DELETE FROM recipient WHERE message = ?", (number,))
+        connection.executemany(_INSERT_RECIPIENT, _recipients(number, settlement.remaining))
 
 
 def remove(connection: sqlite3.Connection, places: Sequence[Place]) -> None:

@@ -55,6 +55,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
 
 _SETTINGS = (
     "PRAGMA locking_mode = EXCLUSIVE",  # one process; also keeps the index of the log in memory and out of a shared file
+    "PRAGMA auto_vacuum = INCREMENTAL",  # space is given back after a backlog; says something to an empty index only, see let_shrink
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",  # the sync of each commit is ours, see smtp_gateway.spool.disk
     "PRAGMA wal_autocheckpoint = 0",  # it would sync in the event loop
@@ -63,6 +64,11 @@ _SETTINGS = (
     "PRAGMA temp_store = MEMORY",  # the root file system is read-only
     "PRAGMA trusted_schema = OFF",
 )
+
+
+_INCREMENTAL = 2
+_REWRITTEN = 16_384
+"""Pages in use up to which an index is written anew: 64 MB."""
 
 
 def connect(path: Path, log_limit: int) -> sqlite3.Connection:
@@ -101,9 +107,46 @@ def migrate(connection: sqlite3.Connection, steps: tuple[tuple[str, ...], ...] =
         connection.execute("COMMIT")
 
 
+def let_shrink(connection: sqlite3.Connection) -> None:
+    """Make an index of an earlier version give space back, unless it is so large that a start should not wait for it.
+
+    SQLite has to write it anew for that: about a second for the largest that this is done to. A larger one is as it was until it has
+    become smaller, which it does by being emptied: its unused pages are then used again, or left out here at the next start. Raises `sqlite3.Error`.
+    """
+    (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (unused,) = connection.execute("PRAGMA freelist_count").fetchone()
+    if mode != _INCREMENTAL and pages - unused <= _REWRITTEN:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("VACUUM")
+
+
+class DamagedIndexError(sqlite3.DatabaseError):
+    """A check of the index found damage."""
+
+
 def check(connection: sqlite3.Connection) -> None:
-    """Look for damage. Raises `SpoolUnavailableError` with the first of what was found."""
+    """Look for damage. Raises `DamagedIndexError` with the first of what was found."""
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
-        message = f"the spool's index is damaged: {found}"
-        raise SpoolUnavailableError(message)
+        raise DamagedIndexError(found)
+
+
+def is_damage(fault: BaseException) -> bool:
+    """Tell whether *fault* says that the index is not what was written, rather than that it cannot be used now."""
+    code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
+    # Tables that are not there although the version says so are damage as well; to SQLite that is an error of the statement.
+    absent = code == sqlite3.SQLITE_ERROR and str(fault).startswith("no such table")
+    return isinstance(fault, DamagedIndexError) or absent or code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def let_go(connection: sqlite3.Connection) -> None:
+    """Close *connection* and leave its files as they are.
+
+    An interrupted connection does not move its log when it is closed, and keeps it (a test holds SQLite to it); the switch that is meant
+    for this, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is not reachable from Python before 3.12.
+    """
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+    connection.interrupt()
+    connection.close()

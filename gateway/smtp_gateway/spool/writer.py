@@ -1,7 +1,7 @@
 """Group commit: what is to be written gathers while the last group is synced, then goes into one transaction and one sync.
 
 `smtp_gateway.spool.disk` has the order of durability. This module is its steps 2 to 4, the turning of the log, and the rule that a failed
-sync is the end: of the group, and of writing until the process is started again.
+sync is the end: of the group, and of writing until the folder was opened again (`smtp_gateway.spool.healing`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from smtp_gateway.spool import schema
 from smtp_gateway.spool.api import FULL, SpoolFullError, SpoolUnavailableError
-from smtp_gateway.spool.journal import LOG_SOFT, Journal, Synced
+from smtp_gateway.spool.healing import heal, patient_of
+from smtp_gateway.spool.journal import LOG_SOFT, SHRINK, Journal, Synced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from smtp_gateway.spool import rows
-    from smtp_gateway.spool.ledger import Altering, Putting, Settling
+    from smtp_gateway.spool.ledger import Altering, Ledger, Putting, Settling
     from smtp_gateway.telemetry.observer import Observer
 
 _log = structlog.get_logger()
@@ -32,6 +34,9 @@ T = TypeVar("T")
 
 LOG_HARD = 64 * 1024 * 1024
 """Octets of log above which it is turned although there is work."""
+HEAL_FIRST, HEAL_LAST = 1.0, 60.0
+"""Seconds after a failure at which the folder is opened again, doubled with each try up to the second: a volume that is away for a moment
+must not cost minutes, one that is gone must not fill the log."""
 TEND = 1.0
 """Seconds between two looks at the volume and at the log; a log is turned early when nothing was written between two of them."""
 
@@ -85,12 +90,17 @@ class _Group:
 class Writer:
     """The one writer of a journal, in the event loop."""
 
-    def __init__(self, journal: Journal, known: Synced, observer: Observer) -> None:
-        """Write to *journal*, of which *known* is known; called in the event loop."""
+    def __init__(self, journal: Journal, known: Synced, observer: Observer, ledger: Ledger) -> None:
+        """Write to *journal*, of which *known* is known, and keep *ledger*; called in the event loop."""
         self.known = known
         self.broken: str | None = None
-        """Why nothing can be written any more, as a sentence; None while it can."""
-        self._journal = journal
+        """Why nothing can be written now, as a sentence; None while it can."""
+        self.journal = journal
+        self._ledger = ledger
+        self._damaged = False
+        """Whether the index was found damaged."""
+        self._closing = asyncio.Event()
+        self._healing: asyncio.Task[None] | None = None
         self._observer = observer
         self._thread = ThreadPoolExecutor(1, "spool-sync")
         self._gathering = _Group()
@@ -133,16 +143,15 @@ class Writer:
         """Write what was gathered, and close the journal: for good after a failure, cleanly otherwise."""
         while self._gathering or self._syncing or self._turning:
             await self._news()
-        self._tending.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._tending
+        self._closing.set()
+        await asyncio.gather(self._tending, *([self._healing] if self._healing else []))
         if self.broken is None:
             try:
-                await self._in_thread(self._journal.close)
+                await self._in_thread(self.journal.close)
             except sqlite3.Error as fault:  # nothing is lost: the log is durable, and the next start reads it
                 _log.warning("spool not closed cleanly", reason=str(fault))
         else:
-            self._journal.abandon()
+            self.journal.abandon()
         self._thread.shutdown(wait=False)
 
     def _flush(self) -> None:
@@ -156,16 +165,18 @@ class Writer:
         elif group := self._commit(group):
             self._groups += 1
             self._syncing = True
-            syncing = asyncio.get_running_loop().run_in_executor(self._thread, self._journal.sync)
+            syncing = asyncio.get_running_loop().run_in_executor(self._thread, self.journal.sync)
             syncing.add_done_callback(partial(self._synced, group))
         self._tell()
 
     def _commit(self, group: _Group) -> _Group:
         """Put *group* into the index and return what is in it now; all else was told why not."""
+        for settling in group.settlings:
+            settling.leave_out_what_entered()
         arrivals = group.arrivals()
         try:
             settled = [(one.place, one.settlement) for one in group.settlings]
-            first = self._journal.commit(arrivals, settled, [one.apply for one in group.alterings])
+            first = self.journal.commit(arrivals, settled, [one.apply for one in group.alterings])
         except Exception as fault:  # noqa: BLE001 whatever it is, nobody may wait for ever; it is told to those concerned
             return self._refused(group, fault)
         group.number(first)
@@ -182,7 +193,10 @@ class Writer:
         if isinstance(error, SpoolFullError) and 0 < len(group.puttings) < len(group):
             _Group(group.puttings).fail(error)
             return self._commit(replace(group, puttings=[]))
-        if isinstance(error, SpoolFullError) or self.broken is not None or len(group) == 1:
+        if self.broken is not None:
+            self._fail_in_doubt(group)
+            return rest
+        if isinstance(error, SpoolFullError) or len(group) == 1:
             group.fail(error)
             return rest
         for written in map(self._commit, group.alone()):
@@ -200,24 +214,34 @@ class Writer:
             group.succeed()
         else:
             self._break(f"a sync of the spool's log failed: {fault}")
-            self._journal.withdraw([putting.place for putting in group.puttings])
-            group.fail(SpoolUnavailableError(self.broken))
+            self.journal.withdraw([putting.place for putting in group.puttings])
+            self._fail_in_doubt(group)
         if self.known.log_size > LOG_HARD and self.broken is None:
-            self._begin_turn()
+            self._hand_over(self.journal.turn)
         self._flush()
         self._tell()
 
-    def _begin_turn(self) -> None:
+    def _use_idleness(self) -> None:
+        """Turn the log if it is worth it, or give back a part of what a backlog left behind."""
+        if self.known.log_size > LOG_SOFT:
+            self._hand_over(self.journal.turn)
+            return
+        try:
+            if self.journal.unused() > SHRINK:
+                self._hand_over(self.journal.shrink)
+        except sqlite3.Error as fault:
+            self.report(fault)
+
+    def _hand_over(self, work: Callable[[], Synced]) -> None:
         """Hand the connection to the thread; until it comes back, nothing is read or written here."""
         self._turning = True
-        turning = asyncio.get_running_loop().run_in_executor(self._thread, self._journal.turn)
-        turning.add_done_callback(self._turned)
+        asyncio.get_running_loop().run_in_executor(self._thread, work).add_done_callback(self._handed_back)
 
-    def _turned(self, turning: asyncio.Future[Synced]) -> None:
+    def _handed_back(self, working: asyncio.Future[Synced]) -> None:
         self._turning = False
-        fault = turning.exception()
+        fault = working.exception()
         if fault is None:
-            self.known = turning.result()
+            self.known = working.result()
         elif not isinstance(self._translated(fault), SpoolFullError):
             self._break(f"the spool's log could not be moved into its index: {fault}")
         self._flush()
@@ -227,12 +251,13 @@ class Writer:
         """Look at the volume every now and then, and turn the log when there is nothing else to do."""
         while True:
             groups = self._groups
-            await asyncio.sleep(TEND)
+            if await self._closes_within(TEND):
+                return
             with suppress(OSError):  # a volume that cannot be asked fails the next write, which says why
-                self.known = await self._in_thread(self._journal.look)
+                self.known = await self._in_thread(self.journal.look)
             idle = groups == self._groups and not (self._syncing or self._turning or self._gathering)
-            if idle and self.known.log_size > LOG_SOFT and self.broken is None:
-                self._begin_turn()
+            if idle and self.broken is None:
+                self._use_idleness()
 
     def _translated(self, fault: BaseException) -> SpoolUnavailableError:
         """Return what callers are told about *fault*; whatever is not a full disk or a matter of the rows breaks the spool."""
@@ -243,12 +268,49 @@ class Writer:
         if getattr(fault, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
             return SpoolFullError(FULL)
         if not isinstance(fault, sqlite3.DataError):
-            self._break(f"the spool's index cannot be written: {fault}")
+            self._damaged = self._damaged or schema.is_damage(fault)
+            self._break(f"the spool's index cannot be used: {fault}")
         return SpoolUnavailableError(str(fault))
 
+    def report(self, fault: sqlite3.Error) -> None:
+        """Take note that the index could not be read."""
+        self._translated(fault)
+
+    def _fail_in_doubt(self, group: _Group) -> None:
+        """Refuse what may be on the disk all the same."""
+        self._ledger.refused.update(putting.arrival.entry.id for putting in group.puttings)
+        self._ledger.doubtful.update(settling.notice.entry.id for settling in group.settlings if settling.notice is not None)
+        group.fail(SpoolUnavailableError(self.broken))
+
     def _break(self, why: str) -> None:
-        self.broken = self.broken or f"{why}; the process must be started again"
-        _log.critical("spool broken", reason=self.broken)
+        """Write and read no more, and see to it that the folder is opened again."""
+        if self.broken is None:
+            self.broken = why
+            _log.critical("spool broken", reason=why)
+            self._healing = asyncio.create_task(self._heal())
+
+    async def _heal(self) -> None:
+        """Open the folder again, as a start would, until that succeeds or the spool is closed."""
+        pause = HEAL_FIRST
+        while not await self._closes_within(pause):
+            pause = min(2 * pause, HEAL_LAST)
+            try:
+                healed = await self._in_thread(partial(heal, self.journal, patient_of(self._ledger, damaged=self._damaged)))
+            except (SpoolUnavailableError, sqlite3.Error, OSError) as fault:
+                _log.error("spool still broken", reason=str(fault), again_in=pause)
+                continue
+            self.journal, self.known, self.broken, self._damaged = healed.journal, healed.known, None, False
+            healed.enter(self._ledger)
+            _log.warning("spool healed", messages=self._ledger.messages)
+            self._flush()
+            self._tell()
+            return
+
+    async def _closes_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        return self._closing.is_set()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
