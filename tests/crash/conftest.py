@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
+from smtp_gateway.spool import syncing
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,6 +20,12 @@ def quiet() -> Iterator[None]:
     """Keep the format of the log out of these tests."""
     with capture_logs():
         yield
+
+
+@pytest.fixture(autouse=True)
+def syncs_by_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a thread make the syncs of this process, where a test can watch and fail them. Who is killed at random has the kernel make them."""
+    monkeypatch.setattr(syncing, "CALLS", {})
 
 
 @pytest.fixture(scope="session")

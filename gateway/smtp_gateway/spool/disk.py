@@ -6,8 +6,8 @@
    (`smtp_gateway.spool.draft`, `smtp_gateway.spool.bodies`);
 2. the group's rows are committed in one transaction. With `synchronous=NORMAL` this writes to the write-ahead log in the page cache
    and waits for nothing, so it runs in the loop: some 50 microseconds a message;
-3. the log's file is given to `fdatasync` in a thread. This is what `synchronous=FULL` does at each commit, at the same place in the order
-   of writes and on the same file; only the thread that waits is another one;
+3. the log's file is given to `fdatasync`, which the kernel does by itself, or a thread (`smtp_gateway.spool.syncing`). This is what
+   `synchronous=FULL` does at each commit, at the same place in the order of writes and on the same file; only nobody waits in it;
 4. then every `put` of the group is done, and a lease may hand its messages out. Not before: nothing is answered, and nothing
    delivered, that a power cut could take back.
 
@@ -218,7 +218,8 @@ class DiskSpool:
 
     def stride(self, after: str, messages: int) -> str | None:
         """See `Spool.stride`."""
-        return listing.stride(self._demand_readable(), after, messages)
+        with self._reading() as connection:
+            return listing.stride(connection, after, messages)
 
     def hold(self, message_id: MessageId) -> asyncio.Future[bool]:
         """See `Spool.hold`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -37,6 +37,10 @@ class Synced:
     """Octets of the log's file."""
     room: Room
 
+    def after(self, octets: int, log_size: int) -> Synced:
+        """Return what is known after a group of *octets* was synced: what is left of the volume is reckoned until it is asked for again."""
+        return Synced(log_size, replace(self.room, free=max(self.room.free - octets, 0)))
+
 
 SHRINK = 1000
 """Unused pages that are given back at once, and that are kept for what comes next: 4 MB, some 10 ms of a thread."""
@@ -51,7 +55,8 @@ class Journal:
         self.connection = connection
         self.reserve: int | None = None
         """Octets that new mail may not use; None: what `Folder.room` reserves."""
-        self._log = os.open(folder.log, os.O_RDONLY | os.O_CLOEXEC)
+        self.log = os.open(folder.log, os.O_RDONLY | os.O_CLOEXEC)
+        """The descriptor of the log, for its syncs."""
         self._next = rows.last_number(connection) + 1
         self._abandoned = False
 
@@ -94,14 +99,19 @@ class Journal:
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
 
+    @property
+    def log_size(self) -> int:
+        """Octets of the log's file, which the kernel knows without asking the disk."""
+        return os.fstat(self.log).st_size
+
     def sync(self) -> Synced:
         """Make all that was committed durable. Raises `OSError`, after which this log must not be trusted with anything more."""
-        os.fdatasync(self._log)
+        os.fdatasync(self.log)
         return self.look()
 
     def look(self) -> Synced:
         """Return what is known without a sync. Raises `OSError`."""
-        return Synced(os.fstat(self._log).st_size, self.folder.room(self.reserve))
+        return Synced(self.log_size, self.folder.room(self.reserve))
 
     def turn(self) -> Synced:
         """Move the log's content into the index and begin the log anew. Raises `sqlite3.Error` or `OSError`.
@@ -132,7 +142,7 @@ class Journal:
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
             self.connection.close()
-            os.close(self._log)
+            os.close(self.log)
 
     def abandon(self) -> None:
         """Let go after a failure, without touching the files again.
@@ -143,7 +153,7 @@ class Journal:
         if not self._abandoned:
             self._abandoned = True
             schema.let_go(self.connection)
-            os.close(self._log)
+            os.close(self.log)
 
     def succeed(self, broken: Journal, refused: Iterable[MessageId]) -> Synced:
         """Go on where *broken* ended, without what was *refused*. Raises `sqlite3.Error` or `OSError`.

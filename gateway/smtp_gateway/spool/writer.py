@@ -21,6 +21,7 @@ from smtp_gateway.spool import schema
 from smtp_gateway.spool.api import FULL, SpoolFullError, SpoolUnavailableError
 from smtp_gateway.spool.healing import heal, patient_of
 from smtp_gateway.spool.journal import LOG_SOFT, SHRINK, Journal, Synced
+from smtp_gateway.spool.syncing import Syncing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +103,8 @@ class Writer:
         self._closing = asyncio.Event()
         self._healing: asyncio.Task[None] | None = None
         self._observer = observer
-        self._thread = ThreadPoolExecutor(1, "spool-sync")
+        self._thread = ThreadPoolExecutor(1, "spool-log")
+        self._syncs = Syncing()
         self._gathering = _Group()
         self._syncing = False
         self._turning = False
@@ -152,6 +154,7 @@ class Writer:
                 _log.warning("spool not closed cleanly", reason=str(fault))
         else:
             self.journal.abandon()
+        self._syncs.close()
         self._thread.shutdown(wait=False)
 
     def _flush(self) -> None:
@@ -165,8 +168,7 @@ class Writer:
         elif group := self._commit(group):
             self._groups += 1
             self._syncing = True
-            syncing = asyncio.get_running_loop().run_in_executor(self._thread, self.journal.sync)
-            syncing.add_done_callback(partial(self._synced, group))
+            self._syncs.begin(self.journal.log, partial(self._synced, group))
         self._tell()
 
     def _commit(self, group: _Group) -> _Group:
@@ -205,12 +207,12 @@ class Writer:
             rest.alterings += written.alterings
         return rest
 
-    def _synced(self, group: _Group, syncing: asyncio.Future[Synced]) -> None:
+    def _synced(self, group: _Group, fault: BaseException | None) -> None:
         self._syncing = False
-        fault = syncing.exception()
         if fault is None:
-            self.known = syncing.result()
-            self._observer.synced(len(group.arrivals()), time.perf_counter() - group.began)
+            arrivals = group.arrivals()
+            self.known = self.known.after(sum(arrival.entry.size for arrival in arrivals), self.journal.log_size)
+            self._observer.synced(len(arrivals), time.perf_counter() - group.began)
             group.succeed()
         else:
             self._break(f"a sync of the spool's log failed: {fault}")
