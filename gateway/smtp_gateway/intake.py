@@ -1,10 +1,11 @@
 """The conductor before the spool: from a complete message to the reply that takes responsibility for it, or says why not.
 
-A reply of 250 is given only after `Spool.put` returned, that is after neither a crash nor a power cut can lose the message. Everything
+A reply of 250 is given only when the future of `Spool.put` is done, that is after neither a crash nor a power cut can lose the message. Everything
 else is temporary (451, 452) and leaves the message with its client; only a message that goes in circles is refused for good.
 
 What can go wrong: the spool is full or broken (logged as `postponed` with the cause), or anything unforeseen (logged whole, answered
-451 4.3.0). A client that hangs up while its message is being made durable may send it again: a duplicate, never a loss (RFC 1047).
+451 4.3.0). A client that hangs up while its message is being made durable may send it again: a duplicate, never a loss (RFC 1047). What
+belongs to a durable message (the log line, the count, the delivery) is done whether or not its client is still there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import os
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from smtp_gateway.config.model import Config
-    from smtp_gateway.mail.envelope import Envelope, Peer
-    from smtp_gateway.spool.api import Entry, Spool
+    from smtp_gateway.mail.envelope import Envelope, MessageId, Peer
+    from smtp_gateway.spool.api import Draft, Entry, Spool
     from smtp_gateway.telemetry.observer import Observer
 
 ROOM = 64 * 1024 * 1024
@@ -72,6 +74,29 @@ class Sources:
     entropy: Callable[[int], bytes] = os.urandom
 
 
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message that has a name and no whole body yet."""
+
+    id: MessageId
+    peer: Peer
+    envelope: Envelope
+    accepted_at: float
+    """Seconds since the epoch."""
+    trace: bytes
+    """The header that its body begins with."""
+
+
+@dataclass(slots=True)
+class _Custody:
+    """A message that is being made durable."""
+
+    peer: Peer
+    message: NewMessage
+    leased: bool
+    answer: Callable[[Reply], None]
+
+
 class Onward(Protocol):
     """Where messages go from here, once they are durable."""
 
@@ -109,40 +134,46 @@ class Intake:
             return None
         return reply.SPOOL_FULL if reason == FULL else reply.TRY_AGAIN_LATER
 
-    async def accept(self, peer: Peer, envelope: Envelope, body: bytes) -> Reply:
-        """Take responsibility for one message (*body* in wire form), or say why not. Never raises but when cancelled."""
-        # Shielded: a client that hangs up now cancels its session, but not the writing of the log line and the wake-up that belong
-        # to a message which is already on the disk.
-        return await asyncio.shield(self._accept(peer, envelope, body))
-
-    async def _accept(self, peer: Peer, envelope: Envelope, body: bytes) -> Reply:
-        if received.hops(body) > received.HOPS_LIMIT:
+    def begin(self, peer: Peer, envelope: Envelope, head: bytes) -> Incoming | Reply:
+        """Name a message from *peer*, whose body begins with *head* (its header section, if it is not longer), or say why it is refused."""
+        if received.circles(head):
             return TOO_MANY_HOPS
-        message, octets = self._message(peer, envelope, body)
-        welcome = self._onward.welcomes(message.identity)
-        try:
-            entry = await self._spool.put(message, leased=welcome)
-        except SpoolFullError as fault:
-            return self._postpone(peer, message, reply.SPOOL_FULL, fault)
-        except SpoolUnavailableError as fault:
-            return self._postpone(peer, message, reply.TRY_AGAIN_LATER, fault)
-        except Exception as fault:  # noqa: BLE001 whatever it is, the client keeps its message and the log gets the cause
-            return self._postpone(peer, message, reply.TRY_AGAIN_LATER, fault)
-        self._tell(peer, message)
-        if welcome:
-            self._onward.take(entry, octets)
-        else:
-            self._onward.wake()
-        return reply.queued(message.id)
-
-    def _message(self, peer: Peer, envelope: Envelope, body: bytes) -> tuple[NewMessage, bytes]:
-        """Return the message as it is to be kept, and its octets."""
         now = self._sources.clock()
         identifier = message_id(now, self._sources.entropy(ENTROPY))
         trace = received.received(peer, self.config.hostname, identifier, now, smtputf8=envelope.smtputf8)
-        unique = replace(envelope, recipients=_without_duplicates(envelope.recipients))
-        octets = trace + body
-        return NewMessage(identifier, unique, octets, now, peer.identity or ""), octets
+        return Incoming(identifier, peer, _unique(envelope), now, trace)
+
+    def draft(self, incoming: Incoming) -> Draft:
+        """Return where the body of *incoming* is written while it arrives: all of it, and then it is given to `accept`."""
+        draft = self._spool.draft(incoming.id)
+        draft.write(incoming.trace)
+        return draft
+
+    def accept(self, incoming: Incoming, body: bytes | Draft, answer: Callable[[Reply], None]) -> None:
+        """Take responsibility for a message (*body* in wire form, whole), or say why not: by one call of *answer*, later. Never raises."""
+        whole = incoming.trace + body if isinstance(body, bytes) else body
+        message = NewMessage(incoming.id, incoming.envelope, whole, incoming.accepted_at, incoming.peer.identity or "")
+        # A draft's octets are on the disk: its delivery begins by reading them, like that of any other queued message.
+        leased = isinstance(body, bytes) and self._onward.welcomes(message.identity)
+        try:
+            put = self._spool.put(message, leased=leased)
+        except Exception as fault:  # noqa: BLE001 whatever it is, the client keeps its message and the log gets the cause
+            put = asyncio.get_running_loop().create_future()
+            put.set_exception(fault)
+        put.add_done_callback(partial(self._conclude, _Custody(incoming.peer, message, leased, answer)))
+
+    def _conclude(self, custody: _Custody, put: asyncio.Future[Entry]) -> None:
+        peer, message = custody.peer, custody.message
+        fault = asyncio.CancelledError() if put.cancelled() else put.exception()
+        if fault is not None:
+            custody.answer(self._postpone(peer, message, fault))
+            return
+        self._tell(peer, message)
+        custody.answer(reply.queued(message.id))
+        if custody.leased and isinstance(message.body, bytes):
+            self._onward.take(put.result(), message.body)
+        else:
+            self._onward.wake()
 
     def _tell(self, peer: Peer, message: NewMessage) -> None:
         recipients, octets = len(message.envelope.recipients), message.size
@@ -158,7 +189,10 @@ class Intake:
             listener=peer.listener,
         )
 
-    def _postpone(self, peer: Peer, message: NewMessage, answer: Reply, fault: Exception) -> Reply:
+    def _postpone(self, peer: Peer, message: NewMessage, fault: BaseException) -> Reply:
+        if not isinstance(message.body, bytes):
+            message.body.discard()
+        answer = reply.SPOOL_FULL if isinstance(fault, SpoolFullError) else reply.TRY_AGAIN_LATER
         self._observer.postponed(peer, answer)
         expected = isinstance(fault, SpoolUnavailableError)
         _log.error(
@@ -173,10 +207,15 @@ class Intake:
         return answer
 
 
-def _without_duplicates(addresses: tuple[str, ...]) -> tuple[str, ...]:
-    """Return *addresses* in their order, each once: domains compare without case, local parts with it (RFC 5321 section 2.4)."""
+def _unique(envelope: Envelope) -> Envelope:
+    """Return *envelope* with each recipient once, in their order: domains compare without case, local parts with it.
+
+    RFC 5321 section 2.4.
+    """
+    if len(envelope.recipients) == 1:
+        return envelope
     first: dict[tuple[str, str], str] = {}
-    for address in addresses:
+    for address in envelope.recipients:
         local, _, domain = address.rpartition("@")
         first.setdefault((local, domain.lower()), address)
-    return tuple(first.values())
+    return replace(envelope, recipients=tuple(first.values()))

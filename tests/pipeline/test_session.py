@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtp_gateway.config.model import Limits
-from smtp_gateway.listener.commands import COMMAND_LIMIT
+from smtp_gateway.listener.lines import COMMAND_LIMIT
 from smtp_gateway.spool.api import SpoolFullError
 from tests.support.conversation import Conversation
 from tests.support.gateway import HOSTNAME, Reception, config, reception, trusting

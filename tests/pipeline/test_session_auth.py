@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.listener.commands import AUTH_LIMIT
+from smtp_gateway.listener.lines import AUTH_LIMIT
 from tests.support.conversation import Conversation, encoded, plain
 from tests.support.gateway import Reception, config, login, reception, trusting
 

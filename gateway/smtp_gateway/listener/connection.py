@@ -1,32 +1,36 @@
-"""One client's connection under aiosmtpd: its beginning and end, its encryption, its replies. `session` adds the commands.
+"""One client's connection: its beginning and end, its encryption, its replies, its silence. `conversation` adds what is said on it.
 
-The differences from aiosmtpd, and why, are listed in `smtp_gateway.listener.session`.
+aiosmtpd's own connection (a task, a stream and a timer for each) is not used; what its commands need of it is here. The differences, and
+why, are listed in `smtp_gateway.listener.session`.
+
+Octets that are written wait in the transport. A client that does not read them is not read from either, and what it sent before waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import defaultdict
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import Envelope as Said
+from aiosmtpd.smtp import Session as Introduced
 
 from smtp_gateway.listener import replies
-from smtp_gateway.listener.commands import AUTH_LIMIT, CHUNK, COMMAND_LIMIT, PeerGoneError
 from smtp_gateway.listener.hooks import Hooks
+from smtp_gateway.listener.lines import COMMAND_LIMIT, Inbox
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.envelope import Peer
 from smtp_gateway.policy.auth import Identity
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
 
     from smtp_gateway.intake import Intake
-    from smtp_gateway.listener.commands import CommandReader
+    from smtp_gateway.listener.sessions import Sessions
     from smtp_gateway.mail.reply import Reply
     from smtp_gateway.policy.auth import Logins
     from smtp_gateway.telemetry.observer import Observer
@@ -37,42 +41,27 @@ HANDSHAKE_TIMEOUT = 30.0
 """Seconds for a TLS handshake, a few round trips; asyncio's own 60 would let twice as many half-open ones pile up."""
 TLS_GOODBYE_TIMEOUT = 5.0
 """Seconds for the client's close_notify: nothing depends on it (RFC 8446 section 6.1)."""
+GOODBYE_TIMEOUT = 30.0
+"""Seconds for reading the last reply: a transport that is only closed waits for its client for ever."""
+VERBS = frozenset(name.removeprefix("smtp_") for name in dir(SMTP) if name.startswith("smtp_"))
+"""The commands that have a method."""
+PENDING = 64 * 1024
+"""Octets that may wait until what is being done is done: a client that pipelines more is read from again after that."""
+
 _log = structlog.get_logger()
 
 
-class Sessions:
-    """The connections that are open now."""
+class State(Enum):
+    """What the octets of the client are, and what is done about them."""
 
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._open: set[Connection] = set()
-        self._none = asyncio.Event()
-        self._none.set()
-
-    def add(self, session: Connection) -> None:
-        """Count *session* in."""
-        self._open.add(session)
-        self._none.clear()
-
-    def remove(self, session: Connection) -> bool:
-        """Count *session* out; tell whether it was in."""
-        known = session in self._open
-        self._open.discard(session)
-        if not self._open:
-            self._none.set()
-        return known
-
-    async def finish(self, within: float) -> int:
-        """Dismiss all, cut those that are still there *within* seconds later, and return how many those were."""
-        for session in tuple(self._open):
-            session.dismiss()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                await self._none.wait()
-        late = tuple(self._open)
-        for session in late:
-            session.cut()
-        return len(late)
+    COMMAND = "command"
+    """Command lines, answered as they come."""
+    DATA = "data"
+    """A message's body."""
+    WAIT = "wait"
+    """A message is being made durable: octets wait, and the client is not to blame for the time that takes."""
+    SLOW = "slow"
+    """A task answers a command (`smtp_gateway.listener.session`): octets wait, or are lines of its exchange."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,163 +76,202 @@ class Front:
     sessions: Sessions
     timeout: float = IDLE_TIMEOUT
     pattern: dict[str, Any] = field(default_factory=dict)
-    """What sessions begin with, kept from the first one; empty before it."""
+    """What aiosmtpd gives a session of this listener: it looks at every member of two classes for that, which takes longer than a
+    message, so it is asked once; empty before the first session."""
+
+
+class PeerGoneError(ConnectionResetError):
+    """The session is over."""
 
 
 class Connection(SMTP):
     """One connection of a client."""
 
-    line_length_limit = CHUNK
-    command_size_limit = COMMAND_LIMIT
-    # The words of the exchange are what most servers say, and the few clients that read them expect.
-    AuthLoginUsernameChallenge = "Username:"
-    AuthLoginPasswordChallenge = "Password:"
+    command_size_limits = defaultdict(lambda: COMMAND_LIMIT)
+    """aiosmtpd's, which each of its EHLOs enlarges for all sessions; nothing reads it here."""
 
     def __init__(self, front: Front) -> None:
         """Open a session of *front*, with the host name and limits that are in force now."""
+        if not front.pattern:
+            front.pattern.update(pattern(front))
+        self.__dict__.update(front.pattern)
         config = front.intake.config
-        self._front = front
-        self._tls_version: str | None = None
-        self._leaving = False
-        self._heard = 0.0
-        self._stream: asyncio.StreamReader
-        self._commands: CommandReader
-        if front.pattern:
-            self._resemble(front.pattern)
-        else:
-            self._construct(config.hostname, config.limits.message_size)
-            front.pattern.update(pattern_of(self))
         self.hostname, self.data_size_limit = config.hostname, config.limits.message_size
-        self.command_size_limits = defaultdict(lambda: COMMAND_LIMIT, AUTH=AUTH_LIMIT)
+        self.loop = asyncio.get_running_loop()
+        self.transport: Any = None  # asyncio's plain transport, or its loop's own
+        self._front = front
+        self._state = State.COMMAND
+        self._verb = ""
+        self._inbox = Inbox()
+        self._known: Peer | None = None
+        self._replies: list[bytes] = []
+        self._tls_version: str | None = None
+        self._heard = 0.0
+        self._over = False
+        """Whether nothing more is taken from the client, nor said to it."""
+        self._ended = False
+        """Whether the client sends no more."""
+        self._unread = False
+        """Whether the client does not read its replies."""
+        self._behind = False
+        """Whether the disk is slower than the client."""
+        self._reading = True
+        self._leaving = False
 
-    def _construct(self, hostname: str, message_size: int) -> None:
-        """Let aiosmtpd make a session: it looks at every member of the class and of the handler, which takes longer than a message."""
-        front = self._front
-        super().__init__(
-            Hooks(front.intake),
-            data_size_limit=message_size,
-            enable_SMTPUTF8=True,
-            hostname=hostname,
-            ident="ESMTP",
-            tls_context=front.tls,
-            auth_required=True,
-            timeout=front.timeout,
-            loop=asyncio.get_running_loop(),
-        )
-
-    def _resemble(self, pattern: Mapping[str, Any]) -> None:
-        """Be as the first session of the listener was when aiosmtpd had made it; methods are bound to this one."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=self.line_length_limit, loop=loop)
-        asyncio.StreamReaderProtocol.__init__(self, reader, client_connected_cb=self._cb_client_connected, loop=loop)
-        self.__dict__.update(pattern)
-        self._smtp_methods = {verb: getattr(self, method.__name__) for verb, method in pattern["_smtp_methods"].items()}
-        self._auth_methods = {
-            name: one._replace(method=getattr(self, one.method.__name__)) for name, one in pattern["_auth_methods"].items()
-        }
+    # ---- what the loop tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, in the clear or under implicit TLS."""
+        """Greet, in the clear or under implicit TLS."""
+        front = self._front
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._under_tls(tls.version())
-        super().connection_made(transport)
-        self._front.sessions.add(self)
-        self._front.observer.connected(self._front.listener)
+        self.transport = transport
+        self._introduce()
+        self._reset_timeout()
+        front.sessions.add(self, front.timeout)
+        front.observer.connected(front.listener)
+        self.transport.write(f"220 {self.hostname} {self.__ident__}\r\n".encode())
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 asyncio's signature
         """End. Called by the transport, and by a failed handshake, whose transport does not."""
+        self._over = True
         if self._front.sessions.remove(self):
             self._front.observer.disconnected(self._front.listener)
-            super().connection_lost(error)
 
     def eof_received(self) -> bool:
         """Note that the client sends no more; what it sent is still answered."""
-        self._stream.feed_eof()
+        self._ended = True
+        self._go_on()
         return self._tls_version is None
 
-    async def _handle_client(self) -> None:
-        # aiosmtpd's loop lets the loss of a connection out, where asyncio would log it as an exception nobody retrieved.
-        with contextlib.suppress(ConnectionError):
-            await super()._handle_client()
-        if self.transport is not None:
+    def pause_writing(self) -> None:
+        """Take nothing more from a client that does not read its replies, so that it cannot fill the memory with them."""
+        self._unread = True
+        self._regulate()
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read most of its replies."""
+        self._unread = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Use what has arrived, as far as the state allows: the conversation's part."""
+        raise NotImplementedError
+
+    # ---- reading and writing
+
+    def _regulate(self) -> None:
+        """Read on or not, as memory allows."""
+        reading = not (self._unread or self._behind or len(self._inbox.octets) > PENDING)
+        if reading is not self._reading and not self._over:
+            self._reading = reading
+            if reading:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def _say(self, line: bytes) -> None:
+        """Put one reply behind those that the next `_flush` writes."""
+        self._replies.append(line)
+
+    def _flush(self) -> None:
+        """Write all replies at once."""
+        if self._replies and not self._over:
+            self.transport.write(b"".join(self._replies))
+        self._replies.clear()
+
+    def _answer(self, answer: Reply) -> None:
+        """Say *answer* to the command, and count it when it refuses."""
+        if answer.negative:
+            self._front.observer.refused(self._front.listener, self._label, answer)
+        self._say(f"{answer}\r\n".encode())
+
+    async def push(self, status: str | bytes) -> None:
+        """Say one reply line of aiosmtpd, with the enhanced code that it lacks, and count it when it refuses a command."""
+        if isinstance(status, str):
+            line = replies.with_enhanced_code(status)
+            refusal = replies.refusal(line)
+            if refusal is not None:
+                self._front.observer.refused(self._front.listener, self._label, refusal)
+            status = line.encode("utf-8", "replace")
+        self._say(status + b"\r\n")
+
+    @property
+    def _label(self) -> str:
+        """The verb being answered: one that the gateway knows, or `other`."""
+        return self._verb if self._verb in VERBS else "other"
+
+    # ---- the end
+
+    def _end(self) -> None:
+        """Close, once the client has its replies."""
+        self._flush()
+        if not self._over:
+            self._over = True
+            self._reset_timeout()
             self.transport.close()
 
-    def _reset_timeout(self, duration: float | None = None) -> None:
-        """Note that something was heard. One timer at a time looks whether it is long ago; aiosmtpd makes one for each command."""
+    def _reset_timeout(self, duration: float | None = None) -> None:  # noqa: ARG002 aiosmtpd's signature
+        """Note that something was heard."""
         self._heard = self.loop.time()
-        if self._timeout_handle is None:
-            self._timeout_handle = self.loop.call_later(duration or self._front.timeout, self._timeout_cb)
 
-    def _timeout_cb(self) -> None:
-        left = self._heard + self._front.timeout - self.loop.time()
-        if left > 0:
-            self._timeout_handle = self.loop.call_later(left, self._timeout_cb)
-        else:
+    def look(self, now: float) -> None:
+        """End the session when its client has been silent for too long."""
+        silence = now - self._heard
+        if self._over:
+            if silence >= GOODBYE_TIMEOUT:
+                self.transport.abort()
+        elif silence >= self._front.timeout and self._state is not State.WAIT:
             self._part_with(replies.TIMED_OUT)
 
     def dismiss(self) -> None:
         """Say goodbye at the end of the transaction in progress, or at once where there is none."""
         self._leaving = True
-        if self._commands.idle and not self._in_transaction:
-            self._part_with(reply.SHUTTING_DOWN)
+        self._depart()
+
+    def _depart(self) -> None:
+        """Part with a client that was dismissed, when no transaction is open."""
+        if self._leaving and not self._over and self._state is State.COMMAND and not self._in_transaction:
+            self._say(f"{reply.SHUTTING_DOWN}\r\n".encode())
+            self._end()
 
     def cut(self) -> None:
         """Say goodbye now."""
         self._part_with(reply.SHUTTING_DOWN)
 
     def _part_with(self, farewell: Reply) -> None:
-        transport = self._writer.transport
-        if transport.get_write_buffer_size():
-            # A client that does not read its replies would keep a transport that is only closed open for ever.
-            transport.abort()
-        elif not transport.is_closing():
-            self._writer.write(f"{farewell}\r\n".encode())
-            transport.close()
+        if self.transport.get_write_buffer_size():
+            # A client that has not read its replies will not read this one either.
+            self._over = True
+            self.transport.abort()
+        else:
+            self._say(f"{farewell}\r\n".encode())
+            self._end()
 
-    def before_command(self) -> None:
-        """End the session when it was dismissed and no transaction is open."""
-        if self._leaving and not self._in_transaction:
-            self._part_with(reply.SHUTTING_DOWN)
-            raise PeerGoneError
+    # ---- who it is
 
-    async def refuse_line(self, reply: Reply) -> None:
-        """Answer a line that never became a command."""
-        await self.push(str(reply))
+    def _introduce(self) -> None:
+        """Know nothing of the client but its address."""
+        self.session = Introduced(self.loop)
+        self.session.peer = self.transport.get_extra_info("peername")
+        self._known = None
+        self._forget_transaction()
 
-    async def drain(self) -> None:
-        """Wait until the client has read most of its replies."""
-        await self._writer.drain()
+    def _forget_transaction(self) -> None:
+        self.envelope = Said()
 
     @property
     def _in_transaction(self) -> bool:
         return bool(self.envelope and self.envelope.mail_from)
 
-    async def push(self, status: str | bytes) -> None:
-        """Send one reply line, and count it when it refuses a command."""
-        if isinstance(status, str):
-            line = replies.with_enhanced_code(status)
-            refusal = replies.refusal(line)
-            if refusal is not None:
-                self._front.observer.refused(self._front.listener, self._command, refusal)
-            status = line.encode("utf-8", "replace")
-        self._writer.write(status + b"\r\n")
-        await self._writer.drain()
-
-    @property
-    def _command(self) -> str:
-        """The verb being answered, as a label: one that the gateway knows, or `other`."""
-        verb = self._commands.verb
-        return verb if verb in self._smtp_methods else "other"
-
-    async def handle_exception(self, error: Exception) -> str:
-        """Log the whole cause, and tell the client only that it should come again."""
-        if not isinstance(error, ConnectionError):
-            _log.error("session failed", peer=self._peer.address, listener=self._front.listener, command=self._command, exc_info=error)
-        return str(reply.TRY_AGAIN_LATER)
-
     @property
     def _peer(self) -> Peer:
+        if self._known is None:
+            self._known = self._introduced()
+        return self._known
+
+    def _introduced(self) -> Peer:
         session = self.session
         who = session.auth_data if session else None
         return Peer(
@@ -256,10 +284,13 @@ class Connection(SMTP):
             identity=who.identity if isinstance(who, Identity) else None,
         )
 
+    # ---- STARTTLS
+
     async def _handshake(self) -> None:
+        self._regulate()
         try:
             transport = await self.loop.start_tls(
-                self._writer.transport,
+                self.transport,
                 self,
                 self._front.tls,
                 server_side=True,
@@ -273,10 +304,8 @@ class Connection(SMTP):
             raise PeerGoneError from error
         if transport is None:
             raise PeerGoneError
-        # What follows the handshake may be in the stream already, so that it must not be cleared a second time here.
+        # What follows the handshake may have arrived already, so that it must not be forgotten a second time here.
         self.transport = transport
-        self._stream._transport = transport  # type: ignore[attr-defined]  # noqa: SLF001 as aiosmtpd does: there is no public way
-        self._writer._transport = transport  # type: ignore[attr-defined]  # noqa: SLF001 as above
         self._under_tls(transport.get_extra_info("ssl_object").version())
 
     def _under_tls(self, version: str) -> None:
@@ -284,11 +313,22 @@ class Connection(SMTP):
         self._tls_protocol = True  # type: ignore[assignment]  # aiosmtpd only asks whether it is set
 
 
-def pattern_of(session: Connection) -> dict[str, Any]:
-    """Return what aiosmtpd gave *session* and would give every other one: all but what asyncio's protocol is made of."""
-    own = vars(asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=session.loop), lambda *_: None, loop=session.loop))
-    ours = ("_front", "_tls_version", "_leaving", "_heard", "_stream")
-    return {name: value for name, value in vars(session).items() if name not in own and name not in ours}
+def pattern(front: Front) -> dict[str, Any]:
+    """Return what aiosmtpd gives each session of *front*: all but what asyncio's streams are made of, and methods bound to one session."""
+    loop = asyncio.get_running_loop()
+    made = SMTP(
+        Hooks(front.intake),
+        data_size_limit=front.intake.config.limits.message_size,
+        enable_SMTPUTF8=True,
+        hostname=front.intake.config.hostname,
+        ident="ESMTP",
+        tls_context=front.tls,
+        auth_required=True,
+        loop=loop,
+    )
+    streams = vars(asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), lambda *_: None, loop=loop))
+    bound = ("_smtp_methods", "_auth_methods")
+    return {name: value for name, value in vars(made).items() if name not in streams and name not in bound}
 
 
 def _address(peername: Any) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from smtp_gateway.mail.reply import Reply
 
 OK = Reply(250, "2.0.0", "Ok")
 SENDER_OK = Reply(250, "2.1.0", "Ok")
 RECIPIENT_OK = Reply(250, "2.1.5", "Ok")
+BYE = Reply(221, "2.0.0", "Bye")
 READY_FOR_TLS = Reply(220, "2.0.0", "Ready to start TLS")
 CANNOT_VERIFY = Reply(252, "2.0.0", "Cannot verify the address, but will accept mail for it")
 HELP = Reply(214, "2.0.0", "Commands: AUTH DATA EHLO HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY")
@@ -25,10 +27,26 @@ GO_AHEAD = "354 End data with <CR><LF>.<CR><LF>"
 EXTENSIONS = ("PIPELINING", "ENHANCEDSTATUSCODES")
 """What aiosmtpd does not announce: RFC 2920, because commands are answered in order as they stand in the buffer; RFC 2034."""
 
+GREETINGS = 64
+"""Greetings that are remembered: one for each host name, limit and encryption in force."""
+
 _ENHANCED = {221: "2.0.0", 451: "4.3.0", 454: "4.7.0", 500: "5.5.2", 501: "5.5.4", 502: "5.5.1", 503: "5.5.1", 552: "5.3.4", 555: "5.5.4"}
 """By reply code, for replies that aiosmtpd gives without one (RFC 3463, RFC 5248). The greeting's 220 and the 250 of HELO and EHLO must
 have none (RFC 2034 section 4); other replies 250 come from our hooks."""
 _REPLY = re.compile(r"(?P<code>\d{3})[ -](?:(?P<enhanced>[245]\.\d{1,3}\.\d{1,3}) )?(?P<text>.*)", re.DOTALL)
+
+
+@lru_cache(GREETINGS)
+def extended_greeting(hostname: str, size: int, *, encrypted: bool) -> bytes:
+    """Return the reply to EHLO, as aiosmtpd and our hook give it: AUTH is announced under TLS, and STARTTLS where there is none yet."""
+    known = f"SIZE {size}", "8BITMIME", "SMTPUTF8", "AUTH LOGIN PLAIN" if encrypted else "STARTTLS"
+    lines = (hostname, *EXTENSIONS, *known)
+    return "".join((*(f"250-{line}\r\n" for line in lines), "250 HELP\r\n")).encode()
+
+
+def plain_greeting(hostname: str) -> bytes:
+    """Return the reply to HELO."""
+    return f"250 {hostname}\r\n".encode()
 
 
 def with_enhanced_code(line: str) -> str:

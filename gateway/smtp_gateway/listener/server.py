@@ -13,8 +13,9 @@ import errno
 import socket
 from typing import TYPE_CHECKING
 
-from smtp_gateway.listener.connection import HANDSHAKE_TIMEOUT, TLS_GOODBYE_TIMEOUT, Sessions
+from smtp_gateway.listener.connection import HANDSHAKE_TIMEOUT, TLS_GOODBYE_TIMEOUT
 from smtp_gateway.listener.session import Session
+from smtp_gateway.listener.sessions import Sessions
 from smtp_gateway.telemetry.log import hush
 
 if TYPE_CHECKING:

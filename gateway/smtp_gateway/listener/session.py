@@ -1,26 +1,28 @@
-"""One SMTP session: aiosmtpd's command loop and state, with these differences.
+"""One SMTP session on aiosmtpd, which is the authority for every command that is not as usual, with these differences.
 
-- MAIL, RCPT and DATA that are as usual are answered where the line is read (`took`), by the same checks; aiosmtpd, with its log lines,
-  look-ups and a drain for each, takes some 100 microseconds a command. It answers whatever else comes.
+- `conversation` answers canonical commands that succeed where they are read, several in one write; aiosmtpd, with its log lines, look-ups
+  and a drain for each, takes some 100 microseconds a command. Whatever else comes is answered by aiosmtpd's own methods in a task
+  (`_slowly`), on the same `session` and `envelope`, so that nothing has to be copied between the two ways.
 - A session begins as a copy of the listener's first one: aiosmtpd looks at every member of two classes for each, some 500 microseconds.
-- Lines come from `CommandReader` (CRLF only, no control characters, AUTH lines to 12,288 octets: RFC 5321 section 2.3.8, RFC 4954
-  section 4); aiosmtpd takes a bare LF for a line's end and refuses AUTH lines over 512 octets, which tokens exceed.
-- `smtp_DATA` reads chunks until CRLF.CRLF (`IncomingBody`): aiosmtpd reads line by line, 43 ms for 1 MB where this takes 4, refuses
-  lines over 1,001 octets, which mailers send, and unstuffs what delivery has to stuff again.
+- Lines come from `Inbox` (CRLF only, no control characters, AUTH lines to 12,288 octets: RFC 5321 section 2.3.8, RFC 4954 section 4);
+  aiosmtpd takes a bare LF for a line's end and refuses AUTH lines over 512 octets, which tokens exceed.
+- `smtp_DATA` leaves the body to `conversation`, which takes it in chunks until CRLF.CRLF (`IncomingBody`): aiosmtpd reads line by line,
+  43 ms for 1 MB where this takes 2, refuses lines over 1,001 octets, which mailers send, and unstuffs what delivery has to stuff again.
 - `smtp_STARTTLS` uses the loop's own `start_tls`: aiosmtpd builds asyncio's TLS over a uvloop transport. What was received in the clear
   is dropped and the client's name, login and transaction are forgotten (RFC 3207 section 4.2).
 - `smtp_AUTH` takes mechanism names in any case (clients of .NET write `login`); `challenge_auth` bounds and reads its own lines, and
   logs none of them.
+- `smtp_QUIT` closes by itself: aiosmtpd's cancels the task of its loop, which does not run.
 - `_getaddr` and `_getparams` are `smtp_gateway.mail.path`: aiosmtpd parses paths like header fields, comments and folding included.
 - `check_auth_needed` wants TLS first, then a login. `require_starttls` would answer 530 to AUTH, where RFC 4954 section 4 has 538.
-- `push` gives every reply its enhanced status code (RFC 2034) and counts refusals, in the one place that all replies pass.
+- `push` gives every reply its enhanced status code (RFC 2034) and counts refusals.
 - `handle_exception` answers 451 4.3.0; aiosmtpd tells the peer the exception.
 - `eof_received` ends the input and not the session, so that pipelined commands before a half-close are answered.
-- `command_size_limits` is the session's own: aiosmtpd shares one among all sessions and lets every EHLO enlarge it.
+- A command line has one limit of its own: aiosmtpd shares its limits among all sessions and lets every EHLO enlarge them.
 - A time-out is announced with 421 (RFC 5321 section 3.8), and a slow body gets its time by what it sends.
 
-Private names of aiosmtpd 1.4.6 and asyncio used here and in `commands`: `_tls_protocol`, `_reader`, `_writer`,
-`_handle_client`, `StreamReader._buffer` and `._transport`, `StreamWriter._transport`; a test asserts that they exist.
+Private names of aiosmtpd 1.4.6 used here and in `connection`: `_tls_protocol`, `_auth_methods`, `_AuthMechAttr`, `_getaddr`,
+`_getparams`, `_authenticate`, `_reset_timeout`; a test asserts that they exist, and that its methods use no others of its streams.
 """
 
 from __future__ import annotations
@@ -30,41 +32,121 @@ from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from aiosmtpd.smtp import MISSING, AuthResult, LoginPassword, syntax
+from aiosmtpd.smtp import MISSING, AuthResult, LoginPassword, _AuthMechAttr, syntax
 
-from smtp_gateway.listener import replies, usual
-from smtp_gateway.listener.body import IncomingBody
-from smtp_gateway.listener.commands import CommandReader, LineTooLongError
-from smtp_gateway.listener.connection import Connection
+from smtp_gateway.listener import replies
+from smtp_gateway.listener.connection import VERBS, PeerGoneError, State
+from smtp_gateway.listener.conversation import Conversation
 from smtp_gateway.listener.hooks import NULL_PATH
-from smtp_gateway.mail import path
-from smtp_gateway.mail.envelope import Envelope
+from smtp_gateway.listener.lines import AUTH_LIMIT, COMMAND_LIMIT, LineTooLongError
+from smtp_gateway.mail import path, reply
 from smtp_gateway.policy import checks
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from smtp_gateway.mail.reply import Reply
+    from smtp_gateway.listener.connection import Front
+
+UNKNOWN_LIMIT = 5
+"""Commands that do not exist after which the session ends: aiosmtpd's `BOGUS_LIMIT`, in its loop."""
 
 _log = structlog.get_logger()
-
-_SENDER_OK = f"{replies.SENDER_OK}\r\n".encode()
-_RECIPIENT_OK = f"{replies.RECIPIENT_OK}\r\n".encode()
 
 # The names of the methods that aiosmtpd calls are its own, and so are their parameters.
 # ruff: noqa: N802 see above
 # ruff: noqa: ARG002 see above
 
 
-class Session(Connection):
-    """One client's session: the commands that differ from aiosmtpd's."""
+class Session(Conversation):
+    """One client's session: the commands that are not as usual, one at a time."""
 
-    def _cb_client_connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._stream = reader
-        self._commands = CommandReader(reader, self)
-        self._reader = self._commands  # type: ignore[assignment]  # aiosmtpd calls nothing of its reader but `readuntil`
-        self._writer = writer
+    _auth_methods = {
+        "LOGIN": _AuthMechAttr(lambda session, args: session.auth_LOGIN(session, args), is_builtin=True),
+        "PLAIN": _AuthMechAttr(lambda session, args: session.auth_PLAIN(session, args), is_builtin=True),
+    }
+    """As aiosmtpd's, but for all sessions: bound methods would answer on the connection that they were taken from."""
+    # The words of the exchange are what most servers say, and the few clients that read them expect.
+    AuthLoginUsernameChallenge = "Username:"
+    AuthLoginPasswordChallenge = "Password:"
+
+    def __init__(self, front: Front) -> None:
+        """Begin with the greeting."""
+        super().__init__(front)
+        self._unknown = 0
+        self._arrival: asyncio.Future[None] | None = None
+
+    # ---- one command
+
+    async def _slowly(self, line: bytes) -> None:
+        """Answer *line*, and go on behind it."""
+        try:
+            await self._obey(line)
+        except ConnectionError:
+            self._end()
+        except Exception as error:  # noqa: BLE001 whatever it is, the log gets the cause and the client comes again
+            await self.push(await self.handle_exception(error))
+        # Whatever was done may have changed who the client is.
+        self._known = None
+        if self._state is State.SLOW:
+            self._state = State.COMMAND
+        self._go_on()
+
+    async def _obey(self, line: bytes) -> None:
+        """Call the method for *line*, as aiosmtpd's loop does."""
+        octets = line.removesuffix(b"\r\n")
+        word, blank, rest = octets.partition(b" ")
+        if not octets or not word.isascii():
+            await self.push("500 Error: bad syntax")
+            return
+        command = word.upper().decode("ascii")
+        if len(octets) > (AUTH_LIMIT if command == "AUTH" else COMMAND_LIMIT):
+            await self.push("500 Command line too long")
+        elif command not in VERBS:
+            await self._not_known(command)
+        else:
+            self._reset_timeout()
+            # Not UTF-8 is kept as surrogates, which no address may hold.
+            await getattr(self, f"smtp_{command}")(rest.strip().decode("utf-8", "surrogateescape") if blank and rest else None)
+
+    async def _not_known(self, command: str) -> None:
+        self._unknown += 1
+        if self._unknown < UNKNOWN_LIMIT:
+            await self.push(f'500 Error: command "{command}" not recognized')
+        else:
+            await self.push("502 5.5.1 Too many unrecognized commands, goodbye.")
+            self._end()
+
+    async def handle_exception(self, error: Exception) -> str:
+        """Log the whole cause, and tell the client only that it should come again."""
+        self._tell_failure(error)
+        return str(reply.TRY_AGAIN_LATER)
+
+    # ---- lines of an exchange
+
+    def _go_on(self) -> None:
+        super()._go_on()
+        self._arrived()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End, and let an exchange in progress know."""
+        super().connection_lost(error)
+        self._arrived()
+
+    def _arrived(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    async def _line(self) -> bytes:
+        """Return the client's next line. Raises `LineTooLongError` or `PeerGoneError`."""
+        self._flush()
+        while (line := self._inbox.line()) is None:
+            if self._over or self._ended:
+                raise PeerGoneError
+            self._regulate()
+            self._arrival = self.loop.create_future()
+            await self._arrival
+        return line
 
     async def check_auth_needed(self, caller_method: str) -> bool:
         """Refuse, before anything else is looked at, what may not be asked in the clear or without a login."""
@@ -73,46 +155,6 @@ class Session(Connection):
             await self.push(str(refused))
         return refused is not None
 
-    # ---- the usual way through a transaction
-
-    async def took(self, line: bytes) -> bool:
-        """Answer MAIL, RCPT and DATA when nothing is wrong or unusual about them; tell whether *line* was one of those."""
-        verb = self._commands.verb
-        if verb == "DATA" and line[4:] == b"\r\n":
-            self._reset_timeout()
-            await self.smtp_DATA(None)
-            return True
-        done = (verb == "MAIL" and self._took_mail(line)) or (verb == "RCPT" and self._took_rcpt(line))
-        if done:
-            self._reset_timeout()
-        return done
-
-    def _took_mail(self, line: bytes) -> bool:
-        session, envelope, intake = self.session, self.envelope, self._front.intake
-        if session is None or envelope is None or not session.host_name or envelope.mail_from:
-            return False
-        mail = usual.mail(line, self.data_size_limit or 0)
-        if mail is None or (mail.options and not session.extended_smtp):
-            return False
-        if checks.transaction(self._peer) or intake.unwilling() or checks.sender(mail.address, smtputf8=False):
-            return False
-        envelope.mail_from = mail.address or NULL_PATH
-        envelope.mail_options.extend(mail.options)
-        envelope.smtp_utf8 = False
-        self._writer.write(_SENDER_OK)
-        return True
-
-    def _took_rcpt(self, line: bytes) -> bool:
-        envelope, limit = self.envelope, self._front.intake.config.limits.recipients
-        if envelope is None or not envelope.mail_from:
-            return False
-        address = usual.rcpt(line)
-        if address is None or checks.recipient(address, len(envelope.rcpt_tos), limit, smtputf8=False):
-            return False
-        envelope.rcpt_tos.append(address)
-        self._writer.write(_RECIPIENT_OK)
-        return True
-
     @syntax("STARTTLS", when="tls_context")
     async def smtp_STARTTLS(self, arg: str | None) -> None:
         """Go on under TLS (RFC 3207), with everything forgotten that was said in the clear."""
@@ -120,13 +162,12 @@ class Session(Connection):
         if refused is not None:
             await self.push(str(refused))
             return
-        self._commands.forget()
-        # Written and not drained: between forgetting and `start_tls` nothing may be received, so nothing may be awaited.
-        self._writer.write(f"{replies.READY_FOR_TLS}\r\n".encode())
+        self._inbox.forget()
+        # Nothing may be received between forgetting and `start_tls`, so nothing may be awaited.
+        self._answer(replies.READY_FOR_TLS)
+        self._flush()
         await self._handshake()
-        self._set_rset_state()  # type: ignore[no-untyped-call]  # aiosmtpd's
-        self.session = self._create_session()
-        self.session.peer = self._writer.get_extra_info("peername")
+        self._introduce()
 
     # ---- AUTH
 
@@ -146,7 +187,7 @@ class Session(Connection):
         octets = challenge.encode() if isinstance(challenge, str) else challenge
         await self.push(b"334 " + (b64encode(octets) if encode_to_b64 else octets))
         try:
-            answer = (await self._commands.line()).removesuffix(b"\r\n")
+            answer = (await self._line()).removesuffix(b"\r\n")
             if answer != b"*":
                 return b64decode(answer, validate=True)
             refused = replies.AUTH_CANCELLED
@@ -172,7 +213,7 @@ class Session(Connection):
 
     def _getparams(self, params: Sequence[str]) -> dict[str, str | bool] | None:
         found = path.parse_parameters(params)
-        if found is not None and self._commands.verb == "MAIL":
+        if found is not None and self._verb == "MAIL":
             # Nobody is trusted to say who someone else is: as if it were AUTH=<> (RFC 4954 section 5).
             found.pop("AUTH", None)
         return found
@@ -181,56 +222,25 @@ class Session(Connection):
 
     @syntax("DATA")
     async def smtp_DATA(self, arg: str | None) -> None:
-        """Receive one message and hand it to intake (RFC 5321 section 4.1.1.4)."""
+        """Let the body come (RFC 5321 section 4.1.1.4)."""
         if await self.check_helo_needed() or await self.check_auth_needed("DATA"):
             return
-        refused = replies.UNEXPECTED_ARGUMENT if arg else None if self._recipients else replies.RECIPIENTS_FIRST
+        said = self.envelope
+        refused = replies.UNEXPECTED_ARGUMENT if arg else None if said and said.rcpt_tos else replies.RECIPIENTS_FIRST
         if refused is not None:
             await self.push(str(refused))
             return
         await self.push(replies.GO_AHEAD)
-        answer = await self._message()
-        self._set_post_data_state()  # type: ignore[no-untyped-call]  # aiosmtpd's
-        await self.push(str(answer))
-
-    async def _message(self) -> Reply:
-        incoming = IncomingBody(self.data_size_limit or 0, self._front.intake.room)
-        try:
-            await self._receive(incoming)
-            body = incoming.finish()
-            if isinstance(body, bytes):
-                self._reset_timeout()
-                return await self._front.intake.accept(self._peer, self._envelope, body)
-        finally:
-            incoming.release()
-        peer = self._peer
-        _log.info("refused", peer=peer.address, listener=peer.listener, identity=peer.identity, reply=str(body))
-        return body
-
-    async def _receive(self, incoming: IncomingBody) -> None:
-        try:
-            await self._commands.body(incoming, self._reset_timeout)
-        except Exception:
-            # The rest of the body would be read as commands.
-            self.cut()
-            raise
-
-    @property
-    def _recipients(self) -> list[str]:
-        return self.envelope.rcpt_tos if self.envelope else []
-
-    @property
-    def _envelope(self) -> Envelope:
-        said = self.envelope
-        sender = (said.mail_from if said else None) or NULL_PATH
-        return Envelope(
-            sender="" if sender == NULL_PATH else sender,
-            recipients=tuple(self._recipients),
-            smtputf8=bool(said and said.smtp_utf8),
-            body_8bit=bool(said and "BODY=8BITMIME" in said.mail_options),
-        )
+        self._begin_body()
 
     # ---- the rest
+
+    @syntax("QUIT")
+    async def smtp_QUIT(self, arg: str | None) -> None:
+        """Say goodbye."""
+        await self.push("501 Syntax: QUIT" if arg else str(replies.BYE))
+        if not arg:
+            self._end()
 
     @syntax("VRFY <address>")
     async def smtp_VRFY(self, arg: str | None) -> None:

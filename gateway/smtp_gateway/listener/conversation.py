@@ -1,0 +1,361 @@
+"""What is said on one connection: a machine of four states (`State`) that is moved on by what arrives, without a task.
+
+    COMMAND --usual command--> COMMAND        --DATA--> DATA --end of data--> WAIT --made durable--> COMMAND
+    COMMAND --anything else--> SLOW --answered--> COMMAND or DATA             DATA --refused--> COMMAND
+
+All commands of one read are answered in one write (RFC 2920). Canonical ones that succeed are answered here, by the same checks as those
+of the slow way, which takes whatever is unusual, refused or wrong. Of a body at most `LARGE` octets are held; a larger one goes to the
+spool while it arrives, and the client is not read from while the disk is behind. So one connection holds less than `MEMORY`, whatever it
+sends, and all of them together hold no more of bodies than intake has room for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from smtp_gateway.listener import replies, usual
+from smtp_gateway.listener.body import IncomingBody
+from smtp_gateway.listener.connection import Connection, State
+from smtp_gateway.listener.hooks import NULL_PATH
+from smtp_gateway.listener.lines import FAULTS_LIMIT, LINE_TOO_LONG, TOO_MANY_FAULTS, LineTooLongError, line_fault, verb_of
+from smtp_gateway.mail import reply
+from smtp_gateway.mail.envelope import Envelope
+from smtp_gateway.mail.reply import Reply
+from smtp_gateway.policy import checks
+
+if TYPE_CHECKING:
+    import asyncio
+    import re
+    from collections.abc import Callable
+
+    from smtp_gateway.intake import Incoming
+    from smtp_gateway.listener.connection import Front
+    from smtp_gateway.spool.api import Draft
+
+LARGE = 256 * 1024
+"""Octets of a body that are held; a larger one is written to the disk while it arrives."""
+MEMORY = 2 * 1024 * 1024
+"""Octets that one connection holds at most: a body or its backlog of `LARGE` and one read (256 KiB), what was read behind it, a copy of
+each while it is handed on, and replies that wait for the client."""
+REPLIES = 256
+"""Commands that are answered in one write, so that a client that does not read is noticed in time."""
+PROGRESS = 16 * 1024
+"""Octets of a body that count as progress. With the session's 300 s that is 55 octets a second: slower than any link, faster than a
+client that only holds a session. Octets that are swallowed are no progress, so that an endless body ends."""
+
+_log = structlog.get_logger()
+
+
+class Conversation(Connection):
+    """One client's conversation, as far as it is as usual."""
+
+    def __init__(self, front: Front) -> None:
+        """Begin with the greeting."""
+        super().__init__(front)
+        self._faults = 0
+        self._slow: asyncio.Task[None] | None = None
+        self._body: IncomingBody
+        self._incoming: Incoming | None = None
+        """The message whose body arrives, once it had to be named."""
+        self._draft: Draft | None = None
+        self._silent = 0
+        """Octets of the body that arrived since the last progress."""
+
+    def data_received(self, data: bytes) -> None:
+        """Use *data*, or keep it until it can be used."""
+        self._inbox.add(data)
+        self._go_on()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End, and leave nothing of a message that was not whole."""
+        if self._state is State.DATA:
+            self._abandon()
+        super().connection_lost(error)
+
+    # ---- the machine
+
+    def _go_on(self) -> None:
+        """Use what has arrived, as far as the state allows."""
+        try:
+            while self._step():
+                pass
+        except Exception as error:  # noqa: BLE001 whatever it is, the log gets the cause and the client keeps its message
+            self._break(error)
+        self._depart()
+        self._flush()
+        if self._ended and not self._unread and self._state in {State.COMMAND, State.DATA}:
+            self._end()
+        self._regulate()
+
+    def _step(self) -> bool:
+        """Use some of what has arrived; tell whether more may be done."""
+        if self._over or self._unread or not self._inbox.octets:
+            return False
+        if self._state is State.COMMAND:
+            return self._commands()
+        return self._state is State.DATA and self._receive()
+
+    def _break(self, error: Exception) -> None:
+        """Part after a mistake of ours: what follows could be taken for what it is not."""
+        self._tell_failure(error)
+        self.cut()
+
+    def _tell_failure(self, error: Exception) -> None:
+        _log.error("session failed", peer=self._peer.address, listener=self._front.listener, command=self._label, exc_info=error)
+
+    # ---- commands
+
+    def _commands(self) -> bool:
+        """Answer the usual commands up to the first that is none, or changes the state; tell whether more may be done."""
+        octets = self._inbox.take()
+        position = answered = 0
+        usual_so_far = True
+        while usual_so_far and position < len(octets) and answered < REPLIES and self._listens():
+            end = self._usual(octets, position)
+            usual_so_far = end > position
+            if usual_so_far:
+                position, answered = end, answered + 1
+        self._inbox.add(octets[position:])
+        if answered:
+            self._reset_timeout()
+        if answered == REPLIES:
+            self._flush()
+        return usual_so_far or self._unusual()
+
+    def _listens(self) -> bool:
+        """Tell whether another command is taken now."""
+        self._depart()
+        return self._state is State.COMMAND and not self._over
+
+    def _usual(self, octets: bytes, position: int) -> int:
+        """Answer the canonical command at *position* and return its end; *position*, and nothing is done, when it does not simply succeed."""
+        found = usual.command(octets, position)
+        if found is None:
+            return position
+        self._verb = verb = str(found.lastgroup)
+        try:
+            answer = _ANSWERS[verb](self, found)
+        except Exception as error:  # noqa: BLE001 whatever it is, the log gets the cause and the client comes again
+            self._tell_failure(error)
+            self._answer(reply.TRY_AGAIN_LATER)
+            return found.end()
+        if answer is None:
+            return position
+        self._say(answer)
+        return found.end()
+
+    def _unusual(self) -> bool:
+        """Let the next line be answered the slow way, or refuse it as a line; tell whether the next one may be looked at."""
+        try:
+            line = self._inbox.line()
+            fault = None if line is None else line_fault(line)
+        except LineTooLongError:
+            line, fault = b"", LINE_TOO_LONG
+        if line is None:
+            return False
+        self._verb = verb_of(line)
+        if fault is not None:
+            self._refuse_line(fault)
+            return True
+        self._state = State.SLOW
+        self._slow = self.loop.create_task(self._slowly(line))
+        return False
+
+    async def _slowly(self, line: bytes) -> None:
+        """Answer a well-formed line by aiosmtpd's methods: the session's part."""
+        raise NotImplementedError
+
+    def _refuse_line(self, fault: Reply) -> None:
+        self._faults += 1
+        if self._faults < FAULTS_LIMIT:
+            self._answer(fault)
+        else:
+            self._answer(TOO_MANY_FAULTS)
+            self._end()
+
+    def _ehlo(self, found: re.Match[bytes]) -> bytes:
+        self._greeted(found["extended"], extended=True)
+        return replies.extended_greeting(self.hostname, self.data_size_limit or 0, encrypted=self._tls_version is not None)
+
+    def _helo(self, found: re.Match[bytes]) -> bytes:
+        self._greeted(found["plain"], extended=False)
+        return replies.plain_greeting(self.hostname)
+
+    def _greeted(self, name: bytes, *, extended: bool) -> None:
+        self.session.host_name, self.session.extended_smtp = name.decode("ascii"), extended
+        self._known = None
+        self._forget_transaction()
+
+    def _mail(self, found: re.Match[bytes]) -> bytes | None:
+        session, envelope, intake = self.session, self.envelope, self._front.intake
+        sender, parameters = usual.mailbox(found, "sender"), usual.parameters(found)
+        if sender is None or parameters is None or parameters.size > (self.data_size_limit or 0) or envelope.mail_from:
+            return None
+        if not session.host_name or not (session.extended_smtp or not parameters.options) or checks.transaction(self._peer):
+            return None
+        if intake.unwilling() or checks.sender(sender, smtputf8=parameters.smtputf8):
+            return None
+        envelope.mail_from = sender or NULL_PATH
+        envelope.mail_options.extend(parameters.options)
+        envelope.smtp_utf8 = parameters.smtputf8
+        return _SENDER_OK
+
+    def _rcpt(self, found: re.Match[bytes]) -> bytes | None:
+        envelope, address = self.envelope, usual.mailbox(found, "recipient")
+        if address is None or not envelope.mail_from:
+            return None
+        limit = self._front.intake.config.limits.recipients
+        if checks.recipient(address, len(envelope.rcpt_tos), limit, smtputf8=envelope.smtp_utf8):
+            return None
+        envelope.rcpt_tos.append(address)
+        return _RECIPIENT_OK
+
+    def _data(self, _found: re.Match[bytes]) -> bytes | None:
+        if not self.envelope.rcpt_tos or checks.transaction(self._peer):
+            return None
+        self._begin_body()
+        return _GO_AHEAD
+
+    def _rset(self, _found: re.Match[bytes]) -> bytes:
+        self._forget_transaction()
+        return _OK
+
+    def _noop(self, _found: re.Match[bytes]) -> bytes:
+        return _OK
+
+    def _quit(self, _found: re.Match[bytes]) -> bytes:
+        self._say(_BYE)
+        self._end()
+        return _NOTHING
+
+    # ---- bodies
+
+    def _begin_body(self) -> None:
+        self._state = State.DATA
+        self._body = IncomingBody(self.data_size_limit or 0, self._front.intake.room)
+        self._silent = 0
+
+    def _receive(self) -> bool:
+        """Take what has arrived of the body; tell whether it is over and there may be commands behind it."""
+        chunk = self._inbox.take()
+        rest = self._body.feed(chunk)
+        if rest is not None:
+            self._inbox.add(rest)
+            self._complete()
+            return True
+        self._note_progress(len(chunk))
+        if self._body.refusal is not None:
+            self._discard()
+        elif self._draft is not None or self._body.held > LARGE:
+            self._store()
+        return False
+
+    def _note_progress(self, octets: int) -> None:
+        self._silent += octets
+        if self._silent >= PROGRESS and self._body.progressing:
+            self._silent = 0
+            self._reset_timeout()
+
+    def _store(self) -> None:
+        """Hand what is held to the spool; read on when that is written, if it takes its time."""
+        octets = self._body.spill()
+        draft = self._draft
+        if draft is None:
+            incoming = self._front.intake.begin(self._peer, self._said, octets)
+            if isinstance(incoming, Reply):
+                self._body.refuse(incoming)
+                return
+            self._incoming = incoming
+            draft = self._draft = self._front.intake.draft(incoming)
+        draft.write(octets)
+        if draft.backlog > LARGE and not self._behind:
+            self._behind = True
+            draft.when_written(self._caught_up)
+
+    def _caught_up(self) -> None:
+        self._behind = False
+        self._reset_timeout()
+        self._go_on()
+
+    def _complete(self) -> None:
+        """Hand the message to intake, or refuse it."""
+        if self._body.refusal is None and (self._draft is not None or self._body.held > LARGE):
+            self._store()
+        if self._body.refusal is not None:
+            self._refuse_message(self._body.refusal)
+        elif self._incoming is not None and self._draft is not None:
+            self._accept(self._incoming, self._draft)
+        else:
+            body = self._body.take()
+            incoming = self._front.intake.begin(self._peer, self._said, body)
+            if isinstance(incoming, Reply):
+                self._refuse_message(incoming)
+            else:
+                self._accept(incoming, body)
+
+    def _accept(self, incoming: Incoming, body: bytes | Draft) -> None:
+        self._state = State.WAIT
+        self._incoming = self._draft = None
+        self._front.intake.accept(incoming, body, self._accepted)
+
+    def _accepted(self, answer: Reply) -> None:
+        """Tell the client what became of its message, if it is still there."""
+        self._conclude(answer)
+        self._go_on()
+
+    def _refuse_message(self, refusal: Reply) -> None:
+        self._discard()
+        peer = self._peer
+        _log.info("refused", peer=peer.address, listener=peer.listener, identity=peer.identity, reply=str(refusal))
+        self._conclude(refusal)
+
+    def _conclude(self, answer: Reply) -> None:
+        self._body.release()
+        self._forget_transaction()
+        self._reset_timeout()
+        self._state = State.COMMAND
+        self._verb = "DATA"
+        self._answer(answer)
+
+    def _abandon(self) -> None:
+        """Leave nothing of a message that will not be whole."""
+        self._discard()
+        self._body.release()
+
+    def _discard(self) -> None:
+        if self._draft is not None:
+            self._draft.discard()
+        self._incoming = self._draft = None
+
+    @property
+    def _said(self) -> Envelope:
+        """What MAIL and RCPT said."""
+        said = self.envelope
+        return Envelope(
+            sender="" if said.mail_from == NULL_PATH else str(said.mail_from),
+            recipients=tuple(said.rcpt_tos),
+            smtputf8=said.smtp_utf8,
+            body_8bit="BODY=8BITMIME" in said.mail_options,
+        )
+
+
+def _line(text: str | Reply) -> bytes:
+    return f"{text}\r\n".encode()
+
+
+_OK, _SENDER_OK, _RECIPIENT_OK = _line(replies.OK), _line(replies.SENDER_OK), _line(replies.RECIPIENT_OK)
+_NOTHING = b""
+_GO_AHEAD, _BYE = _line(replies.GO_AHEAD), _line(replies.BYE)
+_ANSWERS: dict[str, Callable[[Conversation, re.Match[bytes]], bytes | None]] = {
+    "EHLO": Conversation._ehlo,  # noqa: SLF001 the class's own table
+    "HELO": Conversation._helo,  # noqa: SLF001
+    "MAIL": Conversation._mail,  # noqa: SLF001
+    "RCPT": Conversation._rcpt,  # noqa: SLF001
+    "DATA": Conversation._data,  # noqa: SLF001
+    "RSET": Conversation._rset,  # noqa: SLF001
+    "NOOP": Conversation._noop,  # noqa: SLF001
+    "QUIT": Conversation._quit,  # noqa: SLF001
+}
+"""What answers each usual command: the reply, or None when the slow way has to."""
