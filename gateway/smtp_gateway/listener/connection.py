@@ -87,8 +87,11 @@ class PeerGoneError(ConnectionResetError):
 class Connection(SMTP):
     """One connection of a client."""
 
-    command_size_limits = defaultdict(lambda: COMMAND_LIMIT)
+    command_size_limits = defaultdict(lambda: COMMAND_LIMIT)  # noqa: RUF012 as aiosmtpd has it
     """aiosmtpd's, which each of its EHLOs enlarges for all sessions; nothing reads it here."""
+    # None to aiosmtpd before the connection is made, when there is nobody to ask.
+    session: Introduced
+    envelope: Said
 
     def __init__(self, front: Front) -> None:
         """Open a session of *front*, with the host name and limits that are in force now."""
@@ -263,7 +266,7 @@ class Connection(SMTP):
 
     @property
     def _in_transaction(self) -> bool:
-        return bool(self.envelope and self.envelope.mail_from)
+        return bool(self.envelope.mail_from)
 
     @property
     def _peer(self) -> Peer:
@@ -273,12 +276,12 @@ class Connection(SMTP):
 
     def _introduced(self) -> Peer:
         session = self.session
-        who = session.auth_data if session else None
+        who = session.auth_data
         return Peer(
-            address=_address(session.peer if session else None),
+            address=_address(session.peer),
             listener=self._front.listener,
-            hello=(session.host_name if session else None) or "",
-            extended=bool(session and session.extended_smtp),
+            hello=session.host_name or "",
+            extended=session.extended_smtp,
             tls_version=self._tls_version,
             login=who.login if isinstance(who, Identity) else None,
             identity=who.identity if isinstance(who, Identity) else None,

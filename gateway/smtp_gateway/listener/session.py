@@ -61,7 +61,7 @@ _log = structlog.get_logger()
 class Session(Conversation):
     """One client's session: the commands that are not as usual, one at a time."""
 
-    _auth_methods = {
+    _auth_methods = {  # noqa: RUF012 as aiosmtpd has it
         "LOGIN": _AuthMechAttr(lambda session, args: session.auth_LOGIN(session, args), is_builtin=True),
         "PLAIN": _AuthMechAttr(lambda session, args: session.auth_PLAIN(session, args), is_builtin=True),
     }
@@ -225,8 +225,7 @@ class Session(Conversation):
         """Let the body come (RFC 5321 section 4.1.1.4)."""
         if await self.check_helo_needed() or await self.check_auth_needed("DATA"):
             return
-        said = self.envelope
-        refused = replies.UNEXPECTED_ARGUMENT if arg else None if said and said.rcpt_tos else replies.RECIPIENTS_FIRST
+        refused = replies.UNEXPECTED_ARGUMENT if arg else None if self.envelope.rcpt_tos else replies.RECIPIENTS_FIRST
         if refused is not None:
             await self.push(str(refused))
             return

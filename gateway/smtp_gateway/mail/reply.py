@@ -18,6 +18,8 @@ class Reply:
 
     def __str__(self) -> str:
         """Return the reply as one line: `550 5.1.1 No such user here`."""
+        if self.enhanced and self.text.isprintable():
+            return f"{self.code} {self.enhanced} {self.text}"
         return " ".join(part for part in (str(self.code), self.enhanced, " ".join(self.text.splitlines())) if part)
 
     @property

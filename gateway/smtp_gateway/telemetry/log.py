@@ -7,30 +7,28 @@ sends a password where a command is expected would find it in the log.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, TextIO
 
+import orjson
 import structlog
 
 if TYPE_CHECKING:
-    from structlog.typing import Processor
+    from structlog.typing import EventDict, WrappedLogger
 
 QUOTES_CLIENTS = "mail.log"
 """The name of aiosmtpd's logger."""
-
-_COMMON: tuple[Processor, ...] = (
-    structlog.processors.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-)
 
 
 def configure(stream: TextIO | None = None) -> None:
     """Write all logs of this process to *stream*, standard output by default."""
     out = stream or sys.stdout
-    renderers: tuple[Processor, ...] = (structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=False))
     structlog.configure(
-        processors=[*_COMMON, *renderers],
+        processors=[add_level_and_time, structlog.processors.format_exc_info, as_json],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(out),
         # Without the cache the processor chain is assembled anew for every line.
@@ -39,14 +37,36 @@ def configure(stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_COMMON, structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+            foreign_pre_chain=[add_level_and_time, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info, as_json],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     hush()
+
+
+def add_level_and_time(_logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Add `level` and `timestamp` to *event*: UTC with microseconds, in the form of RFC 3339."""
+    now = time.time()
+    event["level"] = name
+    event["timestamp"] = f"{_second(int(now))}.{int(now % 1 * 1_000_000):06d}Z"
+    return event
+
+
+@lru_cache(2)
+def _second(now: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+
+
+def as_json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
+    """Return *event* as one line of JSON, whatever is in it: what JSON has no form for is written as Python shows it."""
+    try:
+        return orjson.dumps(event, default=repr).decode()
+    except TypeError:
+        # Lone surrogates, which stand for octets that are not UTF-8, integers beyond 64 bits, keys that are no strings.
+        return json.dumps(event, default=repr)
 
 
 def hush() -> None:

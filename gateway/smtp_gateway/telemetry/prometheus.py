@@ -12,7 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     QueueReading = Callable[[], tuple[int, float | None]]
     """How many messages wait, and when the oldest was accepted (seconds since the epoch); None when none waits."""
+
+_Measured = TypeVar("_Measured", Counter, Gauge, Histogram)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The media type of the text exposition."""
@@ -62,8 +64,10 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
 
+PREFIX = "smtp_gateway_"
+"""Where the names of all metrics begin."""
 METRICS = tuple(
-    Metric(f"smtp_gateway_{name}", kind, tuple(labels.split()), meaning, buckets)
+    Metric(f"{PREFIX}{name}", kind, tuple(labels.split()), meaning, buckets)
     for name, kind, labels, meaning, buckets in (
         ("build_info", Kind.GAUGE, "version", "Always 1; the label says which version runs.", ()),
         ("start_time_seconds", Kind.GAUGE, "", "When the process started, in seconds since the epoch.", ()),
@@ -88,7 +92,7 @@ METRICS = tuple(
 )
 """Every metric that a gateway exports."""
 
-_READ_AT_SCRAPE = frozenset({"smtp_gateway_queue_messages", "smtp_gateway_queue_oldest_seconds"})
+_READ_AT_SCRAPE = frozenset({f"{PREFIX}queue_messages", f"{PREFIX}queue_oldest_seconds"})
 
 
 class PrometheusObserver:
@@ -97,9 +101,10 @@ class PrometheusObserver:
     def __init__(self) -> None:
         """Start all counts at nothing."""
         self._registry = CollectorRegistry()
-        self._counters: dict[str, Counter] = {}
-        self._gauges: dict[str, Gauge] = {}
-        self._histograms: dict[str, Histogram] = {}
+        # By name, and by name and labels.
+        self._counters: dict[tuple[str, ...], Counter] = {}
+        self._gauges: dict[tuple[str, ...], Gauge] = {}
+        self._histograms: dict[tuple[str, ...], Histogram] = {}
         for metric in METRICS:
             if metric.name not in _READ_AT_SCRAPE:
                 self._create(metric)
@@ -107,14 +112,13 @@ class PrometheusObserver:
         self._gauge("start_time_seconds").set(time.time())
 
     def _create(self, metric: Metric) -> None:
+        key = (metric.name.removeprefix(PREFIX),)
         if metric.kind is Kind.COUNTER:
-            self._counters[metric.name] = Counter(metric.name, metric.meaning, metric.labels, registry=self._registry)
+            self._counters[key] = Counter(metric.name, metric.meaning, metric.labels, registry=self._registry)
         elif metric.kind is Kind.GAUGE:
-            self._gauges[metric.name] = Gauge(metric.name, metric.meaning, metric.labels, registry=self._registry)
+            self._gauges[key] = Gauge(metric.name, metric.meaning, metric.labels, registry=self._registry)
         else:
-            self._histograms[metric.name] = Histogram(
-                metric.name, metric.meaning, metric.labels, registry=self._registry, buckets=metric.buckets
-            )
+            self._histograms[key] = Histogram(metric.name, metric.meaning, metric.labels, registry=self._registry, buckets=metric.buckets)
 
     def read_queue(self, read: QueueReading) -> None:
         """Ask *read* for the queue at every scrape: gauges come from their source, so that they cannot drift from it."""
@@ -175,16 +179,21 @@ class PrometheusObserver:
         self._count("bounced_recipients_total", route, amount=recipients)
 
     def _count(self, name: str, *labels: str, amount: int = 1) -> None:
-        counter = self._counters[f"smtp_gateway_{name}"]
-        (counter.labels(*labels) if labels else counter).inc(amount)
+        _child(self._counters, (name, *labels)).inc(amount)
 
     def _gauge(self, name: str, *labels: str) -> Gauge:
-        gauge = self._gauges[f"smtp_gateway_{name}"]
-        return gauge.labels(*labels) if labels else gauge
+        return _child(self._gauges, (name, *labels))
 
     def _observe(self, name: str, value: float, *labels: str) -> None:
-        histogram = self._histograms[f"smtp_gateway_{name}"]
-        (histogram.labels(*labels) if labels else histogram).observe(value)
+        _child(self._histograms, (name, *labels)).observe(value)
+
+
+def _child(known: dict[tuple[str, ...], _Measured], key: tuple[str, ...]) -> _Measured:
+    """Return the time series with the name and labels in *key*, and remember it: the library's own look-up takes longer than the counting."""
+    found = known.get(key)
+    if found is None:
+        found = known[key] = known[key[:1]].labels(*key[1:])
+    return found
 
 
 class _QueueCollector(Collector):

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smtp_gateway.intake import Room
-from smtp_gateway.listener.body import IncomingBody, content_size, only_whole_line_ends
+from smtp_gateway.listener.body import IncomingBody, only_whole_line_ends
 from smtp_gateway.mail import reply
 
 if TYPE_CHECKING:
     from smtp_gateway.mail.reply import Reply
 
 PLENTY = 10**9
+
+
+def finished(incoming: IncomingBody) -> bytes | Reply:
+    """Return the body, or why it is refused."""
+    return incoming.take() if incoming.refusal is None else incoming.refusal
 
 
 def received(stream: bytes, *cuts: int, limit: int = PLENTY, room: int = PLENTY) -> tuple[bytes | Reply | None, bytes | None]:
@@ -23,7 +28,7 @@ def received(stream: bytes, *cuts: int, limit: int = PLENTY, room: int = PLENTY)
     for begin, end in pairwise(edges):
         rest = incoming.feed(stream[begin:end])
         if rest is not None:
-            return incoming.finish(), rest + stream[end:]
+            return finished(incoming), rest + stream[end:]
     return None, None
 
 
@@ -120,15 +125,16 @@ def test_line_ends_are_judged_like_a_slow_reading_does() -> None:
     [(b".\r\n", 0), (b"\r\n.\r\n", 2), (b"..\r\n.\r\n", 3), (b"a\r\n..b\r\n...\r\n.\r\n", 3 + 4 + 4), (b"a.\r\n.\r\n", 4)],
 )
 def test_size_is_counted_without_stuffing(body: bytes, octets: int) -> None:
-    """RFC 1870 counts what the client announces: content without the transparency of DATA."""
-    assert content_size(body) == octets
+    """RFC 1870 counts what the client announces: content without the transparency of DATA, wherever chunks end."""
+    for cuts in ((), tuple(range(len(body)))):
+        assert received(body, *cuts, limit=octets) == (body, b"")
+        if octets:
+            assert received(body, *cuts, limit=octets - 1) == (reply.MESSAGE_TOO_LARGE, b"")
 
 
 def test_a_body_of_exactly_the_limit_is_taken_and_one_octet_more_is_not() -> None:
     """Dots that stuffing added do not count."""
     exact = b"..\r\n" * 300 + b"x" * 98 + b"\r\n.\r\n"
-    assert content_size(exact) == 1000
-
     assert received(exact, limit=1000) == (exact, b"")
     assert received(b"x" + exact, limit=1000) == (reply.MESSAGE_TOO_LARGE, b"")
 
@@ -140,10 +146,11 @@ def test_the_rest_of_an_oversize_body_is_swallowed_without_being_kept() -> None:
     for _ in range(1000):
         assert incoming.feed(b"x" * 998 + b"\r\n") is None
         assert room.held <= 2000
-    assert incoming.refused
+    assert incoming.refusal == reply.MESSAGE_TOO_LARGE
+    assert not incoming.progressing
     assert incoming.feed(b".\r") is None
     assert incoming.feed(b"\nNOOP\r\n") == b"NOOP\r\n"
-    assert incoming.finish() == reply.MESSAGE_TOO_LARGE
+    assert finished(incoming) == reply.MESSAGE_TOO_LARGE
 
 
 def test_without_room_a_body_is_swallowed_and_refused_for_now() -> None:
@@ -169,5 +176,41 @@ def test_octets_behind_the_end_are_not_charged() -> None:
     incoming = IncomingBody(PLENTY, room)
 
     assert incoming.feed(b"a\r\n.\r\n" + b"NOOP\r\n" * 100) == b"NOOP\r\n" * 100
-    assert incoming.finish() == b"a\r\n.\r\n"
-    assert room.held == 6
+    assert finished(incoming) == b"a\r\n.\r\n"
+    assert room.held == len(b"a\r\n")
+
+
+def test_a_large_body_is_taken_in_parts_that_make_the_whole() -> None:
+    """What was spilled is not held, and takes no more room than it took until then."""
+    room, body = Room(PLENTY), b"..dots\r\nand more\r\n" * 5000 + b".\r\n"
+    incoming, taken = IncomingBody(PLENTY, room), b""
+    for begin in range(0, len(body), 777):
+        incoming.feed(body[begin : begin + 777])
+        if incoming.held > 20_000:
+            taken += incoming.spill()
+            assert room.held <= 21_000
+
+    assert taken + incoming.take() == body
+    assert incoming.refusal is None
+
+
+def test_a_body_that_is_refused_from_outside_is_swallowed() -> None:
+    """Nothing is held of it, before and after; its end is still found."""
+    incoming = IncomingBody(PLENTY, Room(PLENTY))
+    incoming.feed(b"a\r\n")
+    incoming.refuse(reply.TRY_AGAIN_LATER)
+
+    assert incoming.feed(b"b\r\n.\r\nNOOP\r\n") == b"NOOP\r\n"
+    assert incoming.held == 0
+    assert finished(incoming) == reply.TRY_AGAIN_LATER
+
+
+def test_a_refused_body_within_the_limit_is_still_progress() -> None:
+    """A slow client with bare line ends is told so at its end, and not cut off for being slow."""
+    incoming = IncomingBody(1000, Room(PLENTY))
+    incoming.feed(b"a\nb\r\n")
+
+    assert incoming.refusal == reply.BARE_LINE_ENDING
+    assert incoming.progressing
+    incoming.feed(b"x" * 2000)
+    assert not incoming.progressing

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.intake import ROOM, TOO_MANY_HOPS, Intake, Room, Sources
+from smtp_gateway.intake import ROOM, TOO_MANY_HOPS, Incoming, Intake, Room, Sources
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.envelope import Envelope, Peer
 from smtp_gateway.mail.identifier import message_id
 from smtp_gateway.spool.api import FULL, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool.memory import MemoryDraft
 from tests.support.gateway import RecordingObserver, RecordingOnward, RecordingSpool, config
 from tests.support.messages import octets
-from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from smtp_gateway.spool.api import Entry, NewMessage
+    from smtp_gateway.spool.api import Draft, Entry, NewMessage
 
 NOW = 1_800_000_000.0
 ENTROPY = bytes(9)
@@ -36,6 +36,20 @@ class Desk:
         self.onward = RecordingOnward()
         self.intake = Intake(self.spool, config(), self.observer, self.onward, Sources(lambda: NOW, bytes))
 
+    async def accept(self, envelope: Envelope = ENVELOPE, body: bytes = BODY) -> reply.Reply:
+        """Hand one message in, and return the answer."""
+        return await accepted(self.intake, envelope, body)
+
+
+async def accepted(intake: Intake, envelope: Envelope = ENVELOPE, body: bytes = BODY) -> reply.Reply:
+    """Hand one message to *intake*, and return the answer."""
+    incoming = intake.begin(PEER, envelope, body)
+    if isinstance(incoming, reply.Reply):
+        return incoming
+    answer: asyncio.Future[reply.Reply] = asyncio.get_running_loop().create_future()
+    intake.accept(incoming, body, answer.set_result)
+    return await answer
+
 
 @pytest.fixture
 def desk() -> Desk:
@@ -45,7 +59,7 @@ def desk() -> Desk:
 
 async def test_a_message_is_put_and_answered_with_its_name(desk: Desk) -> None:
     """The reply, the spool and the observer agree about it, and dispatch is woken."""
-    assert await desk.intake.accept(PEER, ENVELOPE, BODY) == reply.queued(ID)
+    assert await desk.accept() == reply.queued(ID)
 
     (message,) = desk.spool.messages
     assert (message.id, message.envelope, message.accepted_at, message.identity) == (ID, ENVELOPE, NOW, "app-logins")
@@ -59,7 +73,7 @@ async def test_a_message_is_put_and_answered_with_its_name(desk: Desk) -> None:
 async def test_a_message_that_is_not_welcome_yet_waits_in_the_queue(desk: Desk) -> None:
     """It is put without a lease, and dispatch is told to look."""
     desk.onward.welcome = False
-    await desk.intake.accept(PEER, ENVELOPE, BODY)
+    await desk.accept()
 
     assert (desk.spool.leased, desk.onward.taken, desk.onward.woken) == ([], [], 1)
 
@@ -67,7 +81,7 @@ async def test_a_message_that_is_not_welcome_yet_waits_in_the_queue(desk: Desk) 
 async def test_acceptance_is_one_log_line_without_the_login(desk: Desk) -> None:
     """It names the message, its sender, its size, the Secret behind the login and the client."""
     with capture_logs() as logs:
-        await desk.intake.accept(PEER, ENVELOPE, BODY)
+        await desk.accept()
 
     (line,) = logs
     assert line == {
@@ -86,7 +100,7 @@ async def test_acceptance_is_one_log_line_without_the_login(desk: Desk) -> None:
 async def test_a_recipient_given_twice_is_one(desk: Desk) -> None:
     """Domains are compared without case, local parts with it."""
     envelope = Envelope("", ("b@example.net", "B@example.net", "b@EXAMPLE.net", "c@example.net", "b@example.net"))
-    await desk.intake.accept(PEER, envelope, BODY)
+    await desk.accept(envelope)
 
     assert desk.spool.messages[0].envelope.recipients == ("b@example.net", "B@example.net", "c@example.net")
 
@@ -108,7 +122,7 @@ async def test_a_spool_that_cannot_take_it_leaves_it_with_the_client(
     """The answer is temporary and says nothing of the inside; the cause is in the log."""
     desk.spool.fault = fault
     with capture_logs() as logs:
-        assert await desk.intake.accept(PEER, ENVELOPE, BODY) == answer
+        assert await desk.accept() == answer
 
     assert desk.observer.events == [("postponed", "submission", answer.code)]
     assert (desk.onward.taken, desk.onward.woken) == ([], 0)
@@ -119,43 +133,71 @@ async def test_a_spool_that_cannot_take_it_leaves_it_with_the_client(
 
 async def test_a_message_that_goes_in_circles_is_refused(desk: Desk) -> None:
     """More than a hundred trace headers are a loop (RFC 5321 section 6.3); a hundred are not."""
-    assert await desk.intake.accept(PEER, ENVELOPE, b"Received: x\r\n" * 100 + b"\r\n.\r\n") == reply.queued(ID)
-    assert await desk.intake.accept(PEER, ENVELOPE, b"Received: x\r\n" * 101 + b"\r\n.\r\n") == TOO_MANY_HOPS
+    assert await desk.accept(body=b"Received: x\r\n" * 100 + b"\r\n.\r\n") == reply.queued(ID)
+    assert await desk.accept(body=b"Received: x\r\n" * 101 + b"\r\n.\r\n") == TOO_MANY_HOPS
 
 
-class SlowSpool(RecordingSpool):
-    """A spool whose disk takes its time."""
-
-    def __init__(self) -> None:
-        """Begin with the disk held up."""
-        super().__init__()
-        self.asked = asyncio.Event()
-        self.durable = asyncio.Event()
+class Refusing(RecordingSpool):
+    """A spool that raises where it should give a future."""
 
     def put(self, message: NewMessage, *, leased: bool = False) -> asyncio.Future[Entry]:
-        """Wait for the disk."""
-        return asyncio.ensure_future(self._put(message, leased=leased))
-
-    async def _put(self, message: NewMessage, *, leased: bool) -> Entry:
-        self.asked.set()
-        await self.durable.wait()
-        return await super().put(message, leased=leased)
+        """Raise."""
+        assert message.id
+        assert leased
+        raise ValueError("no such identifier")  # noqa: EM101, TRY003 a test's own words
 
 
-async def test_a_client_that_hangs_up_meanwhile_leaves_no_half_message() -> None:
-    """What became durable is logged, counted and delivered although nobody waits for the reply."""
+async def test_whatever_the_spool_raises_is_answered() -> None:
+    """The client keeps its message and the log has the cause."""
     desk = Desk()
-    spool = SlowSpool()
-    intake = Intake(spool, config(), desk.observer, desk.onward)
-    session = asyncio.create_task(intake.accept(PEER, ENVELOPE, BODY))
-    await spool.asked.wait()
+    with capture_logs() as logs:
+        assert await accepted(Intake(Refusing(), config(), desk.observer, desk.onward)) == reply.TRY_AGAIN_LATER
 
-    session.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await session
-    spool.durable.set()
-    await eventually(lambda: desk.observer.events)
-    assert desk.observer.events[0][0] == "accepted"
+    assert "no such identifier" in repr(logs[0]["exc_info"])
+
+
+async def test_a_put_that_is_cancelled_is_answered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spool that closes may leave futures so."""
+    put: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+    put.cancel()
+    monkeypatch.setattr(desk.spool, "put", lambda _message, *, leased: put)  # noqa: ARG005 the signature of `put`
+
+    assert await desk.accept() == reply.TRY_AGAIN_LATER
+
+
+async def drafted(desk: Desk) -> tuple[reply.Reply, Draft]:
+    """Hand in a message whose body was drafted."""
+    incoming = desk.intake.begin(PEER, ENVELOPE, BODY)
+    assert isinstance(incoming, Incoming)
+    draft = desk.intake.draft(incoming)
+    draft.write(BODY)
+    answer: asyncio.Future[reply.Reply] = asyncio.get_running_loop().create_future()
+    desk.intake.accept(incoming, draft, answer.set_result)
+    return await answer, draft
+
+
+async def test_a_large_body_is_drafted_behind_its_trace_and_waits_in_the_queue(desk: Desk) -> None:
+    """It has the same name in the header, the spool and the answer; delivery reads it from the disk like any other."""
+    answer, _ = await drafted(desk)
+
+    (message,) = desk.spool.messages
+    assert answer == reply.queued(ID)
+    assert message.id == ID
+    assert octets(message).startswith(b"Received: from client.example")
+    assert octets(message).endswith(b"\r\n" + BODY)
+    assert desk.observer.events == [("accepted", "app-logins", 2, message.size)]
+    assert (desk.spool.leased, desk.onward.taken, desk.onward.woken) == ([], [], 1)
+
+
+async def test_a_draft_that_cannot_be_put_is_discarded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it stays on the disk, and the client keeps its message."""
+    discarded: list[MemoryDraft] = []
+    monkeypatch.setattr(MemoryDraft, "discard", lambda draft: discarded.append(draft))
+    desk.spool.fault = SpoolFullError("no space")
+    answer, draft = await drafted(desk)
+
+    assert answer == reply.SPOOL_FULL
+    assert discarded == [draft]
 
 
 def test_new_mail_is_declined_while_the_spool_is_ill(desk: Desk) -> None:
@@ -173,7 +215,7 @@ async def test_a_new_configuration_counts_from_the_next_message(desk: Desk) -> N
         update={"hostname": "new.example.com", "limits": config().limits.model_copy(update={"message_size": ROOM})}
     )
     desk.intake.reconfigure(changed)
-    await desk.intake.accept(PEER, ENVELOPE, BODY)
+    await desk.accept()
 
     assert b"by new.example.com with" in octets(desk.spool.messages[0])
     assert desk.intake.room.octets == 4 * ROOM
