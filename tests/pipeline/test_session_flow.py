@@ -11,6 +11,7 @@ import pytest
 from smtp_gateway.config.model import Limits
 from smtp_gateway.listener.connection import PENDING
 from smtp_gateway.listener.conversation import LARGE, MEMORY
+from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.telemetry.observer import NullObserver
 from tests.support.conversation import Conversation, plain
@@ -30,6 +31,11 @@ ENVELOPE = b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
 SIZES = [0, 1, 2, 3, 1000, 65_536, LARGE - 400, LARGE + 65_536, 3 * LARGE, 1_500_000]
 BORDER = range(LARGE - 8, LARGE + 4)
 """With the end of the line and of the data, these are bodies around the threshold."""
+
+
+def chance_of(seed: int) -> random.Random:
+    """Return reproducible chance."""
+    return random.Random(seed)  # noqa: S311 not a secret
 
 
 def body_of(octets: int, chance: random.Random) -> bytes:
@@ -62,7 +68,7 @@ async def disk(tmp_path: Path) -> AsyncIterator[DiskSpool]:
 
 async def test_bodies_of_every_size_are_on_the_disk_octet_for_octet(disk: DiskSpool) -> None:
     """Behind the trace header, wherever the network cut them; what is pipelined behind them is answered."""
-    chance = random.Random(5322)  # noqa: S311 a reproducible choice, not a secret
+    chance = chance_of(5322)
     counter = Counter(config(), disk)
     counter.onward.welcome = False
     client = await Caller.authenticated(counter)
@@ -73,7 +79,7 @@ async def test_bodies_of_every_size_are_on_the_disk_octet_for_octet(disk: DiskSp
         await eventually(lambda: client.wire.said.count(b"queued as") == len(sent) and client.wire.said.endswith(b"250 2.0.0 Ok\r\n"), 30)
 
     entries = {entry.id: entry for entry in disk.lease(2.0**40, 1000)}
-    names = [line.split()[-1].decode() for line in bytes(client.wire.said).split(b"\r\n") if b"queued as" in line]
+    names = [MessageId(line.split()[-1].decode()) for line in bytes(client.wire.said).split(b"\r\n") if b"queued as" in line]
     assert sorted(names) == sorted(entries)
     for name, body in zip(names, sent, strict=True):
         stored = await whole(await disk.body(entries[name].id))
@@ -91,7 +97,7 @@ async def test_nothing_but_the_end_of_data_ends_a_body(disk: DiskSpool, tmp_path
     """Held or already on its way to the disk: bare CR and LF are refused and leave no file; a NUL is content."""
     smuggled = b"MAIL FROM:<evil@example.com>\r\nRCPT TO:<victim@example.net>\r\nDATA\r\nboo"
     body = (b"x" * 70 + b"\r\n") * (before // 72) + b"a" + false_end + smuggled + b"\r\n.\r\n"
-    for pieces in (iter([ENVELOPE + body]), cut(ENVELOPE + body, 7 if before < LARGE else 100_000, random.Random(1))):  # noqa: S311 where to cut
+    for pieces in (iter([ENVELOPE + body]), cut(ENVELOPE + body, 7 if before < LARGE else 100_000, chance_of(1))):
         client = await Caller.authenticated(Counter(config(), disk))
         await client.send(pieces)
         await client.send([b"QUIT\r\n"])
@@ -109,9 +115,7 @@ async def test_nothing_but_the_end_of_data_ends_a_body(disk: DiskSpool, tmp_path
 async def test_a_message_that_goes_in_circles_is_refused_however_large(disk: DiskSpool) -> None:
     """As soon as its header is known."""
     client = await Caller.authenticated(Counter(config(), disk))
-    await client.send(
-        cut(ENVELOPE + b"Received: x\r\n" * 101 + b"\r\n" + b"x" * 2 * LARGE + b"\r\n.\r\nQUIT\r\n", 100_000, random.Random(1))
-    )  # noqa: S311 where to cut
+    await client.send(cut(ENVELOPE + b"Received: x\r\n" * 101 + b"\r\n" + b"x" * 2 * LARGE + b"\r\n.\r\nQUIT\r\n", 100_000, chance_of(1)))
 
     assert b"\r\n554 5.4.6 " in await client.dismissed()
     assert disk.depth().messages == 0
@@ -203,7 +207,7 @@ async def test_a_client_that_vanishes_leaves_nothing(disk: DiskSpool, tmp_path: 
     """In a transaction, in a body that is held or drafted or swallowed, in a command of the slow way."""
     counter = Counter(config(), disk)
     client = await Caller.authenticated(counter)
-    await client.send(cut(said, 100_000, random.Random(1)))  # noqa: S311 where to cut
+    await client.send(cut(said, 100_000, chance_of(1)))
     client.vanish()
 
     await eventually(lambda: not [found for found in (tmp_path / "spool").rglob("*") if found.is_file() and found.stat().st_size > LARGE])

@@ -192,7 +192,11 @@ async def test_a_large_body_is_drafted_behind_its_trace_and_waits_in_the_queue(d
 async def test_a_draft_that_cannot_be_put_is_discarded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of it stays on the disk, and the client keeps its message."""
     discarded: list[MemoryDraft] = []
-    monkeypatch.setattr(MemoryDraft, "discard", lambda draft: discarded.append(draft))
+
+    def discard(draft: MemoryDraft) -> None:
+        discarded.append(draft)
+
+    monkeypatch.setattr(MemoryDraft, "discard", discard)
     desk.spool.fault = SpoolFullError("no space")
     answer, draft = await drafted(desk)
 
