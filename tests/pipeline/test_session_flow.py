@@ -10,8 +10,9 @@ import pytest
 
 from smtp_gateway.config.model import Limits
 from smtp_gateway.listener.connection import PENDING
-from smtp_gateway.listener.conversation import LARGE, MEMORY
+from smtp_gateway.listener.data import MEMORY
 from smtp_gateway.mail.envelope import MessageId
+from smtp_gateway.spool.bodies import LARGE
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.telemetry.observer import NullObserver
 from tests.support.conversation import Conversation, plain

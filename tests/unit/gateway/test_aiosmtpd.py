@@ -9,6 +9,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 from smtp_gateway.listener.connection import VERBS, Connection
 from smtp_gateway.listener.conversation import Conversation
+from smtp_gateway.listener.data import DataPhase
 from smtp_gateway.listener.session import Session
 
 
@@ -18,7 +19,8 @@ def test_the_version_is_the_one_that_was_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in vars(Session) | vars(Conversation) | vars(Connection) if name.startswith(("smtp_", "auth_"))]
+    "name",
+    [name for name in vars(Session) | vars(Conversation) | vars(DataPhase) | vars(Connection) if name.startswith(("smtp_", "auth_"))],
 )
 def test_every_command_that_is_overridden_exists(name: str) -> None:
     """A renamed method would be called by nobody."""
