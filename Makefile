@@ -72,6 +72,10 @@ test-local: setup ## The tiers that need no cluster
 test-cluster: setup ## The chart and cluster tiers alone
 	$(BIN)/python -m tests.tiers chart cluster
 
+.PHONY: test-long
+test-long: setup ## What is too long for every day: queues of up to a million messages, with the promises about them
+	$(BIN)/python -m bench.backlog --assert
+
 .PHONY: bench
 bench: setup ## Measure beside Postfix (BENCH="--rows AB --rounds 5"); needs root
 	$(BIN)/python -m bench $(BENCH)

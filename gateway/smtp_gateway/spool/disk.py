@@ -141,7 +141,7 @@ class DiskSpool:
         if self._closed or not self._writer.readable:
             return []
         try:
-            due = rows.due(self._journal.connection, now, limit, self._ledger)
+            due = self._ledger.turns.lease(self._journal.connection, now, limit, self._ledger)
         except sqlite3.Error as fault:
             self._writer.report(fault)
             return []
@@ -150,8 +150,7 @@ class DiskSpool:
 
     def release(self, message_id: MessageId) -> None:
         """See `Spool.release`."""
-        if message_id not in self._ledger.settling:
-            self._ledger.leased.pop(message_id, None)
+        self._ledger.release(message_id)
 
     def next_due(self, now: float) -> float | None:
         """See `Spool.next_due`."""
@@ -160,7 +159,7 @@ class DiskSpool:
         if not self._writer.readable:
             return self._clock() + (SHORTLY if self._writer.broken is None else SOON)
         try:
-            return rows.next_due(self._journal.connection, now)
+            return self._ledger.turns.next_due(self._journal.connection, now)
         except sqlite3.Error as fault:
             self._writer.report(fault)
             return self._clock() + SOON

@@ -50,6 +50,7 @@ class Healed:
     def enter(self, ledger: Ledger) -> None:
         """Bring *ledger* in line with the disk; in the event loop."""
         ledger.messages, ledger.damaged = self.messages, self.damaged
+        ledger.turns.forget()
         ledger.refused -= self.patient.refused
         ledger.doubtful -= self.patient.doubtful
         ledger.entered |= self.entered

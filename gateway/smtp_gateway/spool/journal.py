@@ -118,7 +118,8 @@ class Journal:
 
     def shrink(self) -> Synced:
         """Give a bounded part of the index's unused pages back; the file is cut when the log is turned. Raises `sqlite3.Error` or `OSError`."""
-        self.connection.execute(f"PRAGMA incremental_vacuum({SHRINK})").fetchall()
+        # As a script, because `execute` takes a statement without columns for finished after its first step, which is one page.
+        self.connection.executescript(f"PRAGMA incremental_vacuum({SHRINK})")
         return self.look()
 
     def unused(self) -> int:
@@ -143,7 +144,8 @@ class Journal:
         if not self._abandoned:
             self._abandoned = True
             schema.let_go(self.connection)
-            os.close(self._log)
+            descriptor, self._log = self._log, -1
+            os.close(descriptor)
 
     def succeed(self, broken: Journal, refused: Iterable[MessageId]) -> Synced:
         """Go on where *broken* ended, without what was *refused*. Raises `sqlite3.Error` or `OSError`.
