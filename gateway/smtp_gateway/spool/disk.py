@@ -18,7 +18,8 @@ delivered body is removed only after the settlement is on the disk.
 
 **Turning the log** (SQLite's checkpoint) syncs, so it is done in the thread too: the connection is handed over whole, and meanwhile the loop
 only gathers: `lease` has nothing to hand out, `next_due` says "shortly", `body` waits. When the spool is idle for a second
-and the log is over 4 MB, or at 64 MB whatever goes on.
+and the log is over 4 MB, or at 64 MB whatever goes on. In the same way an idle second gives a part of the space back that a backlog
+left unused in the index.
 
 **Failures.** A failed sync is never repeated on the same file: the kernel reports it once and may have dropped what it could not write. The
 group gets `SpoolUnavailableError`, and the spool is broken: `healthy` says so, nothing is taken, nothing is leased, no file is removed.

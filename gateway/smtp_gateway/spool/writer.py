@@ -102,6 +102,7 @@ class Writer:
         self._closing = asyncio.Event()
         self._healing: asyncio.Task[None] | None = None
         self._observer = observer
+        self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "spool-sync")
         self._gathering = _Group()
         self._syncing = False
@@ -132,7 +133,7 @@ class Writer:
 
     def _schedule(self) -> None:
         if len(self._gathering) == 1 and not self._syncing:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
 
     async def until_readable(self) -> None:
         """Wait while the log is turned."""
@@ -165,8 +166,7 @@ class Writer:
         elif group := self._commit(group):
             self._groups += 1
             self._syncing = True
-            syncing = asyncio.get_running_loop().run_in_executor(self._thread, self.journal.sync)
-            syncing.add_done_callback(partial(self._synced, group))
+            self._thread.submit(self._sync, group)
         self._tell()
 
     def _commit(self, group: _Group) -> _Group:
@@ -205,15 +205,22 @@ class Writer:
             rest.alterings += written.alterings
         return rest
 
-    def _synced(self, group: _Group, syncing: asyncio.Future[Synced]) -> None:
+    def _sync(self, group: _Group) -> None:
+        """Make *group* durable and say so in the loop; in the thread. Without a future of the loop's, which costs more than a small group."""
+        try:
+            outcome: Synced | BaseException = self.journal.sync()
+        except BaseException as fault:  # noqa: BLE001 whatever it is, the group must be told
+            outcome = fault
+        self._loop.call_soon_threadsafe(self._synced, group, outcome)
+
+    def _synced(self, group: _Group, outcome: Synced | BaseException) -> None:
         self._syncing = False
-        fault = syncing.exception()
-        if fault is None:
-            self.known = syncing.result()
+        if isinstance(outcome, Synced):
+            self.known = outcome
             self._observer.synced(len(group.arrivals()), time.perf_counter() - group.began)
             group.succeed()
         else:
-            self._break(f"a sync of the spool's log failed: {fault}")
+            self._break(f"a sync of the spool's log failed: {outcome}")
             self.journal.withdraw([putting.place for putting in group.puttings])
             self._fail_in_doubt(group)
         if self.known.log_size > LOG_HARD and self.broken is None:
