@@ -254,7 +254,7 @@ class Spool(Protocol):
     def listing(self, selection: Selection, limit: int, after: str = "") -> list[Listed]:
         """Return at most *limit* messages of *selection* whose identifiers come after *after*, in the order of identifiers, which is that of arrival.
 
-        A page costs as much as the messages it has to look at, in the event loop: up to a second or two where a million were queued and none is meant.
+        A page costs as much as the messages it has to look at, in the event loop: up to half a second where a million were queued and none is meant.
         """
 
     def hold(self, message_id: MessageId) -> asyncio.Future[bool]:

@@ -22,7 +22,7 @@ and the log is over 4 MB, or at 64 MB whatever goes on. In the same way an idle 
 left unused in the index.
 
 **Failures.** A failed sync is never repeated on the same file: the kernel reports it once and may have dropped what it could not write. The
-group gets `SpoolUnavailableError`, and the spool is broken: `healthy` says so, nothing is taken, nothing is leased, no file is removed.
+group gets `SpoolUnavailableError`, and the spool is broken: `healthy` says so, nothing is taken, nothing is leased.
 After a second, and then at growing intervals up to a minute, the log is abandoned and the folder opened again as by a start, with every
 checksum; `smtp_gateway.spool.healing` has the rules for what was in somebody's hands. A full disk (`SpoolFullError`) is no failure: a
 reserve keeps room for settlements, and mail is taken again when there is room. A body whose checksum is wrong goes to `damaged/` and out of
@@ -354,12 +354,8 @@ class DiskSpool:
             raise
 
     def _remove(self, message_id: MessageId) -> None:
-        """Remove a body's file, whenever a thread is free; what is missed is swept at the next start.
-
-        Once the spool is broken nothing is: the row of a refused message may be on the disk all the same.
-        """
-        if self._writer.broken is None:
-            self._files.submit(bodies.remove, self._journal.folder.bodies, message_id)
+        """Remove a body's file, whenever a thread is free; what is missed is swept at the next start."""
+        self._files.submit(bodies.remove, self._journal.folder.bodies, message_id)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await self._loop.run_in_executor(self._files, work)

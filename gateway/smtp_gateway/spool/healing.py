@@ -69,7 +69,8 @@ def heal(broken: Journal, patient: Patient) -> Healed:
     """
     broken.abandon()
     folder = broken.folder
-    journal = open_journal(folder, damaged=patient.damaged, running=True)
+    journal = open_journal(folder, damaged=patient.damaged and not broken.salvaged, running=True)
+    broken.salvaged = True  # should the rest fail, the next try need not do it again
     try:
         known = journal.succeed(broken, patient.refused)
         for message_id in patient.refused:

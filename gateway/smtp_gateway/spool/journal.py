@@ -53,6 +53,8 @@ class Journal:
         """Octets that new mail may not use; None: what `Folder.room` reserves."""
         self._log = os.open(folder.log, os.O_RDONLY | os.O_CLOEXEC)
         self._next = rows.last_number(connection) + 1
+        self.salvaged = False
+        """Whether the index was salvaged since this broke."""
         self._abandoned = False
 
     def commit(

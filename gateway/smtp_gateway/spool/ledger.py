@@ -88,8 +88,8 @@ class Putting:
             self.done.set_result(entry)
 
     def fail(self, fault: SpoolUnavailableError) -> None:
-        """Take note that it is not in the spool; its body's file, if it has one, is removed."""
-        if self.arrival.body is None:
+        """Take note that it is not in the spool; its body's file is removed, unless its row may be on the disk all the same."""
+        if self.arrival.body is None and self.arrival.entry.id not in self.ledger.refused:
             self.ledger.remove_file(self.arrival.entry.id)
         self.give_up(fault)
 
