@@ -78,6 +78,10 @@ crash: setup ## Kill the gateway KILLS=2000 times, cut the power with SEEDS=20 c
 KILLS ?= 2000
 SEEDS ?= 20
 
+.PHONY: test-long
+test-long: setup ## What is too long for every day: queues of up to a million messages, with the promises about them
+	$(BIN)/python -m bench.backlog --assert
+
 .PHONY: bench
 bench: setup ## Measure beside Postfix, Exim and Haraka (BENCH="--rows AB --rounds 5"); needs root, Go, Node.js
 	$(BIN)/python -m bench $(BENCH)

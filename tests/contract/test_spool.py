@@ -100,6 +100,17 @@ async def test_identities_take_turns(spool: Spool) -> None:
     assert [entry.recipients[0].address for entry in second] == ["70@a.example", "60@a.example"]
 
 
+async def test_turns_go_on_where_they_ended(spool: Spool) -> None:
+    """With more identities than one lease serves, the next lease serves those who had to wait."""
+    for identity in ("a", "b", "c") * 2:
+        await spool.put(new_message([f"{identity}@x.example"], identity=identity))
+
+    served = [{entry.identity for entry in spool.lease(NOW, 2)} for _ in range(3)]
+    assert [len(pair) for pair in served] == [2, 2, 2]
+    assert served[0] != served[1] != served[2]
+    assert served[0] | served[1] == {"a", "b", "c"}
+
+
 async def test_a_released_entry_is_due_at_once(spool: Spool) -> None:
     """Release gives an entry back as it was."""
     message = await leased(spool, new_message())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smtp_gateway.spool import schema, writer
-from smtp_gateway.spool.api import Depth, Settlement, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool.api import FULL, Depth, Settlement, SpoolFullError, SpoolUnavailableError
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.spool.folder import Folder, Room
 from smtp_gateway.telemetry.observer import NullObserver
@@ -196,3 +196,16 @@ async def test_a_damaged_index_is_found_after_an_unclean_stop(tmp_path: Path, mo
     async with opened(folder) as spool:
         assert 0 < spool.depth().messages < 50
         assert spool.depth().messages + spool.depth().damaged >= 50
+
+
+async def test_the_reserve_is_what_it_is_told_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New mail is refused while less than the reserve is free, and the reserve may be changed while the spool works."""
+    monkeypatch.setattr(writer, "TEND", 0.01)
+    async with opened(tmp_path) as spool:
+        spool.reserve(1 << 60)
+        await eventually(lambda: spool.healthy() == FULL)
+        with pytest.raises(SpoolFullError):
+            await spool.put(new_message())
+        spool.reserve(1)
+        await eventually(lambda: spool.healthy() is None)
+        await spool.put(new_message())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from smtp_gateway.spool import rows, writer
-from smtp_gateway.spool.api import Entry, SpoolUnavailableError
+from smtp_gateway.spool import journal, rows, schema, writer
+from smtp_gateway.spool.api import Entry, Recipient, Selection, Settlement, SpoolUnavailableError
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.spool.journal import Journal, Synced
 from smtp_gateway.telemetry.observer import NullObserver
@@ -127,3 +128,43 @@ async def test_leasing_does_not_read_the_backlog(tmp_path: Path) -> None:
             assert "SEARCH message USING" in plan
             assert "message_due" in plan
             assert "TEMP B-TREE" not in plan
+
+
+async def test_space_is_given_back_after_a_backlog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file shrinks while the spool is idle, a part at a time, and what is left in it stays whole."""
+    monkeypatch.setattr(journal, "SHRINK", 50)
+    monkeypatch.setattr(writer, "SHRINK", 50)
+    for module in (journal, writer):
+        monkeypatch.setattr(module, "LOG_SOFT", 10_000)
+    monkeypatch.setattr(writer, "TEND", 0.01)
+    body = b"x" * 9000 + b"\r\n.\r\n"
+    async with opened(tmp_path) as spool:
+        await asyncio.gather(*(spool.put(new_message(body=body)) for _ in range(500)))
+        await eventually(lambda: (tmp_path / "index.db").stat().st_size > 4_000_000, what="the log to be turned")
+        await spool.until_readable()
+        await asyncio.gather(*(spool.settle(Settlement(entry.id)) for entry in spool.lease(NOW, 490)))
+        await eventually(lambda: (tmp_path / "index.db").stat().st_size < 1_000_000, what="a smaller file")
+        await eventually(lambda: len(spool.lease(NOW, 10)) == 10)
+
+        for listed in spool.listing(Selection(), 10):
+            assert await spool.body(listed.entry.id) == body
+
+
+async def test_an_index_of_an_earlier_version_learns_to_shrink(tmp_path: Path) -> None:
+    """It is written anew at the start, if it is not too large for that, with everything in it."""
+    old = sqlite3.connect(tmp_path / "index.db", isolation_level=None)
+    for step in schema.STEPS[:2]:
+        for statement in step:
+            old.execute(statement)
+    old.execute("PRAGMA user_version = 2")
+    old.execute("INSERT INTO message VALUES (7, 'OLD', 'me@here.example', ?, ?, 3, 0, 0, 'app', ?, 0)", (NOW, NOW, rows.checksum(b".\r\n")))
+    old.execute("INSERT INTO recipient VALUES (7, 0, 'you@there.example', 1, '450')")
+    old.execute("INSERT INTO body VALUES (7, ?)", (b".\r\n",))
+    assert old.execute("PRAGMA auto_vacuum").fetchone() == (0,)
+    old.close()
+
+    async with opened(tmp_path) as spool:
+        assert spool._journal.connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)  # noqa: SLF001 nothing else tells
+        (entry,) = spool.lease(NOW, 1)
+        assert entry.recipients == (Recipient("you@there.example", 1, "450"),)
+        assert await spool.body(entry.id) == b".\r\n"

@@ -101,6 +101,14 @@ def not_a_database(folder: Path) -> None:
     (folder / "index.db-wal").unlink()
 
 
+def another_version(folder: Path) -> None:
+    """Let the index seem to be of an earlier version than it is."""
+    (folder / "index.db-wal").unlink()
+    index = bytearray((folder / "index.db").read_bytes())
+    index[60:64] = (1).to_bytes(4, "big")
+    (folder / "index.db").write_bytes(index)
+
+
 def no_first_page(folder: Path) -> None:
     """Leave nothing of the first page, in the log neither."""
     without(slice(0, 1))(folder)
@@ -123,6 +131,7 @@ def something_else(folder: Path) -> None:
         pytest.param(cut(0.5), 0, id="cut in half"),
         pytest.param(cut(0.0), 0, id="empty"),
         pytest.param(not_a_database, 80, id="wrong magic"),
+        pytest.param(another_version, 80, id="another version"),
         pytest.param(something_else, 0, id="something else"),
     ],
 )

@@ -222,7 +222,10 @@ class Spool(Protocol):
         """
 
     def next_due(self, now: float) -> float | None:
-        """Tell when the first entry that is not due at *now* and not held falls due; None when there is none."""
+        """Tell when the first entry that is not due at *now* and not held falls due; None when there is none.
+
+        While more is due than was leased, it may be told too early.
+        """
 
     async def body(self, message_id: MessageId) -> Body:
         """Return the body of a queued message in wire form: whole up to `smtp_gateway.spool.bodies.LARGE` octets, in blocks above.

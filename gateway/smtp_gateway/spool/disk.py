@@ -18,10 +18,11 @@ delivered body is removed only after the settlement is on the disk.
 
 **Turning the log** (SQLite's checkpoint) syncs, so it is done in the thread too: the connection is handed over whole, and meanwhile the loop
 only gathers: `lease` has nothing to hand out, `next_due` says "shortly", `body` waits. When the spool is idle for a second
-and the log is over 4 MB, or at 64 MB whatever goes on.
+and the log is over 4 MB, or at 64 MB whatever goes on. In the same way an idle second gives a part of the space back that a backlog
+left unused in the index.
 
 **Failures.** A failed sync is never repeated on the same file: the kernel reports it once and may have dropped what it could not write. The
-group gets `SpoolUnavailableError`, and the spool is broken: `healthy` says so, nothing is taken, nothing is leased, no file is removed.
+group gets `SpoolUnavailableError`, and the spool is broken: `healthy` says so, nothing is taken, nothing is leased.
 After a second, and then at growing intervals up to a minute, the log is abandoned and the folder opened again as by a start, with every
 checksum; `smtp_gateway.spool.healing` has the rules for what was in somebody's hands. A full disk (`SpoolFullError`) is no failure: a
 reserve keeps room for settlements, and mail is taken again when there is room. A body whose checksum is wrong goes to `damaged/` and out of
@@ -141,7 +142,7 @@ class DiskSpool:
         if self._closed or not self._writer.readable:
             return []
         try:
-            due = rows.due(self._journal.connection, now, limit, self._ledger)
+            due = self._ledger.turns.lease(self._journal.connection, now, limit, self._ledger)
         except sqlite3.Error as fault:
             self._writer.report(fault)
             return []
@@ -150,8 +151,7 @@ class DiskSpool:
 
     def release(self, message_id: MessageId) -> None:
         """See `Spool.release`."""
-        if message_id not in self._ledger.settling:
-            self._ledger.leased.pop(message_id, None)
+        self._ledger.release(message_id)
 
     def next_due(self, now: float) -> float | None:
         """See `Spool.next_due`."""
@@ -160,7 +160,7 @@ class DiskSpool:
         if not self._writer.readable:
             return self._clock() + (SHORTLY if self._writer.broken is None else SOON)
         try:
-            return rows.next_due(self._journal.connection, now)
+            return self._ledger.turns.next_due(self._journal.connection, now)
         except sqlite3.Error as fault:
             self._writer.report(fault)
             return self._clock() + SOON
@@ -359,12 +359,8 @@ class DiskSpool:
             raise
 
     def _remove(self, message_id: MessageId) -> None:
-        """Remove a body's file, whenever a thread is free; what is missed is swept at the next start.
-
-        Once the spool is broken nothing is: the row of a refused message may be on the disk all the same.
-        """
-        if self._writer.broken is None:
-            self._files.submit(bodies.remove, self._journal.folder.bodies, message_id)
+        """Remove a body's file, whenever a thread is free; what is missed is swept at the next start."""
+        self._files.submit(bodies.remove, self._journal.folder.bodies, message_id)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await self._loop.run_in_executor(self._files, work)

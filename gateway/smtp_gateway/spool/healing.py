@@ -50,6 +50,7 @@ class Healed:
     def enter(self, ledger: Ledger) -> None:
         """Bring *ledger* in line with the disk; in the event loop."""
         ledger.messages, ledger.damaged = self.messages, self.damaged
+        ledger.turns.forget()
         ledger.refused -= self.patient.refused
         ledger.doubtful -= self.patient.doubtful
         ledger.entered |= self.entered
@@ -68,7 +69,8 @@ def heal(broken: Journal, patient: Patient) -> Healed:
     """
     broken.abandon()
     folder = broken.folder
-    journal = open_journal(folder, damaged=patient.damaged, running=True)
+    journal = open_journal(folder, damaged=patient.damaged and not broken.salvaged, running=True)
+    broken.salvaged = True  # should the rest fail, the next try need not do it again
     try:
         known = journal.succeed(broken, patient.refused)
         for message_id in patient.refused:

@@ -58,6 +58,8 @@ class Journal:
         self.log = os.open(folder.log, os.O_RDONLY | os.O_CLOEXEC)
         """The descriptor of the log, for its syncs."""
         self._next = rows.last_number(connection) + 1
+        self.salvaged = False
+        """Whether the index was salvaged since this broke."""
         self._abandoned = False
 
     def commit(
@@ -128,7 +130,8 @@ class Journal:
 
     def shrink(self) -> Synced:
         """Give a bounded part of the index's unused pages back; the file is cut when the log is turned. Raises `sqlite3.Error` or `OSError`."""
-        self.connection.execute(f"PRAGMA incremental_vacuum({SHRINK})").fetchall()
+        # As a script, because `execute` takes a statement without columns for finished after its first step, which is one page.
+        self.connection.executescript(f"PRAGMA incremental_vacuum({SHRINK})")
         return self.look()
 
     def unused(self) -> int:
@@ -153,7 +156,8 @@ class Journal:
         if not self._abandoned:
             self._abandoned = True
             schema.let_go(self.connection)
-            os.close(self.log)
+            descriptor, self.log = self.log, -1
+            os.close(descriptor)
 
     def succeed(self, broken: Journal, refused: Iterable[MessageId]) -> Synced:
         """Go on where *broken* ended, without what was *refused*. Raises `sqlite3.Error` or `OSError`.

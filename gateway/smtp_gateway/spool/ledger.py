@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from smtp_gateway.spool.rows import Place
+from smtp_gateway.spool.turns import Turns
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,6 +32,7 @@ class Ledger:
 
     remove_file: Callable[[MessageId], None]
     """Removes the file of a body that is needed no longer."""
+    turns: Turns = field(default_factory=Turns)
     messages: int = 0
     damaged: int = 0
     leased: dict[MessageId, Place] = field(default_factory=dict)
@@ -46,6 +48,11 @@ class Ledger:
     """Those of them that were found in it, so that they must not be written again."""
     gone: set[MessageId] = field(default_factory=set)
     """Leased messages that the index had no longer when it was opened again: settling them changes nothing."""
+
+    def release(self, message_id: MessageId) -> None:
+        """End the lease of a message that is not being settled, without a settlement."""
+        if message_id in self.leased and message_id not in self.settling:
+            self.turns.expect(self.leased.pop(message_id).identity, 0.0)
 
     def __contains__(self, message_id: object) -> bool:
         """Tell whether a message must not be handed out."""
@@ -66,7 +73,7 @@ class Putting:
     @property
     def place(self) -> Place:
         """Where it is in the index."""
-        return Place(self.number, self.arrival.body is None)
+        return Place(self.number, self.arrival.body is None, 0, self.arrival.entry.identity)
 
     def succeed(self) -> None:
         """Take note that the message is durable."""
@@ -75,12 +82,14 @@ class Putting:
         ledger.messages += 1
         if self.leased:
             ledger.leased[entry.id] = self.place
+        else:
+            ledger.turns.expect(entry.identity, entry.accepted_at)
         if not self.done.done():
             self.done.set_result(entry)
 
     def fail(self, fault: SpoolUnavailableError) -> None:
-        """Take note that it is not in the spool; its body's file, if it has one, is removed."""
-        if self.arrival.body is None:
+        """Take note that it is not in the spool; its body's file is removed, unless its row may be on the disk all the same."""
+        if self.arrival.body is None and self.arrival.entry.id not in self.ledger.refused:
             self.ledger.remove_file(self.arrival.entry.id)
         self.give_up(fault)
 
@@ -115,7 +124,10 @@ class Settling:
         ledger.settling.discard(settlement.id)
         if self.notice is not None:
             ledger.unsynced.discard(self.notice.entry.id)
+            ledger.turns.expect(self.notice.entry.identity, self.notice.entry.accepted_at)
             ledger.messages += 1
+        if settlement.remaining:
+            ledger.turns.expect(self.place.identity, settlement.next_attempt)
         if settlement.id in ledger.gone:
             ledger.gone.discard(settlement.id)
         elif not settlement.remaining:
@@ -151,6 +163,8 @@ class Altering:
 
     def succeed(self) -> None:
         """Take note that the change is durable."""
+        if self.changed:
+            self.ledger.turns.forget()
         if self.changed and self.removes:
             self.ledger.messages -= 1
             self.ledger.remove_file(self.message_id)

@@ -98,6 +98,8 @@ class MemorySpool:
     def __init__(self) -> None:
         """Begin empty."""
         self._held: dict[MessageId, _Held] = {}
+        self._served: dict[str, int] = {}
+        """When each identity had its last turn, as a number that grows."""
         self._closed = False
 
     def put(self, message: NewMessage, *, leased: bool = False) -> asyncio.Future[Entry]:
@@ -124,10 +126,11 @@ class MemorySpool:
         in_turns = []
         for held in waiting:
             turns[held.entry.identity] += 1
-            in_turns.append((turns[held.entry.identity], held.entry.identity, held))
+            in_turns.append((turns[held.entry.identity], self._served.get(held.entry.identity, 0), held))
         chosen = [held for *_, held in sorted(in_turns, key=lambda turn: turn[:2])[:limit]]
-        for held in chosen:
+        for number, held in enumerate(chosen, max(self._served.values(), default=0) + 1):
             held.leased = True
+            self._served[held.entry.identity] = number
         return [held.entry for held in chosen]
 
     def release(self, message_id: MessageId) -> None:

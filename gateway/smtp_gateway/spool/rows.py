@@ -6,10 +6,7 @@ Called by one owner of the connection at a time (`smtp_gateway.spool.disk`). Not
 from __future__ import annotations
 
 import zlib
-from collections import deque
-from contextlib import ExitStack, closing
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.spool import history
@@ -17,7 +14,7 @@ from smtp_gateway.spool.api import Entry, NewMessage, Recipient, Settlement
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
 _INSERT_MESSAGE = """INSERT INTO message
     (number, id, sender, accepted_at, next_attempt, size, smtputf8, body_8bit, identity, checksum, in_file)
@@ -31,10 +28,7 @@ _FIRST_IDENTITY = "SELECT min(identity) FROM message WHERE held = 0 AND identity
 _NEXT_IDENTITY = "SELECT min(identity) FROM message WHERE held = 0 AND identity > ?"
 _BY_ID = f"SELECT {COLUMNS} FROM message WHERE id = ?"  # noqa: S608 constants
 _RECIPIENTS = "SELECT address, attempts, last_reply, next_attempt FROM recipient WHERE message = ? ORDER BY position"
-_STORED = "SELECT number, in_file, history, checksum, size FROM message WHERE id = ?"
-
-
-T = TypeVar("T")
+_STORED = "SELECT number, in_file, history, identity, checksum, size FROM message WHERE id = ?"
 
 
 class Place(NamedTuple):
@@ -44,6 +38,7 @@ class Place(NamedTuple):
     in_file: int
     history: int = 0
     """How many rows of history there have been."""
+    identity: str = ""
 
 
 class Stored(NamedTuple):
@@ -52,13 +47,14 @@ class Stored(NamedTuple):
     number: int
     in_file: int
     history: int
+    identity: str
     checksum: int
     size: int
 
     @property
     def place(self) -> Place:
         """Where its message is."""
-        return Place(self.number, self.in_file, self.history)
+        return Place(self.number, self.in_file, self.history, self.identity)
 
 
 class Arrival(NamedTuple):
@@ -120,45 +116,30 @@ def remove(connection: sqlite3.Connection, places: Sequence[Place]) -> None:
         connection.executemany("DELETE FROM history WHERE message = ?", told)
 
 
-def due(connection: sqlite3.Connection, now: float, limit: int, held: Container[MessageId]) -> list[tuple[Place, Entry]]:
-    """Return at most *limit* due entries that are not *held*: identities take turns, and each has its oldest first.
-
-    By the index on identity and due time: what is read is *limit*, the held ones and a step for each identity, however long the queue
-    is. Raises `sqlite3.Error`.
-    """
-    with ExitStack() as stack:
-        # Closed before anything is written: the log cannot be turned while a statement is under way.
-        rows = [stack.enter_context(closing(connection.execute(_DUE, (one, now)))) for one in _identities(connection)]
-        chosen = list(islice((row for row in _in_turns(rows) if row[1] not in held), limit))
-    return [(Place(row[0], row[8], row[9]), entry_of(connection, row)) for row in chosen]
+def due(connection: sqlite3.Connection, identity: str, now: float) -> sqlite3.Cursor:
+    """Return what of *identity* is due, the oldest first, as rows for `placed`. Raises `sqlite3.Error`."""
+    return connection.execute(_DUE, (identity, now))
 
 
-def next_due(connection: sqlite3.Connection, now: float) -> float | None:
-    """Return when the first entry that is not due at *now* falls due: a step for each identity. Raises `sqlite3.Error`."""
-    found = (connection.execute(_NEXT_DUE, (one, now)).fetchone()[0] for one in _identities(connection))
-    return min((float(when) for when in found if when is not None), default=None)
+def placed(connection: sqlite3.Connection, row: Sequence[Any]) -> tuple[Place, Entry]:
+    """Return the entry of a row of `due`, and where it is. Raises `sqlite3.Error`."""
+    return Place(row[0], row[8], row[9], row[7]), entry_of(connection, row)
 
 
-def _identities(connection: sqlite3.Connection) -> list[str]:
-    """Return the identities with mail in the queue: a step each by the index, where DISTINCT would read all of it."""
-    identities: list[str] = []
+def next_due(connection: sqlite3.Connection, identity: str, now: float) -> float | None:
+    """Return when the first entry of *identity* that is not due at *now* falls due. Raises `sqlite3.Error`."""
+    when = connection.execute(_NEXT_DUE, (identity, now)).fetchone()[0]
+    return None if when is None else float(when)
+
+
+def identities(connection: sqlite3.Connection) -> list[str]:
+    """Return the identities with mail in the queue: a step each by the index, where DISTINCT would read all of it. Raises `sqlite3.Error`."""
+    found: list[str] = []
     statement, after = _FIRST_IDENTITY, ""
     while (identity := connection.execute(statement, (after,)).fetchone()[0]) is not None:
-        identities.append(identity)
+        found.append(identity)
         statement, after = _NEXT_IDENTITY, identity
-    return identities
-
-
-def _in_turns(iterators: Iterable[Iterator[T]]) -> Iterator[T]:
-    """Yield one of each, then the next of each, until all have ended."""
-    waiting = deque(iterators)
-    while waiting:
-        for value in islice(waiting[0], 1):
-            yield value
-            waiting.rotate(-1)
-            break
-        else:
-            waiting.popleft()
+    return found
 
 
 def find(connection: sqlite3.Connection, message_id: MessageId) -> Stored | None:

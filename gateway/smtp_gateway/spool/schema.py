@@ -7,6 +7,7 @@ newer than this program is refused, because writing to it could lose what only t
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from smtp_gateway.spool.api import SpoolUnavailableError
@@ -111,14 +112,16 @@ def let_shrink(connection: sqlite3.Connection) -> None:
     """Make an index of an earlier version give space back, unless it is so large that a start should not wait for it.
 
     SQLite has to write it anew for that: about a second for the largest that this is done to. A larger one is as it was until it has
-    become smaller, which it does by being emptied: its unused pages are then used again, or left out here at the next start. Raises `sqlite3.Error`.
+    become smaller, which it does by being emptied: its unused pages are then used again, or left out here at the next start. Where there is no
+    room for that, it waits for a later start as well. Raises `sqlite3.DatabaseError` for a damaged index.
     """
     (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (unused,) = connection.execute("PRAGMA freelist_count").fetchone()
     if mode != _INCREMENTAL and pages - unused <= _REWRITTEN:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("VACUUM")
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("VACUUM")
 
 
 class DamagedIndexError(sqlite3.DatabaseError):
@@ -135,9 +138,9 @@ def check(connection: sqlite3.Connection) -> None:
 def is_damage(fault: BaseException) -> bool:
     """Tell whether *fault* says that the index is not what was written, rather than that it cannot be used now."""
     code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
-    # Tables that are not there although the version says so are damage as well; to SQLite that is an error of the statement.
-    absent = code == sqlite3.SQLITE_ERROR and str(fault).startswith("no such table")
-    return isinstance(fault, DamagedIndexError) or absent or code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    # Tables and columns that are not those of the version are damage as well; to SQLite that is an error of the statement.
+    other = code == sqlite3.SQLITE_ERROR and any(text in str(fault) for text in ("no such table", "already exists", "duplicate column"))
+    return isinstance(fault, DamagedIndexError) or other or code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def let_go(connection: sqlite3.Connection) -> None:

@@ -17,7 +17,6 @@ import os
 import platform
 import struct
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -62,8 +61,8 @@ class Syncing:
                 self._by_thread(fault)
             else:
                 return
-        working = asyncio.get_running_loop().run_in_executor(self._thread, os.fdatasync, descriptor)
-        working.add_done_callback(partial(_tell, done))
+        if self._thread is not None:
+            self._thread.submit(_fdatasync, asyncio.get_running_loop(), descriptor, done)
 
     def close(self) -> None:
         """Let go. No sync may be under way."""
@@ -77,8 +76,14 @@ class Syncing:
         _log.info("syncs are made by a thread", reason=reason.strerror)
 
 
-def _tell(done: Done, working: asyncio.Future[None]) -> None:
-    done(working.exception())
+def _fdatasync(loop: asyncio.AbstractEventLoop, descriptor: int, done: Done) -> None:
+    """Wait for a sync; in the thread. Without a future of the loop's, which costs more than a small group of messages."""
+    fault: BaseException | None = None
+    try:
+        os.fdatasync(descriptor)
+    except BaseException as raised:  # noqa: BLE001 whatever it is, those who wait must be told
+        fault = raised
+    loop.call_soon_threadsafe(done, fault)
 
 
 class _Requests:
