@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from smtp_gateway.mail.line_ends import only_whole_line_ends
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from smtp_gateway.mail.body import Body
 
-_ALL_BUT_LINE_ENDS = bytes(octet for octet in range(256) if octet not in b"\r\n")
 BLOCK = 256 * 1024
 """Octets of a body that are handed to the transport at once: enough to keep a fast peer busy, little to hold for a slow one."""
 _END = b"\r\n.\r\n"
@@ -54,7 +55,7 @@ def check_body(body: bytes) -> None:
 
 
 class BodyCheck:
-    """The same for a body that comes in blocks: each is looked at before it is sent. 0.5 ms for a megabyte."""
+    """The same for a body that comes in blocks: each is looked at before it is sent. 0.8 ms for a megabyte."""
 
     def __init__(self) -> None:
         """Begin before the first octet."""
@@ -69,9 +70,7 @@ class BodyCheck:
             raise UnsafeOctetsError(_GOES_ON)
         # A CR at the border is judged with what follows it.
         whole = octets[:-1] if octets.endswith(b"\r") else octets
-        line_ends = whole.translate(None, _ALL_BUT_LINE_ENDS)
-        pairs = len(line_ends) // 2
-        if line_ends != b"\r\n" * pairs or whole.count(b"\r\n") != pairs:
+        if not only_whole_line_ends(whole):
             message = "a body holds a bare CR or LF"
             raise UnsafeOctetsError(message)
         # Without the LF of a CRLF that is cut in two here: that one has been judged.

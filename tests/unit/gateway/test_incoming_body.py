@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import random
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from smtp_gateway.intake import Room
-from smtp_gateway.listener.body import IncomingBody, only_whole_line_ends
+from smtp_gateway.listener.body import IncomingBody
 from smtp_gateway.mail import reply
 
 if TYPE_CHECKING:
@@ -89,35 +88,6 @@ def test_a_body_that_does_not_end_is_waited_for() -> None:
     """Half an end is none."""
     for stream in (b"", b".", b".\r", b"a\r\n.", b"a\r\n.\r", b"a.\r\n", b"a\r\n..\r\n"):
         assert received(stream) == (None, None)
-
-
-@pytest.mark.parametrize(
-    ("body", "whole"),
-    [
-        (b"", True),
-        (b"a\r\nb\r\n", True),
-        (b"\r\n" * 1000, True),
-        (b"\r", False),
-        (b"\n", False),
-        (b"\n\r", False),
-        (b"a\rb\nc", False),
-        (b"a\r\r\n", False),
-        (b"a\r\n\n", False),
-        (b"\r\nx\ry\n\r\n", False),
-    ],
-)
-def test_cr_and_lf_only_count_as_a_pair(body: bytes, whole: bool) -> None:  # noqa: FBT001 a table's column
-    """A CR and an LF that take turns with something between them are two bare ones."""
-    assert only_whole_line_ends(body) is whole
-
-
-def test_line_ends_are_judged_like_a_slow_reading_does() -> None:
-    """Random octets of a small alphabet give the same verdict as a comparison octet by octet."""
-    chance = random.Random(5321)  # noqa: S311 a test's own sequence
-    for _ in range(3000):
-        body = bytes(chance.choices(b"\r\na.", k=chance.randrange(8)))
-        slow = all((body[i] == 13) == (body[i + 1 : i + 2] == b"\n") for i in range(len(body))) and not body.startswith(b"\n")
-        assert only_whole_line_ends(body) is slow, body
 
 
 @pytest.mark.parametrize(
