@@ -66,7 +66,7 @@ test: setup ## Every tier, the cluster included (boots one when none is there)
 
 .PHONY: test-local
 test-local: setup ## The tiers that need no cluster
-	$(BIN)/python -m tests.tiers unit loopback crash
+	$(BIN)/python -m tests.tiers unit loopback faults crash
 
 .PHONY: test-cluster
 test-cluster: setup ## The chart and cluster tiers alone
