@@ -142,8 +142,8 @@ class _Arming:
 
     def arm(self) -> None:
         """Stand in for the functions that may be fatal."""
-        DiskSpool.settle = self._watched(DiskSpool.settle, lambda _, settlement: _kind(settlement))  # type: ignore[method-assign]
-        DiskSpool.put = self._watched(DiskSpool.put, lambda *_: "put")  # type: ignore[method-assign]
+        DiskSpool.settle = self._watched(DiskSpool.settle, lambda _, settlement: _kind(settlement))  # type: ignore[method-assign]  # watched in this process only
+        DiskSpool.put = self._watched(DiskSpool.put, lambda *_: "put")  # type: ignore[method-assign]  # watched in this process only
         for name in {self._fatal.step, self._fatal.behind} - {*_TOLD, ""}:
             setattr(os, name, self._watched(getattr(os, name), partial(_constant, name)))
 

@@ -274,7 +274,7 @@ async def test_a_client_that_never_reads_is_not_read_from(tmp_path: Path, line: 
         (session,) = way_in.listeners.sessions._open  # noqa: SLF001 it is the memory of this one that is asked about
         held = 0
         while way_in.observer.open:
-            transport = session.transport  # type: ignore[attr-defined]
+            transport = session.transport  # type: ignore[attr-defined]  # sessions are known by less
             held = max(held, transport.get_write_buffer_size() + len(session._inbox.octets))  # type: ignore[attr-defined]  # noqa: SLF001 as above
             await eventually(lambda: True)
             await asyncio.sleep(0)

@@ -9,6 +9,7 @@ Octets that are written wait in the transport. A client that does not read them 
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import Enum
@@ -158,9 +159,9 @@ class Connection(SMTP):
         self._unread = False
         self._go_on()
 
+    @abstractmethod
     def _go_on(self) -> None:
         """Use what has arrived, as far as the state allows: the conversation's part."""
-        raise NotImplementedError
 
     # ---- reading and writing
 

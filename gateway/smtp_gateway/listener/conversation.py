@@ -9,6 +9,7 @@ of the slow way, which takes whatever is unusual, refused or wrong.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import structlog
@@ -137,9 +138,9 @@ class Conversation(DataPhase):
         self._slow = self.loop.create_task(self._slowly(line))
         return False
 
+    @abstractmethod
     async def _slowly(self, line: bytes) -> None:
         """Answer a well-formed line by aiosmtpd's methods: the session's part."""
-        raise NotImplementedError
 
     def _refuse_line(self, fault: Reply) -> None:
         self._faults += 1
@@ -214,12 +215,12 @@ _NOTHING = b""
 _GO_AHEAD, _BYE = _line(replies.GO_AHEAD), _line(replies.BYE)
 _ANSWERS: dict[str, Callable[[Conversation, re.Match[bytes]], bytes | None]] = {
     "EHLO": Conversation._ehlo,  # noqa: SLF001 the class's own table
-    "HELO": Conversation._helo,  # noqa: SLF001
-    "MAIL": Conversation._mail,  # noqa: SLF001
-    "RCPT": Conversation._rcpt,  # noqa: SLF001
-    "DATA": Conversation._data,  # noqa: SLF001
-    "RSET": Conversation._rset,  # noqa: SLF001
-    "NOOP": Conversation._noop,  # noqa: SLF001
-    "QUIT": Conversation._quit,  # noqa: SLF001
+    "HELO": Conversation._helo,  # noqa: SLF001 the same
+    "MAIL": Conversation._mail,  # noqa: SLF001 the same
+    "RCPT": Conversation._rcpt,  # noqa: SLF001 the same
+    "DATA": Conversation._data,  # noqa: SLF001 the same
+    "RSET": Conversation._rset,  # noqa: SLF001 the same
+    "NOOP": Conversation._noop,  # noqa: SLF001 the same
+    "QUIT": Conversation._quit,  # noqa: SLF001 the same
 }
 """What answers each usual command: the reply, or None when the slow way has to."""
