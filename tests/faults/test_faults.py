@@ -190,7 +190,7 @@ async def test_a_damaged_index_is_found_after_an_unclean_stop(tmp_path: Path, mo
         assert checks == []
         return
     index = (folder / "index.db").read_bytes()
-    middle = len(index) // 2 // 4096 * 4096
+    middle = len(index) // 2 // 16384 * 16384
     (folder / "index.db").write_bytes(index[:middle] + b"\xee" * 65536 + index[middle + 65536 :])
 
     async with opened(folder) as spool:

@@ -11,6 +11,7 @@ import pytest
 
 from smtp_gateway.spool import journal, rows, schema, writer
 from smtp_gateway.spool.api import Entry, Recipient, Selection, Settlement, SpoolUnavailableError
+from smtp_gateway.spool.checksum import checksum
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.spool.journal import Journal, Synced
 from smtp_gateway.telemetry.observer import NullObserver
@@ -132,10 +133,10 @@ async def test_leasing_does_not_read_the_backlog(tmp_path: Path) -> None:
 
 async def test_space_is_given_back_after_a_backlog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file shrinks while the spool is idle, a part at a time, and what is left in it stays whole."""
-    monkeypatch.setattr(journal, "SHRINK", 50)
-    monkeypatch.setattr(writer, "SHRINK", 50)
+    monkeypatch.setattr(journal, "SHRINK", 12)
+    monkeypatch.setattr(writer, "SHRINK", 12)
     for module in (journal, writer):
-        monkeypatch.setattr(module, "LOG_SOFT", 10_000)
+        monkeypatch.setattr(module, "LOG_SOFT", 40_000)
     monkeypatch.setattr(writer, "TEND", 0.01)
     body = b"x" * 9000 + b"\r\n.\r\n"
     async with opened(tmp_path) as spool:
@@ -157,7 +158,7 @@ async def test_an_index_of_an_earlier_version_learns_to_shrink(tmp_path: Path) -
         for statement in step:
             old.execute(statement)
     old.execute("PRAGMA user_version = 2")
-    old.execute("INSERT INTO message VALUES (7, 'OLD', 'me@here.example', ?, ?, 3, 0, 0, 'app', ?, 0)", (NOW, NOW, rows.checksum(b".\r\n")))
+    old.execute("INSERT INTO message VALUES (7, 'OLD', 'me@here.example', ?, ?, 3, 0, 0, 'app', ?, 0)", (NOW, NOW, checksum(b".\r\n")))
     old.execute("INSERT INTO recipient VALUES (7, 0, 'you@there.example', 1, '450')")
     old.execute("INSERT INTO body VALUES (7, ?)", (b".\r\n",))
     assert old.execute("PRAGMA auto_vacuum").fetchone() == (0,)

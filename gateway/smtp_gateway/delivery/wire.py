@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from smtp_gateway.mail.line_ends import only_whole_line_ends
+from smtp_gateway.mail.line_ends import leading_dot, only_whole_line_ends
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -65,7 +65,8 @@ class BodyCheck:
     def feed(self, block: bytes) -> None:
         """Take the next octets. Raises `UnsafeOctetsError`."""
         octets = self._before + block
-        found = octets.find(_END)
+        dot = leading_dot(octets)
+        found = octets.find(_END, dot) if dot >= 0 else dot
         if 0 <= found < len(octets) - len(_END):
             raise UnsafeOctetsError(_GOES_ON)
         # A CR at the border is judged with what follows it.

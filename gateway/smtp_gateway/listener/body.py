@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.envelope import END_OF_DATA
-from smtp_gateway.mail.line_ends import only_whole_line_ends
+from smtp_gateway.mail.line_ends import leading_dot, only_whole_line_ends
 
 if TYPE_CHECKING:
     from smtp_gateway.intake import Room
@@ -54,7 +54,7 @@ class IncomingBody:
     def feed(self, chunk: bytes) -> bytes | None:
         """Take the next octets; return those behind the end of data, or None while it is still to come."""
         octets = self._kept_back + chunk
-        dot = octets.find(_STUFFED)
+        dot = leading_dot(octets)
         # Nearly every chunk has the end as its last octets or no line that begins with a dot at all: nothing is searched twice then.
         found = dot if dot < 0 or (dot + len(_END) == len(octets) and octets.endswith(_END)) else octets.find(_END, dot)
         end = found + len(_LINE_END) if found >= 0 else len(octets) - _beginning_of_end(octets)

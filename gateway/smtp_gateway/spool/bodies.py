@@ -10,9 +10,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from smtp_gateway.spool.checksum import checksum
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -43,14 +44,14 @@ class Unfinished:
         self._made = False
         """Whether the unfinished file is this one's own; another's of the same name is left alone."""
         self.checksum = 0
-        """CRC-32 of what was written."""
+        """Of what was written."""
 
     def write(self, blocks: Iterable[bytes]) -> None:
         """Append *blocks*. Raises `OSError`."""
         self._open()
         for block in blocks:
             _write_all(self._descriptor, block)
-            self.checksum = zlib.crc32(block, self.checksum)
+            self.checksum = checksum(block, self.checksum)
 
     def finish(self) -> None:
         """Make the body durable under its message's name. Raises `OSError`, and then no file is left unless that fails too."""

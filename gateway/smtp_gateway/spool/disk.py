@@ -45,6 +45,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from smtp_gateway.mail.body import DamagedBodyError
 from smtp_gateway.spool import bodies, history, listing, rows
 from smtp_gateway.spool.api import FULL, Depth, Entry, Listed, NewMessage, Settlement, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool.checksum import checksum
 from smtp_gateway.spool.draft import FileDraft
 from smtp_gateway.spool.folder import claim
 from smtp_gateway.spool.journal import Journal, Synced, open_journal
@@ -175,7 +176,7 @@ class DiskSpool:
             raise KeyError(message_id)
         if stored.in_file:
             return await self._body_in_file(message_id, stored)
-        await self._verify(message_id, stored, octets, (len(octets), rows.checksum(octets)))
+        await self._verify(message_id, stored, octets, (len(octets), checksum(octets)))
         return octets
 
     def settle(self, settlement: Settlement) -> asyncio.Future[None]:

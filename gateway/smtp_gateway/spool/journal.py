@@ -42,7 +42,7 @@ class Synced:
         return Synced(log_size, replace(self.room, free=max(self.room.free - octets, 0)))
 
 
-SHRINK = 1000
+SHRINK = 250
 """Unused pages that are given back at once, and that are kept for what comes next: 4 MB, some 10 ms of a thread."""
 
 

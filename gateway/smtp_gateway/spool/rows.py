@@ -5,12 +5,12 @@ Called by one owner of the connection at a time (`smtp_gateway.spool.disk`). Not
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.spool import history
 from smtp_gateway.spool.api import Entry, NewMessage, Recipient, Settlement
+from smtp_gateway.spool.checksum import checksum
 
 if TYPE_CHECKING:
     import sqlite3
@@ -64,11 +64,6 @@ class Arrival(NamedTuple):
     checksum: int
     body: bytes | None
     """None when it is in a file."""
-
-
-def checksum(body: bytes) -> int:
-    """Return the checksum that tells a damaged body from a sound one (CRC-32: against accidents, not against an attacker)."""
-    return zlib.crc32(body)
 
 
 def arrival(message: NewMessage, large: int) -> Arrival:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-import zlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from smtp_gateway.spool import bodies, schema
+from smtp_gateway.spool.checksum import checksum
 from smtp_gateway.spool.damage import readable
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class _Transfer:
     def _is_whole(self, message: dict[str, Any], body: bytes | None) -> bool:
         """Tell whether the body is the one that was put; of a file the size has to do, its content is verified when it is read."""
         if body is not None:
-            return len(body) == message.get("size") and zlib.crc32(body) == message.get("checksum")
+            return len(body) == message.get("size") and checksum(body) == message.get("checksum")
         try:
             return (self.files / str(message["id"])).stat().st_size == message.get("size")
         except (OSError, ValueError):

@@ -55,6 +55,9 @@ STEPS: tuple[tuple[str, ...], ...] = (
 """What brings an index from version *n* to *n + 1*."""
 
 _SETTINGS = (
+    # Of a new index: a body of 50 KB takes a fifth less of the processor's time than with 4096, and a third of the writes; one of 4 KB
+    # takes the same.
+    "PRAGMA page_size = 16384",
     "PRAGMA locking_mode = EXCLUSIVE",  # one process; also keeps the index of the log in memory and out of a shared file
     "PRAGMA auto_vacuum = INCREMENTAL",  # space is given back after a backlog; says something to an empty index only, see let_shrink
     "PRAGMA journal_mode = WAL",
@@ -68,8 +71,8 @@ _SETTINGS = (
 
 
 _INCREMENTAL = 2
-_REWRITTEN = 16_384
-"""Pages in use up to which an index is written anew: 64 MB."""
+_REWRITTEN = 64 * 1024 * 1024
+"""Octets in use up to which an index is written anew."""
 
 
 def connect(path: Path, log_limit: int) -> sqlite3.Connection:
@@ -116,9 +119,10 @@ def let_shrink(connection: sqlite3.Connection) -> None:
     room for that, it waits for a later start as well. Raises `sqlite3.DatabaseError` for a damaged index.
     """
     (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (unused,) = connection.execute("PRAGMA freelist_count").fetchone()
-    if mode != _INCREMENTAL and pages - unused <= _REWRITTEN:
+    if mode != _INCREMENTAL and (pages - unused) * size <= _REWRITTEN:
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("VACUUM")

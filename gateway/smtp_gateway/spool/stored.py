@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from smtp_gateway.spool.bodies import BLOCK
+from smtp_gateway.spool.checksum import checksum
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -54,4 +54,4 @@ class StoredFile:
 def _read(descriptor: int, octets: int, offset: int, so_far: int) -> tuple[bytes, int]:
     """Return the next *octets*, and the checksum of all up to them."""
     block = os.pread(descriptor, octets, offset)
-    return block, zlib.crc32(block, so_far)
+    return block, checksum(block, so_far)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from smtp_gateway.mail.line_ends import only_whole_line_ends
+from smtp_gateway.mail.line_ends import leading_dot, only_whole_line_ends
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,14 @@ def test_line_ends_are_judged_like_a_slow_reading_does() -> None:
         body = bytes(chance.choices(b"\r\na.\x00\x0b\x0c\x1c\x85\xff", k=chance.randrange(8)))
         slow = all((body[i] == 13) == (body[i + 1 : i + 2] == b"\n") for i in range(len(body))) and not body.startswith(b"\n")
         assert only_whole_line_ends(body) is slow, body
+
+
+def test_a_leading_dot_is_found_wherever_it_is() -> None:
+    """Behind none, a few or hundreds of other dots, and at both ends: as a plain search finds it."""
+    chance = random.Random(1870)  # noqa: S311 a test's own sequence
+    for dots in (0, 1, 63, 64, 65, 300):
+        for _ in range(200):
+            others = b"." * dots + b"\r\n" + b"a." * chance.randrange(80)
+            octets = others[chance.randrange(3) :] + bytes(chance.choices(b"\r\n.a", k=chance.randrange(12)))
+            assert leading_dot(octets) == octets.find(b"\r\n."), octets
+    assert [leading_dot(octets) for octets in (b"", b".", b"\n.", b"\r\n.", b".\r\n")] == [-1, -1, -1, 0, -1]
