@@ -186,6 +186,23 @@ async def test_a_draft_becomes_the_body(spool: Spool, size: int) -> None:
     assert await whole(body) == b"".join(pieces)
 
 
+@pytest.mark.parametrize("put", [True, False], ids=["put", "discarded"])
+async def test_who_waits_for_a_draft_is_told_although_it_ends(spool: Spool, *, put: bool) -> None:
+    """A client that was not read from while the disk was behind is read again, also when what was gathered is written with the end."""
+    message = new_message()
+    draft = spool.draft(message.id)
+    for _ in range(3):
+        draft.write(b"x" * 300_000)
+    resumed = asyncio.Event()
+    draft.when_written(resumed.set)
+    if put:
+        await spool.put(replace(message, body=draft))
+    else:
+        draft.discard()
+
+    await asyncio.wait_for(resumed.wait(), 5)
+
+
 async def test_a_draft_is_put_once_and_as_itself(spool: Spool) -> None:
     """Another message's draft is refused, and the draft of an identifier that is taken replaces nothing."""
     message, other = new_message(), new_message(body=LARGE)

@@ -6,8 +6,9 @@ import asyncio
 import errno
 import json
 import os
+import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +18,7 @@ from smtp_gateway.spool import bodies
 from smtp_gateway.spool.api import Depth, SpoolFullError, SpoolUnavailableError
 from tests.support.disks import failing, opened
 from tests.support.messages import BODY, NOW, new_message, whole
-from tests.support.waiting import eventually
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.support.waiting import eventually, eventually_sync
 
 LARGE = b"x" * 400_000 + b"\r\n.\r\n"
 
@@ -91,6 +89,34 @@ async def test_the_end_of_a_damaged_body_is_never_given(tmp_path: Path) -> None:
         assert spool.lease(NOW, 1) == []
         await eventually(lambda: len(list(tmp_path.glob("bodies/*"))) == 0)
         assert len(list((tmp_path / "damaged").iterdir())) == 2
+
+
+async def test_a_delivery_that_is_broken_off_leaves_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that is still reading when its delivery is cancelled closes the file itself, once it is done."""
+    reading, go_on = threading.Event(), threading.Event()
+    real = os.pread
+
+    def slow(descriptor: int, octets: int, offset: int) -> bytes:
+        reading.set()
+        go_on.wait(10)
+        return real(descriptor, octets, offset)
+
+    def opened_files() -> int:
+        return sum(path.is_file() and path.resolve().parent.name == "bodies" for path in Path("/proc/self/fd").iterdir())
+
+    async with opened(tmp_path) as spool:
+        message = new_message(body=b"x" * 600_000 + b"\r\n.\r\n")
+        await spool.put(message)
+        body = await spool.body(message.id)
+        assert not isinstance(body, bytes)
+        monkeypatch.setattr(os, "pread", slow)
+        first = asyncio.ensure_future(anext(body.blocks()))
+        await asyncio.to_thread(reading.wait, 10)
+        assert await asyncio.to_thread(opened_files) == 1
+        first.cancel()
+        await asyncio.wait([first])
+        go_on.set()
+        await asyncio.to_thread(eventually_sync, lambda: opened_files() == 0, 5, "the file to be closed")
 
 
 async def test_a_draft_that_cannot_be_written_goes_on_swallowing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from smtp_gateway.spool.bodies import Unfinished
@@ -83,11 +84,11 @@ class FileDraft:
         """Let a thread do what is next, unless one works already."""
         if self._working or self.over.done():
             return
-        if self._gathered and self._fault is None:
-            blocks, self._gathered = self._gathered, []
-            self._begin(lambda: self._file.write(blocks), self._written)
-        elif self._ended:
-            self._begin(self._close, self._closed)
+        blocks, self._gathered = self._gathered, []
+        if self._ended:
+            self._begin(partial(self._close, blocks), self._closed)
+        elif blocks and self._fault is None:
+            self._begin(partial(self._file.write, blocks), self._written)
 
     def _begin(self, work: Callable[[], None], after: Callable[[asyncio.Future[None]], None]) -> None:
         self._working = True
@@ -98,22 +99,32 @@ class FileDraft:
         self._fault = self._fault or working.exception()
         if self._fault is not None:
             self._gathered.clear()
+        self._note_backlog()
+        self._go_on()
+
+    def _note_backlog(self) -> None:
         self.backlog = sum(map(len, self._gathered))
         if not self.backlog:
             waiting, self._resume = self._resume, []
             for resume in waiting:
                 resume()
-        self._go_on()
 
-    def _close(self) -> None:
+    def _close(self, blocks: list[bytes]) -> None:
+        """Write the last *blocks* and finish, in one piece of work; or leave nothing."""
         if self._then is None or self._fault is not None:
             self._file.remove()
-        else:
-            self._file.finish()
+            return
+        try:
+            self._file.write(blocks)
+        except OSError:
+            self._file.remove()
+            raise
+        self._file.finish()
 
     def _closed(self, working: asyncio.Future[None]) -> None:
         self._working = False
         fault = self._fault or working.exception()
+        self._note_backlog()
         if self._then is not None:
             self._then(fault)
         self.over.set_result(None)

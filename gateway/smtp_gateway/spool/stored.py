@@ -29,29 +29,45 @@ class StoredFile:
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """See `StoredBody.blocks`."""
-        loop = asyncio.get_running_loop()
+        reading = _Reading(self.path, self.size)
         try:
-            descriptor = await loop.run_in_executor(self.threads, os.open, self.path, os.O_RDONLY | os.O_CLOEXEC)
+            while True:
+                work = self.threads.submit(reading.next_block)
+                block = await asyncio.wrap_future(work)
+                if not block or reading.read >= self.size:
+                    break
+                yield block
+            await self.verify(reading.read, reading.checksum)
+            yield block
         except FileNotFoundError:
             await self.verify(0, 0)
             raise
-        try:
-            found = read = 0
-            while True:
-                # One octet more than there should be, so that a file which grew is found out as well.
-                wanted = min(BLOCK, self.size + 1 - read)
-                block, found = await loop.run_in_executor(self.threads, _read, descriptor, wanted, read, found)
-                read += len(block)
-                if not block or read >= self.size:
-                    break
-                yield block
-            await self.verify(read, found)
-            yield block
         finally:
-            os.close(descriptor)
+            # At once, unless nobody waits any more for a block that a thread is still reading: then by that thread.
+            work.add_done_callback(lambda _: reading.close())
 
 
-def _read(descriptor: int, octets: int, offset: int, so_far: int) -> tuple[bytes, int]:
-    """Return the next *octets*, and the checksum of all up to them."""
-    block = os.pread(descriptor, octets, offset)
-    return block, checksum(block, so_far)
+class _Reading:
+    """A file that is read once, from its beginning. Opened with the first block, which is one piece of work for a thread then."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._size = size
+        self._descriptor = -1
+        self.read = 0
+        self.checksum = 0
+
+    def next_block(self) -> bytes:
+        """Return the next octets; none at the end. Raises `OSError`."""
+        if self._descriptor < 0:
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        # One octet more than there should be, so that a file which grew is found out as well.
+        block = os.pread(self._descriptor, min(BLOCK, self._size + 1 - self.read), self.read)
+        self.read += len(block)
+        self.checksum = checksum(block, self.checksum)
+        return block
+
+    def close(self) -> None:
+        """Let go of the file, if it was opened."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
