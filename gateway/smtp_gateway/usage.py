@@ -9,6 +9,8 @@ from pathlib import Path
 
 HTTP_PORT = 8080
 """The port of probes and metrics."""
+ADMIN_PORT = 8443
+"""The port of reports to the operator."""
 GRACE = 25.0
 """Seconds from the signal to the end: below the 30 that Kubernetes waits by default before it kills."""
 SPOOL = Path("spool")

@@ -37,6 +37,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"replicas": -1}, "should be greater than or equal to 0"),
     ({"listeners": [{"name": "a", "port": 587}, {"name": "b", "port": 587}]}, "each listener needs a port of its own"),
     ({"listeners": [{"name": "a", "port": 8080}]}, "port 8080 is taken by the pods' probes and metrics"),
+    ({"listeners": [{"name": "a", "port": 8443}]}, "port 8443 is taken by the pods' reports"),
     ({"listeners": [{"name": "a", "port": 587, "tls": "Sometimes"}]}, 'supported values: "StartTLS", "Implicit"'),
     ({"routes": [{"name": "a"}, {"name": "b"}]}, "only the last route may be without a match"),
     ({"routes": [{"name": "a", "match": {"recipientDomains": ["example.com"]}}]}, "the last route must have no match"),

@@ -51,21 +51,31 @@ def new_authority(name: str, now: datetime) -> Pair:
 
 def issue(authority: Pair, names: Sequence[str], now: datetime) -> Pair:
     """Return a server certificate for *names* (DNS names or IP addresses), signed by *authority* and valid for 90 days."""
+    return _signed(authority, names, now, ExtendedKeyUsageOID.SERVER_AUTH)
+
+
+def issue_client(authority: Pair, name: str, now: datetime) -> Pair:
+    """Return a client certificate for *name*, signed by *authority* and valid for 90 days: no server certificate can stand in for it."""
+    return _signed(authority, [name], now, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+
+def _signed(authority: Pair, names: Sequence[str], now: datetime, purpose: x509.ObjectIdentifier) -> Pair:
     signer = x509.load_pem_x509_certificate(authority.certificate)
     signing_key = serialization.load_pem_private_key(authority.key, password=None)
     if not isinstance(signing_key, ec.EllipticCurvePrivateKey):
         message = "the authority's key is not an elliptic-curve key"
         raise TypeError(message)
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _leaf(_builder(_subject(names[0]), signer.subject, key, (now, LEAF_LIFETIME)), names).sign(signing_key, hashes.SHA256())
-    return _pair(certificate, key)
+    certificate = _leaf(_builder(_subject(names[0]), signer.subject, key, (now, LEAF_LIFETIME)), names, purpose)
+    return _pair(certificate.sign(signing_key, hashes.SHA256()), key)
 
 
 def self_signed(names: Sequence[str], now: datetime) -> Pair:
     """Return a server certificate for *names* that vouches for itself, for a gateway without a cluster."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _subject(names[0])
-    return _pair(_leaf(_builder(subject, subject, key, (now, LEAF_LIFETIME)), names).sign(key, hashes.SHA256()), key)
+    certificate = _leaf(_builder(subject, subject, key, (now, LEAF_LIFETIME)), names, ExtendedKeyUsageOID.SERVER_AUTH)
+    return _pair(certificate.sign(key, hashes.SHA256()), key)
 
 
 def renewal_due(pair: Pair, now: datetime) -> bool:
@@ -76,6 +86,14 @@ def renewal_due(pair: Pair, now: datetime) -> bool:
         return True
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return now >= begin + (end - begin) * 2 / 3
+
+
+def not_after(certificate: bytes) -> datetime | None:
+    """Return when the first certificate of *certificate* (PEM) expires; None for one that cannot be read."""
+    try:
+        return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+    except ValueError:
+        return None
 
 
 def names_of(pair: Pair) -> tuple[str, ...]:
@@ -104,12 +122,12 @@ def _builder(
     )
 
 
-def _leaf(builder: x509.CertificateBuilder, names: Sequence[str]) -> x509.CertificateBuilder:
+def _leaf(builder: x509.CertificateBuilder, names: Sequence[str], purpose: x509.ObjectIdentifier) -> x509.CertificateBuilder:
     return (
         builder.add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.KeyUsage(**_usage(signs_certificates=False)), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     )
 
 

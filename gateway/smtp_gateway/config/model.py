@@ -123,6 +123,9 @@ class Config(Model):
     """Seconds that undelivered mail is retried before it is returned; RFC 5321 section 4.5.4.1 asks for 4 to 5 days."""
     reserve: Annotated[int, Field(gt=0)] | None = None
     """Octets of the spool's volume that new mail may not use; None: what `smtp_gateway.spool.folder` reserves."""
+    serving: Annotated[int, Field(ge=0)] | None = None
+    """Pods whose ordinal (the number that a StatefulSet puts at the end of a pod's name) is this or more take no new mail, and deliver
+    what they have; None: all pods serve."""
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:

@@ -29,6 +29,8 @@ PLURAL = "smtpgateways"
 
 HTTP_PORT = 8080
 """Where every pod answers probes and shows its metrics."""
+ADMIN_PORT = 8443
+"""Where every pod reports to the operator, over TLS with client certificates."""
 NAME_LENGTH = 52
 """A StatefulSet's pods carry its name and an eleven-character hash in one label of at most 63 characters."""
 
@@ -80,7 +82,9 @@ class Listener(Model):
 
     name: Name = Field(description="Name of the listener in logs, metrics and the Service's ports.")
     port: Annotated[
-        Port, Rule(f"self != {HTTP_PORT}", f"port {HTTP_PORT} is taken by the pods' probes and metrics", lambda value: value != HTTP_PORT)
+        Port,
+        Rule(f"self != {HTTP_PORT}", f"port {HTTP_PORT} is taken by the pods' probes and metrics", lambda value: value != HTTP_PORT),
+        Rule(f"self != {ADMIN_PORT}", f"port {ADMIN_PORT} is taken by the pods' reports", lambda value: value != ADMIN_PORT),
     ] = Field(
         description="Port of the pods and of the Service: 587 for submission (RFC 6409), 2525 where networks block 587, 465 for implicit TLS."
     )

@@ -7,7 +7,17 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from smtp_gateway.config.certificate import LEAF_LIFETIME, Pair, issue, names_of, new_authority, renewal_due, self_signed
+from smtp_gateway.config.certificate import (
+    LEAF_LIFETIME,
+    Pair,
+    issue,
+    issue_client,
+    names_of,
+    new_authority,
+    not_after,
+    renewal_due,
+    self_signed,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -24,6 +34,24 @@ def test_a_leaf_is_signed_by_its_authority_for_its_names() -> None:
     key = certificate.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
     assert isinstance(key.curve, ec.SECP256R1)
+
+
+def test_servers_and_clients_cannot_stand_in_for_each_other() -> None:
+    """Each certificate is for one purpose."""
+    authority = new_authority("mail", NOW)
+
+    for leaf, purpose in ((issue(authority, ["a.example"], NOW), "serverAuth"), (issue_client(authority, "operator", NOW), "clientAuth")):
+        usage = x509.load_pem_x509_certificate(leaf.certificate).extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+        assert [one._name for one in usage.value] == [purpose]  # noqa: SLF001 the library's only name of it
+
+
+def test_when_a_certificate_expires_can_be_read() -> None:
+    """Of the first one in a chain; None for what is none."""
+    authority = new_authority("mail", NOW)
+    leaf = issue(authority, ["mail.example.com"], NOW)
+
+    assert not_after(leaf.certificate + authority.certificate) == NOW + LEAF_LIFETIME
+    assert not_after(b"not a certificate") is None
 
 
 def test_renewal_is_due_after_two_thirds() -> None:

@@ -1,0 +1,109 @@
+"""What a pod says about itself when the operator asks (`smtp_gateway.admin.report`): the truth that the status is made of.
+
+Both sides read it by this model. What a newer pod says beyond it is ignored and not an error, because a fleet is renewed pod by pod.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import ConfigDict
+
+from smtp_gateway.config.model import Model
+
+REPLY_LENGTH = 300
+"""Characters of a reply that are reported: a paragraph of a status message, of what may be 4,096."""
+
+
+class Cause(StrEnum):
+    """Why a smarthost cannot be used, as one word for programs; the words become reasons of a condition."""
+
+    REFUSED = "Refused"
+    """The connection was refused, or closed before a greeting came."""
+    TIMEOUT = "Timeout"
+    """No answer in time, or no way to the host."""
+    NAME_NOT_FOUND = "NameNotFound"
+    """Its name has no address, or nobody could say which."""
+    TLS_FAILED = "TlsFailed"
+    """TLS is asked for and not offered, refused, or failed for another reason than the certificate."""
+    CERTIFICATE_INVALID = "CertificateInvalid"
+    """Its certificate is not trusted, has expired, or is for another name."""
+    AUTHENTICATION_REJECTED = "AuthenticationRejected"
+    """It wants credentials, or others than it was given (RFC 4954 section 6)."""
+    REJECTED = "Rejected"
+    """Any other reply than the one that is needed, or something that is no reply."""
+    PORT_25_BLOCKED = "Port25Blocked"
+    """Nothing comes back from port 25, and the same host answers on another port: something in between blocks 25, as most clouds do."""
+
+
+class Said(Model):
+    """The habits of a report: as every model, and what is unknown is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class UpstreamReport(Said):
+    """One smarthost of one route, by its last probe."""
+
+    route: str
+    host: str
+    port: int
+    reachable: bool | None
+    """None while it has not been probed yet."""
+    cause: str = ""
+    """One of `Cause`; empty when it is reachable."""
+    reply: str = ""
+    """What it said, or what happened instead, in a sentence of at most `REPLY_LENGTH` characters, without secrets."""
+    checked_at: float | None = None
+    """When the last probe ended, in seconds since the epoch."""
+
+
+class RouteReport(Said):
+    """What became of the attempts over one route in the last 15 minutes, in recipients."""
+
+    name: str
+    attempted: int
+    """Recipients with an outcome, whatever it was."""
+    deferred: int
+    """Those of them that will be tried again."""
+
+
+class QueueReport(Said):
+    """How the queue fares."""
+
+    messages: int
+    held: int
+    """Messages that a person holds; they are among `messages` and count for nothing else here."""
+    oldest: float | None
+    """When the oldest message that is not held was accepted, in seconds since the epoch; None when there is none."""
+    lateness: float
+    """Seconds by which the most overdue message is late that no attempt is under way for; 0 when nothing is due."""
+
+
+class CertificateReport(Said):
+    """The listeners' certificate."""
+
+    not_after: float | None
+    """When the certificate in force expires, in seconds since the epoch; None when it does not say so in a way that is understood."""
+    problem: str = ""
+    """Why a newer pair in the folder could not be used; empty when there is none."""
+
+
+class PodReport(Said):
+    """One pod."""
+
+    pod: str
+    version: str
+    config_hash: str
+    """`smtp_gateway.config.rendered.config_hash` of the configuration in force."""
+    config_problem: str = ""
+    """Why a newer configuration could not be loaded; empty when there is none."""
+    accepting: bool
+    """Whether new mail is taken now."""
+    draining: bool
+    spool_problem: str = ""
+    """Why the spool takes no mail; empty when it does."""
+    queue: QueueReport
+    routes: tuple[RouteReport, ...] = ()
+    upstreams: tuple[UpstreamReport, ...] = ()
+    certificate: CertificateReport
