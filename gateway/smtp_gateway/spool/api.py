@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from smtp_gateway.mail.body import Body
     from smtp_gateway.mail.envelope import Envelope, MessageId
 
+    UnderWay = Callable[[MessageId], bool]
+    """Tells whether an attempt of a message is under way."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
@@ -181,6 +184,18 @@ class Depth:
     """Messages that were moved aside because their body was damaged; they are not among `messages`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Arrears:
+    """How far the queue is behind."""
+
+    held: int = 0
+    """Messages that are held; they count for nothing else here."""
+    oldest: float | None = None
+    """When the message that came first of those which are not held was accepted, in seconds since the epoch; None when there is none."""
+    lateness: float = 0.0
+    """Seconds by which the most overdue message is late that no attempt is under way for; 0 when nothing is due."""
+
+
 FULL = "the spool's volume is full"
 """What `Spool.healthy` says when room is all that is missing: clients are then told so (452)."""
 
@@ -281,6 +296,9 @@ class Spool(Protocol):
 
     def depth(self) -> Depth:
         """Tell how much is queued, leased entries included."""
+
+    def arrears(self, now: float, under_way: UnderWay) -> Arrears:
+        """Tell how far the queue is behind at *now*. While it cannot be read (see `until_readable`), what it was when it could is told."""
 
     def healthy(self) -> str | None:
         """Tell why new mail cannot be taken now, as one sentence for the operator of the system; None when it can."""

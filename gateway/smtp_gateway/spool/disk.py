@@ -43,8 +43,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from smtp_gateway.mail.body import DamagedBodyError
-from smtp_gateway.spool import bodies, history, listing, rows
-from smtp_gateway.spool.api import FULL, Depth, Entry, Listed, NewMessage, Settlement, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool import arrears, bodies, history, listing, rows
+from smtp_gateway.spool.api import FULL, Arrears, Depth, Entry, Listed, NewMessage, Settlement, SpoolFullError, SpoolUnavailableError
 from smtp_gateway.spool.checksum import checksum
 from smtp_gateway.spool.draft import FileDraft
 from smtp_gateway.spool.folder import claim
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
     from smtp_gateway.mail.body import Body
     from smtp_gateway.mail.envelope import MessageId
-    from smtp_gateway.spool.api import Attempted, Selection
+    from smtp_gateway.spool.api import Attempted, Selection, UnderWay
     from smtp_gateway.spool.ledger import Alteration
     from smtp_gateway.telemetry.observer import Observer
 
@@ -87,6 +87,7 @@ class DiskSpool:
         self._drafts: set[FileDraft] = set()
         self._setting_aside: dict[MessageId, asyncio.Task[None]] = {}
         self._oldest: float | None = None
+        self._arrears = Arrears()
         self._closed = False
 
     @classmethod
@@ -243,6 +244,12 @@ class DiskSpool:
         with suppress(SpoolUnavailableError), self._reading() as connection:
             self._oldest = rows.oldest(connection)
         return Depth(self._ledger.messages, self._oldest, self._ledger.damaged)
+
+    def arrears(self, now: float, under_way: UnderWay) -> Arrears:
+        """See `Spool.arrears`."""
+        with suppress(SpoolUnavailableError), self._reading() as connection:
+            self._arrears = arrears.arrears(connection, now, under_way)
+        return self._arrears
 
     def healthy(self) -> str | None:
         """See `Spool.healthy`. What the volume has left is looked at every second."""

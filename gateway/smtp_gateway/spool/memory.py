@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from smtp_gateway.spool.api import Depth, Entry, Listed, NewMessage, Settlement, SpoolUnavailableError
+from smtp_gateway.spool.api import Arrears, Depth, Entry, Listed, NewMessage, Settlement, SpoolUnavailableError
 from smtp_gateway.spool.bodies import BLOCK, HEADERS, LARGE
 from smtp_gateway.spool.history import extended
 from smtp_gateway.spool.listing import selects
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from smtp_gateway.mail.body import Body
     from smtp_gateway.mail.envelope import MessageId
-    from smtp_gateway.spool.api import Attempted, Selection
+    from smtp_gateway.spool.api import Attempted, Selection, UnderWay
 
 
 T = TypeVar("T")
@@ -218,6 +218,13 @@ class MemorySpool:
     def depth(self) -> Depth:
         """See `Spool.depth`."""
         return Depth(len(self._held), min((held.entry.accepted_at for held in self._held.values()), default=None))
+
+    def arrears(self, now: float, under_way: UnderWay) -> Arrears:
+        """See `Spool.arrears`."""
+        moving = [held for held in self._held.values() if not held.held]
+        earliest = min((held.due for held in moving if not under_way(held.entry.id)), default=now)
+        oldest = next((held.entry.accepted_at for held in moving), None)
+        return Arrears(len(self._held) - len(moving), oldest, max(0.0, now - earliest))
 
     def healthy(self) -> str | None:
         """See `Spool.healthy`."""

@@ -51,6 +51,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
             event TEXT NOT NULL, hop TEXT NOT NULL, reply TEXT NOT NULL, recipients TEXT NOT NULL, PRIMARY KEY (message, number)
         ) STRICT, WITHOUT ROWID""",
     ),
+    (
+        # Held messages are counted without reading the others.
+        "CREATE INDEX message_held ON message (number) WHERE held = 1",
+    ),
 )
 """What brings an index from version *n* to *n + 1*."""
 
