@@ -1,7 +1,7 @@
 """A whole gateway out of its parts: the only module that names the concrete ones.
 
-Order of opening: certificate, spool, the queue's socket, HTTP port, listeners, and then what works in the background; closing is the
-reverse. A part that fails for good (a crashed loop of dispatch, say) ends the process instead of leaving half a gateway: what follows is
+Order of opening: certificates, spool, the queue's socket, HTTP port, admin port, listeners, and then what works in the background; closing
+is the reverse. A part that fails for good (a crashed loop of dispatch, say) ends the process instead of leaving half a gateway: what follows is
 a restart, and the spool has kept everything.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,28 +17,35 @@ from typing import TYPE_CHECKING
 import structlog
 
 from smtp_gateway import __version__
-from smtp_gateway.admin import Admin
+from smtp_gateway.admin.pages import Pages
+from smtp_gateway.admin.port import PROBES, REPORTS, Place, open_port
+from smtp_gateway.admin.report import api
 from smtp_gateway.config import folder as mounted
 from smtp_gateway.config.model import ListenerTls
 from smtp_gateway.config.rendered import RenderedConfigError, config_hash, load
-from smtp_gateway.dispatch import Dispatch
+from smtp_gateway.delivery import settings as delivery
+from smtp_gateway.dispatch import Dispatch, Surroundings
+from smtp_gateway.draining import Drain
 from smtp_gateway.intake import Intake
 from smtp_gateway.lifecycle import Lifecycle, Phase
 from smtp_gateway.listener.connection import IDLE_TIMEOUT, Front
 from smtp_gateway.listener.server import Listeners
-from smtp_gateway.listener.tls import Certificate
 from smtp_gateway.mailq.server import QueueSocket
 from smtp_gateway.policy.auth import Logins
+from smtp_gateway.probing.probe import Probe
+from smtp_gateway.probing.upstreams import Upstreams
+from smtp_gateway.reporting import Sources, State, gauges, report
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.telemetry.prometheus import CONTENT_TYPE, PrometheusObserver
-from smtp_gateway.usage import GRACE, HTTP_PORT
+from smtp_gateway.telemetry.recent import RecentOutcomes
+from smtp_gateway.tls import Certificate, mutual_context
+from smtp_gateway.usage import ADMIN_PORT, GRACE, HTTP_PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from smtp_gateway.config.model import Config
-    from smtp_gateway.dispatch import Surroundings
+    from smtp_gateway.config.model import Config, Listener
 
 RELOAD_EVERY = 1.0
 """Seconds between two looks at the folder of the configuration."""
@@ -59,11 +67,48 @@ class Settings:
     ports: Mapping[str, int] = field(default_factory=dict)
     """Ports of listeners by name, instead of those of the configuration."""
     http_host: str | None = None
+    """Where probes, metrics and reports are served; None for all addresses."""
     http_port: int = HTTP_PORT
+    admin_tls: Path | None = None
+    """The folder of `tls.crt`, `tls.key` and `ca.crt` for the admin port; None when there is none."""
+    admin_port: int = ADMIN_PORT
+    pod: str = ""
+    """The pod's name; without one it is no member of a fleet, and never drains at a configuration's word."""
     grace: float = GRACE
     socket: Path | None = None
     """Where commands on the queue are answered; None when they are not."""
     idle_timeout: float = IDLE_TIMEOUT
+
+
+class Doors:
+    """The listeners, which a drain closes and opens again."""
+
+    def __init__(self, listeners: Sequence[Listener], settings: Settings, front: Callable[[str], Front]) -> None:
+        """Listen for *listeners* where *settings* say; *front* tells what the sessions of one have in common."""
+        self._listeners = listeners
+        self._settings = settings
+        self._front = front
+        self.sockets = Listeners()
+
+    @property
+    def open(self) -> bool:
+        """Whether connections are taken."""
+        return self.sockets.accepting
+
+    async def listen(self) -> None:
+        """Take connections. Raises `BindError`."""
+        for listener in self._listeners:
+            address = (self._settings.host, self._settings.ports.get(listener.name, listener.port))
+            await self.sockets.open(self._front(listener.name), address, implicit_tls=listener.tls is ListenerTls.IMPLICIT)
+            _log.info("listening", listener=listener.name, port=self.sockets.ports[listener.name], tls=listener.tls.value)
+
+    def stop_accepting(self) -> None:
+        """Take no new connections."""
+        self.sockets.stop_accepting()
+
+    async def finish_sessions(self, within: float) -> int:
+        """Let sessions end within *within* seconds; return how many had to be cut."""
+        return await self.sockets.finish_sessions(within)
 
 
 class Gateway:
@@ -71,36 +116,40 @@ class Gateway:
 
     def __init__(self, config: Config, settings: Settings, surroundings: Surroundings | None = None) -> None:
         """Prepare a gateway that does what *config* says; nothing is opened before `run`."""
-        self._config = config
+        self._config, self._hash = config, config_hash(config)
+        self._problem = ""
+        """Why a newer configuration could not be loaded."""
         self._settings = settings
-        self._surroundings = surroundings
-        self._observer = PrometheusObserver()
+        self._surroundings = surroundings or Surroundings()
+        self._metrics = PrometheusObserver()
+        self._observer = RecentOutcomes(self._metrics, time.monotonic)
         self._logins = Logins(config.logins)
-        self._listeners = Listeners()
-        self._admin = Admin(self.not_ready, self._observer.page, CONTENT_TYPE)
+        self._doors = Doors(config.listeners, settings, self._front)
+        self._drain = Drain(self._doors, settings.pod, settings.idle_timeout)
+        self._upstreams = Upstreams(config, self._probe(config))
+        self._certificate: Certificate
         self._spool: DiskSpool
         self._intake: Intake
         self._dispatch: Dispatch
         self.life = Lifecycle(settings.grace)
+        self.http_port = 0
+        """The port of probes and metrics in use."""
+        self.admin_port = 0
+        """The port of reports in use."""
 
     @property
     def ports(self) -> Mapping[str, int]:
         """The ports of the listeners in use, by name."""
-        return self._listeners.ports
-
-    @property
-    def http_port(self) -> int:
-        """The port of probes and metrics in use."""
-        return self._admin.port
+        return self._doors.sockets.ports
 
     async def run(self) -> None:
         """Start, be ready, drain and stop.
 
-        Raises `SpoolUnavailableError`, `CertificateError`, `BindError`, `SocketTakenError` or `HttpPortError` when it cannot start, and an
+        Raises `SpoolUnavailableError`, `CertificateError`, `BindError`, `SocketTakenError` or `PortError` when it cannot start, and an
         exception group when something in the background failed.
         """
         async with AsyncExitStack() as stack:
-            _log.info("starting", version=__version__, config=config_hash(self._config), spool=str(self._settings.spool))
+            _log.info("starting", version=__version__, config=self._hash, spool=str(self._settings.spool))
             await self._open(stack)
             # What start-up made lives as long as the process: the collector need not visit it again.
             gc.collect()
@@ -111,91 +160,103 @@ class Gateway:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings, config = self._settings, self._config
-        certificate = await asyncio.to_thread(Certificate, settings.tls)
+        self._certificate = await asyncio.to_thread(Certificate, settings.tls)
+        certificates = [self._certificate]
         self._spool = await DiskSpool.open(settings.spool, self._observer)
         self._spool.reserve(config.reserve)
         stack.push_async_callback(self._spool.close)
-        self._observer.read_queue(self._read_queue)
         self._dispatch = Dispatch(self._spool, config, self._observer, self._surroundings)
         stack.push_async_callback(self._dispatch.stop, 0.0)
         self._intake = Intake(self._spool, config, self._observer, self._dispatch)
         if settings.socket is not None:
             await QueueSocket(self._spool, self._dispatch, self._observer).open(stack, settings.socket)
-        await self._admin.open(stack, settings.http_host, settings.http_port)
-        _log.info("probes and metrics", port=self._admin.port)
-        stack.callback(self._listeners.stop_accepting)
-        await self._listen(certificate)
+        await self._open_http(stack)
+        if settings.admin_tls is not None:
+            certificates.append(await asyncio.to_thread(Certificate, settings.admin_tls, mutual_context))
+            await self._open_admin(stack, certificates[-1])
+        stack.callback(self._doors.stop_accepting)
+        self._drain.reconfigure(config.serving)
+        if not self._drain.wanted:
+            await self._doors.listen()
         # The last to enter, so that what fails before reaches the caller as it is, and not in a group.
         background = await stack.enter_async_context(asyncio.TaskGroup())
         background.create_task(self._dispatch.run())
-        self._accompany(stack, background, certificate.follow())
+        following = [certificate.follow() for certificate in certificates]
         if settings.config is not None:
-            self._accompany(stack, background, self._follow(settings.config))
+            following.append(self._follow(settings.config))
+        for work in (*following, self._drain.run(), self._upstreams.run()):
+            stack.callback(background.create_task(work).cancel)
 
-    def _accompany(self, stack: AsyncExitStack, background: asyncio.TaskGroup, work: Coroutine[None, None, None]) -> None:
-        """Let *work* run in the background until *stack* closes."""
-        stack.callback(background.create_task(work).cancel)
+    async def _open_http(self, stack: AsyncExitStack) -> None:
+        self._metrics.read(lambda: gauges(self._sources()))
+        pages = Pages(self.not_ready, self._metrics.page, CONTENT_TYPE).application()
+        self.http_port = await open_port(stack, pages, Place(PROBES, self._settings.http_host, self._settings.http_port))
+        _log.info("probes and metrics", port=self.http_port)
 
-    async def _listen(self, certificate: Certificate) -> None:
+    async def _open_admin(self, stack: AsyncExitStack, certificate: Certificate) -> None:
         settings = self._settings
-        for listener in self._config.listeners:
-            front = Front(
-                listener=listener.name,
-                intake=self._intake,
-                logins=self._logins,
-                observer=self._observer,
-                tls=certificate.context,
-                sessions=self._listeners.sessions,
-                timeout=settings.idle_timeout,
-            )
-            address = (settings.host, settings.ports.get(listener.name, listener.port))
-            await self._listeners.open(front, address, implicit_tls=listener.tls is ListenerTls.IMPLICIT)
-            _log.info("listening", listener=listener.name, port=self._listeners.ports[listener.name], tls=listener.tls.value)
+        place = Place(REPORTS, settings.http_host, settings.admin_port, certificate.context)
+        self.admin_port = await open_port(stack, api(lambda: report(settings.pod, self._sources())), place)
+        _log.info("reports", port=self.admin_port)
+
+    def _front(self, listener: str) -> Front:
+        sessions, tls = self._doors.sockets.sessions, self._certificate.context
+        return Front(listener, self._intake, self._logins, self._observer, tls, sessions, self._settings.idle_timeout)
+
+    def _probe(self, config: Config) -> Probe:
+        world = self._surroundings
+        return Probe(world.resolver, delivery.Settings(config.hostname, world.trust, world.timeouts))
+
+    def _sources(self) -> Sources:
+        return Sources(self._state, self._spool, self._dispatch.delivering, self._upstreams, self._observer, self._certificate)
+
+    def _state(self) -> State:
+        draining = self._drain.wanted or self.life.phase is Phase.DRAINING
+        return State(self._config, self._hash, self._problem, self.not_ready(), draining)
 
     def not_ready(self) -> str | None:
         """Tell why mail cannot be taken now; None when it can."""
         if self.life.phase is not Phase.READY:
             return self.life.phase.value
-        if not self._listeners.accepting:
-            return "not listening"
-        return self._spool.healthy()
-
-    def _read_queue(self) -> tuple[int, float | None]:
-        depth = self._spool.depth()
-        return depth.messages, depth.oldest
+        if self._drain.wanted:
+            return Phase.DRAINING.value
+        return self._spool.healthy() if self._doors.open else "not listening"
 
     def stop_accepting(self) -> None:
-        """Take no new connections."""
-        self._listeners.stop_accepting()
+        """Take no new connections any more."""
+        self._drain.end()
+        self._doors.stop_accepting()
 
     async def finish_sessions(self, within: float) -> int:
         """Let sessions end within *within* seconds; return how many had to be cut."""
-        return await self._listeners.finish_sessions(within)
+        return await self._doors.finish_sessions(within)
 
     async def stop_delivery(self, within: float) -> None:
         """Let deliveries in flight end, or release them, within *within* seconds."""
         await self._dispatch.stop(within)
 
     async def _follow(self, folder: Path) -> None:
-        complaint = ""
         async for _ in mounted.changes(folder, RELOAD_EVERY):
             try:
                 config = await asyncio.to_thread(load, folder)
             except RenderedConfigError as error:
-                if str(error) != complaint:
-                    complaint = str(error)
-                    _log.warning("configuration not loaded", reason=complaint, in_force="the one before")
+                if str(error) != self._problem:
+                    self._problem = str(error)
+                    _log.warning("configuration not loaded", reason=self._problem, in_force="the one before")
                 continue
-            complaint = ""
+            self._problem = ""
             if config != self._config:
                 self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
         """Do from now on what *config* says, without dropping a session; its listeners count from the next start."""
         listeners_differ = config.listeners != self._config.listeners
-        self._config = config
+        self._config, self._hash = config, config_hash(config)
         self._logins.reconfigure(config.logins)
         self._spool.reserve(config.reserve)
         self._intake.reconfigure(config)
         self._dispatch.reconfigure(config)
-        _log.info("configuration loaded", config=config_hash(config), listeners_wait_for_restart=listeners_differ)
+        self._observer.keep(frozenset(route.name for route in config.routes))
+        self._upstreams.reconfigure(config, self._probe(config))
+        self._drain.reconfigure(config.serving)
+        _log.info("configuration loaded", config=self._hash, listeners_wait_for_restart=listeners_differ)

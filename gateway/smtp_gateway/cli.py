@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from smtp_gateway import __version__
 from smtp_gateway.mailq.grammar import add_queue_commands, add_socket_option
-from smtp_gateway.usage import GRACE, HTTP_PORT, SPOOL, CommandError
+from smtp_gateway.usage import ADMIN_PORT, GRACE, HTTP_PORT, SPOOL, CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +56,13 @@ def _add_run_options(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--port", type=port_override, action="append", default=[], dest="ports", metavar="NAME=PORT", help="use another port for a listener"
     )
-    options.add_argument("--http-host", metavar="ADDRESS", help="serve probes and metrics on this address only")
+    options.add_argument("--http-host", metavar="ADDRESS", help="serve probes, metrics and reports on this address only")
     options.add_argument("--http-port", type=int, default=HTTP_PORT, metavar="N", help=f"probes and metrics (default: {HTTP_PORT})")
+    options.add_argument(
+        "--admin-tls", type=Path, metavar="DIR", help="report to clients of ca.crt with tls.crt and tls.key, followed for changes"
+    )
+    options.add_argument("--admin-port", type=int, default=ADMIN_PORT, metavar="N", help=f"reports (default: {ADMIN_PORT})")
+    options.add_argument("--pod-name", default="", metavar="NAME", help="what the reports are about; its ordinal says when it drains")
     options.add_argument("--grace", type=float, default=GRACE, metavar="SECONDS", help=f"time to drain at SIGTERM (default: {GRACE:g})")
     add_socket_option(options)
 

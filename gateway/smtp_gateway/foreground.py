@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import structlog
 import uvloop
 
-from smtp_gateway.admin import HttpPortError
+from smtp_gateway.admin.port import PROBES, REPORTS, PortError
 from smtp_gateway.app import Gateway, Settings
+from smtp_gateway.config import certificate
 from smtp_gateway.config.rendered import RenderedConfigError
 from smtp_gateway.config.rendered import load as load_rendered
 from smtp_gateway.listener.server import BindError
-from smtp_gateway.listener.tls import CERTIFICATE_FILE, KEY_FILE, CertificateError
 from smtp_gateway.mailq.place import SocketTakenError, place
 from smtp_gateway.spool.api import SpoolUnavailableError
 from smtp_gateway.telemetry import log
+from smtp_gateway.tls import CERTIFICATE_FILE, KEY_FILE, CertificateError
 from smtp_gateway.usage import FAILED, USAGE, CommandError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 ALTERNATIVE_OFFSET = 1000
 """What is added to a port below 1024 to suggest one that needs no privilege: 587 becomes 1587."""
+_PORT_OPTIONS = {PROBES: "--http-port", REPORTS: "--admin-port"}
 
 _log = structlog.get_logger()
 
@@ -59,6 +61,9 @@ def run(options: argparse.Namespace) -> int:
             ports=dict(options.ports),
             http_host=options.http_host,
             http_port=options.http_port,
+            admin_tls=options.admin_tls,
+            admin_port=options.admin_port,
+            pod=options.pod_name,
             grace=options.grace,
             socket=place(options.socket, options.spool),
         )
@@ -82,8 +87,8 @@ def _live(gateway: Gateway) -> int:
     except SocketTakenError as error:
         message = f"{error}; choose another with --socket"
         raise CommandError(message, USAGE) from error
-    except HttpPortError as error:
-        message = f"{error}; choose another with --http-port"
+    except PortError as error:
+        message = f"{error}; choose another with {_PORT_OPTIONS[error.place.purpose]}"
         raise CommandError(message, USAGE) from error
     except Exception as error:  # noqa: BLE001 the last one who can write it down
         _log.critical("failed", exc_info=error)
@@ -99,7 +104,7 @@ def _from_folder(options: argparse.Namespace) -> tuple[Config, None]:
 
 
 def _from_manifest(options: argparse.Namespace) -> tuple[Config, Pair | None]:
-    # Imported here, as in `_self_signed`: a pod runs from a rendered configuration and needs neither YAML nor cryptography.
+    # Imported here: a pod runs from a rendered configuration and needs no YAML.
     from smtp_gateway.config import manifest  # noqa: PLC0415 see above
 
     try:
@@ -110,8 +115,6 @@ def _from_manifest(options: argparse.Namespace) -> tuple[Config, Pair | None]:
 
 
 def _self_signed(config: Config) -> Pair:
-    from smtp_gateway.config import certificate  # noqa: PLC0415 see above
-
     sys.stderr.write(f"smtp-gateway: no certificate is given; using one for {config.hostname} that only vouches for itself\n")
     return certificate.self_signed([config.hostname, "localhost", "127.0.0.1", "::1"], datetime.now(UTC))
 

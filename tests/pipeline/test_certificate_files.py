@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtp_gateway.config.folder import changes, fingerprint
-from smtp_gateway.listener.tls import Certificate, CertificateError, server_context
+from smtp_gateway.tls import Certificate, CertificateError, server_context
 from tests.support.gateway import trusting, write_pair
 from tests.support.waiting import eventually
 

@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
 
-from smtp_gateway.admin import Admin, HttpPortError
+from smtp_gateway.admin.port import PROBES, Place, PortError, open_port
 from smtp_gateway.listener import server
 from smtp_gateway.listener.server import listening_socket
 from tests.support.conversation import Conversation
@@ -78,8 +79,8 @@ async def test_an_http_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         async with AsyncExitStack() as stack:
-            with pytest.raises(HttpPortError, match=f"cannot use port {port}"):
-                await Admin(lambda: None, lambda: b"", "text/plain").open(stack, "127.0.0.1", port)
+            with pytest.raises(PortError, match=f"probes and metrics cannot use port {port}"):
+                await open_port(stack, web.Application(), Place(PROBES, "127.0.0.1", port))
 
 
 async def test_idle_connections_cost_no_session_their_life(tmp_path: Path) -> None:

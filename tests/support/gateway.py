@@ -26,10 +26,10 @@ from smtp_gateway.config.rendered import render
 from smtp_gateway.intake import Intake
 from smtp_gateway.listener.connection import Front
 from smtp_gateway.listener.server import Listeners
-from smtp_gateway.listener.tls import Certificate
 from smtp_gateway.policy.auth import Logins
 from smtp_gateway.spool.memory import MemorySpool, octets
 from smtp_gateway.telemetry.observer import NullObserver
+from smtp_gateway.tls import Certificate
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:

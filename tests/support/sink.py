@@ -1,6 +1,6 @@
 """A next hop for tests: an SMTP server on loopback that records what it gets and answers as it is told.
 
-Phases are `connect`, `EHLO`, `HELO`, `STARTTLS`, `MAIL`, `RCPT`, `DATA`, `body` (the end of data), `RSET`, `QUIT`, and `idle`, what is
+Phases are `connect`, `EHLO`, `HELO`, `STARTTLS`, `MAIL`, `RCPT`, `DATA`, `body` (the end of data), `RSET`, `NOOP`, `QUIT`, and `idle`, what is
 said unasked behind the reply to the end of data. Without a rule it accepts everything. It can be stopped and started again on the same
 port, as a next hop that goes away and comes back. Ways to answer that no server should have are in `tests.support.hostile`.
 """
@@ -29,6 +29,7 @@ _DEFAULTS = {
     "DATA": "354 Go ahead",
     "body": "250 2.0.0 Taken",
     "RSET": "250 2.0.0 Ok",
+    "NOOP": "250 2.0.0 Ok",
     "QUIT": "221 2.0.0 Bye",
 }
 

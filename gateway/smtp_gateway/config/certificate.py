@@ -51,31 +51,25 @@ def new_authority(name: str, now: datetime) -> Pair:
 
 def issue(authority: Pair, names: Sequence[str], now: datetime) -> Pair:
     """Return a server certificate for *names* (DNS names or IP addresses), signed by *authority* and valid for 90 days."""
-    return _signed(authority, names, now, ExtendedKeyUsageOID.SERVER_AUTH)
+    signer, signing_key = _signer(authority)
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _leaf(_builder(_subject(names[0]), signer, key, (now, LEAF_LIFETIME)), names).sign(signing_key, hashes.SHA256())
+    return _pair(certificate, key)
 
 
 def issue_client(authority: Pair, name: str, now: datetime) -> Pair:
-    """Return a client certificate for *name*, signed by *authority* and valid for 90 days: no server certificate can stand in for it."""
-    return _signed(authority, [name], now, ExtendedKeyUsageOID.CLIENT_AUTH)
-
-
-def _signed(authority: Pair, names: Sequence[str], now: datetime, purpose: x509.ObjectIdentifier) -> Pair:
-    signer = x509.load_pem_x509_certificate(authority.certificate)
-    signing_key = serialization.load_pem_private_key(authority.key, password=None)
-    if not isinstance(signing_key, ec.EllipticCurvePrivateKey):
-        message = "the authority's key is not an elliptic-curve key"
-        raise TypeError(message)
+    """Return a certificate with which the client *name* shows itself, signed by *authority*; no server can be run with it."""
+    signer, signing_key = _signer(authority)
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _leaf(_builder(_subject(names[0]), signer.subject, key, (now, LEAF_LIFETIME)), names, purpose)
-    return _pair(certificate.sign(signing_key, hashes.SHA256()), key)
+    builder = _purpose(_builder(_subject(name), signer, key, (now, LEAF_LIFETIME)), ExtendedKeyUsageOID.CLIENT_AUTH)
+    return _pair(builder.sign(signing_key, hashes.SHA256()), key)
 
 
 def self_signed(names: Sequence[str], now: datetime) -> Pair:
     """Return a server certificate for *names* that vouches for itself, for a gateway without a cluster."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _subject(names[0])
-    certificate = _leaf(_builder(subject, subject, key, (now, LEAF_LIFETIME)), names, ExtendedKeyUsageOID.SERVER_AUTH)
-    return _pair(certificate.sign(key, hashes.SHA256()), key)
+    return _pair(_leaf(_builder(subject, subject, key, (now, LEAF_LIFETIME)), names).sign(key, hashes.SHA256()), key)
 
 
 def renewal_due(pair: Pair, now: datetime) -> bool:
@@ -122,13 +116,27 @@ def _builder(
     )
 
 
-def _leaf(builder: x509.CertificateBuilder, names: Sequence[str], purpose: x509.ObjectIdentifier) -> x509.CertificateBuilder:
+def _leaf(builder: x509.CertificateBuilder, names: Sequence[str]) -> x509.CertificateBuilder:
+    named = builder.add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+    return _purpose(named, ExtendedKeyUsageOID.SERVER_AUTH)
+
+
+def _purpose(builder: x509.CertificateBuilder, purpose: x509.ObjectIdentifier) -> x509.CertificateBuilder:
+    """Limit a certificate to one side of a handshake: what a listener shows opens no port that asks clients for certificates."""
     return (
-        builder.add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.KeyUsage(**_usage(signs_certificates=False)), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     )
+
+
+def _signer(authority: Pair) -> tuple[x509.Name, ec.EllipticCurvePrivateKey]:
+    """Return the authority's name and key. Raises `ValueError` or `TypeError` when it cannot sign."""
+    key = serialization.load_pem_private_key(authority.key, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        message = "the authority's key is not an elliptic-curve key"
+        raise TypeError(message)
+    return x509.load_pem_x509_certificate(authority.certificate).subject, key
 
 
 def _usage(*, signs_certificates: bool) -> dict[str, bool]:

@@ -87,3 +87,59 @@ class NullObserver:
 
     def removed(self) -> None:
         """Do nothing."""
+
+
+class Forwarding:
+    """An observer that tells another one everything: what decorators begin with."""
+
+    def __init__(self, observer: Observer) -> None:
+        """Pass on to *observer*."""
+        self._next = observer
+
+    def connected(self, listener: str) -> None:
+        """Pass on."""
+        self._next.connected(listener)
+
+    def disconnected(self, listener: str) -> None:
+        """Pass on."""
+        self._next.disconnected(listener)
+
+    def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
+        """Pass on."""
+        self._next.authenticated(mechanism, succeeded=succeeded)
+
+    def refused(self, listener: str, command: str, reply: Reply) -> None:
+        """Pass on."""
+        self._next.refused(listener, command, reply)
+
+    def accepted(self, peer: Peer, recipients: int, octets: int) -> None:
+        """Pass on."""
+        self._next.accepted(peer, recipients, octets)
+
+    def postponed(self, peer: Peer, reply: Reply) -> None:
+        """Pass on."""
+        self._next.postponed(peer, reply)
+
+    def synced(self, messages: int, seconds: float) -> None:
+        """Pass on."""
+        self._next.synced(messages, seconds)
+
+    def attempted(self, route: str, seconds: float) -> None:
+        """Pass on."""
+        self._next.attempted(route, seconds)
+
+    def delivered(self, route: str, recipients: int, age: float) -> None:
+        """Pass on."""
+        self._next.delivered(route, recipients, age)
+
+    def deferred(self, route: str, recipients: int) -> None:
+        """Pass on."""
+        self._next.deferred(route, recipients)
+
+    def bounced(self, route: str, recipients: int) -> None:
+        """Pass on."""
+        self._next.bounced(route, recipients)
+
+    def removed(self) -> None:
+        """Pass on."""
+        self._next.removed()

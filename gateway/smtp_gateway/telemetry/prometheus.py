@@ -2,8 +2,8 @@
 
 `METRICS` names every one of them; each is created from its row, so one that is not in the table does not exist, and
 `docs/metrics.md` is printed from it (`python -m smtp_gateway.telemetry.prometheus`). The registry is this observer's own: what a
-library adds to the global one is not exported. Labels are names that the configuration gives (listeners, routes, Secrets) or words of
-the protocol, never anything a client sends.
+library adds to the global one is not exported. Labels are names that the configuration gives (listeners, routes, smarthosts, Secrets) or
+words of the protocol, never anything a client sends.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from prometheus_client.registry import Collector
 from smtp_gateway import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from smtp_gateway.mail.envelope import Peer
     from smtp_gateway.mail.reply import Reply
 
-    QueueReading = Callable[[], tuple[int, float | None]]
-    """How many messages wait, and when the oldest was accepted (seconds since the epoch); None when none waits."""
+    Reading = tuple[str, tuple[str, ...], float]
+    """A gauge's name without the prefix, its labels' values in their order, and what it stands at."""
 
 _Measured = TypeVar("_Measured", Counter, Gauge, Histogram)
 
@@ -66,34 +66,53 @@ class Metric:
 
 PREFIX = "smtp_gateway_"
 """Where the names of all metrics begin."""
-METRICS = tuple(
-    Metric(f"{PREFIX}{name}", kind, tuple(labels.split()), meaning, buckets)
-    for name, kind, labels, meaning, buckets in (
-        ("build_info", Kind.GAUGE, "version", "Always 1; the label says which version runs.", ()),
-        ("start_time_seconds", Kind.GAUGE, "", "When the process started, in seconds since the epoch.", ()),
-        ("sessions_total", Kind.COUNTER, "listener", "SMTP sessions that clients opened.", ()),
-        ("open_sessions", Kind.GAUGE, "listener", "SMTP sessions open now.", ()),
-        ("authentications_total", Kind.COUNTER, "mechanism result", "AUTH exchanges by result: `succeeded` or `failed`.", ()),
-        ("refusals_total", Kind.COUNTER, "listener command code", "Commands answered with a 4yz or 5yz code.", ()),
-        ("accepted_messages_total", Kind.COUNTER, "listener identity", "Messages made durable; `identity` is a Secret's name.", ()),
-        ("accepted_recipients_total", Kind.COUNTER, "listener identity", "Recipients of accepted messages.", ()),
-        ("accepted_bytes_total", Kind.COUNTER, "listener identity", "Octets of accepted messages.", ()),
-        ("postponed_messages_total", Kind.COUNTER, "listener code", "Messages that the spool could not take: their clients keep them.", ()),
-        ("spool_sync_seconds", Kind.HISTOGRAM, "", "Time one commit of the spool took to be durable.", SYNC_BUCKETS),
-        ("spool_synced_messages_total", Kind.COUNTER, "", "Messages made durable by those commits.", ()),
-        ("attempt_seconds", Kind.HISTOGRAM, "route", "Time one delivery attempt took, whatever came of it.", ATTEMPT_BUCKETS),
-        ("delivered_recipients_total", Kind.COUNTER, "route", "Recipients that a next hop took.", ()),
-        ("delivery_age_seconds", Kind.HISTOGRAM, "route", "Time from acceptance to delivery, once a delivered transaction.", AGE_BUCKETS),
-        ("deferred_recipients_total", Kind.COUNTER, "route", "Recipients put off to another attempt, once an attempt.", ()),
-        ("bounced_recipients_total", Kind.COUNTER, "route", "Recipients that failed for good.", ()),
-        ("removed_messages_total", Kind.COUNTER, "", "Messages that `smtp-gateway queue remove` took out of the queue.", ()),
-        ("queue_messages", Kind.GAUGE, "", "Messages in the spool, those being delivered included.", ()),
-        ("queue_oldest_seconds", Kind.GAUGE, "", "Age of the oldest message in the spool; 0 when it is empty.", ()),
-    )
+_TOLD = (
+    ("build_info", Kind.GAUGE, "version", "Always 1; the label says which version runs.", ()),
+    ("start_time_seconds", Kind.GAUGE, "", "When the process started, in seconds since the epoch.", ()),
+    ("sessions_total", Kind.COUNTER, "listener", "SMTP sessions that clients opened.", ()),
+    ("open_sessions", Kind.GAUGE, "listener", "SMTP sessions open now.", ()),
+    ("authentications_total", Kind.COUNTER, "mechanism result", "AUTH exchanges by result: `succeeded` or `failed`.", ()),
+    ("refusals_total", Kind.COUNTER, "listener command code", "Commands answered with a 4yz or 5yz code.", ()),
+    ("accepted_messages_total", Kind.COUNTER, "listener identity", "Messages made durable; `identity` is a Secret's name.", ()),
+    ("accepted_recipients_total", Kind.COUNTER, "listener identity", "Recipients of accepted messages.", ()),
+    ("accepted_bytes_total", Kind.COUNTER, "listener identity", "Octets of accepted messages.", ()),
+    ("postponed_messages_total", Kind.COUNTER, "listener code", "Messages that the spool could not take: their clients keep them.", ()),
+    ("spool_sync_seconds", Kind.HISTOGRAM, "", "Time one commit of the spool took to be durable.", SYNC_BUCKETS),
+    ("spool_synced_messages_total", Kind.COUNTER, "", "Messages made durable by those commits.", ()),
+    ("attempt_seconds", Kind.HISTOGRAM, "route", "Time one delivery attempt took, whatever came of it.", ATTEMPT_BUCKETS),
+    ("delivered_recipients_total", Kind.COUNTER, "route", "Recipients that a next hop took.", ()),
+    ("delivery_age_seconds", Kind.HISTOGRAM, "route", "Time from acceptance to delivery, once a delivered transaction.", AGE_BUCKETS),
+    ("deferred_recipients_total", Kind.COUNTER, "route", "Recipients put off to another attempt, once an attempt.", ()),
+    ("bounced_recipients_total", Kind.COUNTER, "route", "Recipients that failed for good.", ()),
+    ("removed_messages_total", Kind.COUNTER, "", "Messages that `smtp-gateway queue remove` took out of the queue.", ()),
+)
+_READ = (
+    ("queue_messages", "", "Messages in the spool, those being delivered included."),
+    ("queue_oldest_seconds", "", "Age of the oldest message in the spool; 0 when it is empty."),
+    ("queue_held_messages", "", "Messages in the spool that a person holds."),
+    ("queue_lateness_seconds", "", "By how much the most overdue message is late; 0 when nothing is due."),
+    ("upstream_up", "route host port", "Whether the last probe of a smarthost came through; absent before the first."),
+    (
+        "upstream_last_success_timestamp_seconds",
+        "route host port",
+        "When a probe of a smarthost last came through, in seconds since the epoch; absent when none has.",
+    ),
+    ("draining", "", "Whether no new mail is taken because this pod is to become empty, or stops."),
+    (
+        "certificate_expiration_timestamp_seconds",
+        "",
+        "When the listeners' certificate in force expires, in seconds since the epoch.",
+    ),
+    ("config_info", "hash", "Always 1; the label says which configuration is in force."),
+    ("config_last_load_successful", "", "Whether the newest configuration in the folder could be loaded."),
+)
+READ_AT_SCRAPE = {name: Metric(f"{PREFIX}{name}", Kind.GAUGE, tuple(labels.split()), meaning) for name, labels, meaning in _READ}
+"""The gauges that come from their sources, by their names without the prefix."""
+METRICS = (
+    *(Metric(f"{PREFIX}{name}", kind, tuple(labels.split()), meaning, buckets) for name, kind, labels, meaning, buckets in _TOLD),
+    *READ_AT_SCRAPE.values(),
 )
 """Every metric that a gateway exports."""
-
-_READ_AT_SCRAPE = frozenset({f"{PREFIX}queue_messages", f"{PREFIX}queue_oldest_seconds"})
 
 
 class PrometheusObserver:
@@ -107,7 +126,7 @@ class PrometheusObserver:
         self._gauges: dict[tuple[str, ...], Gauge] = {}
         self._histograms: dict[tuple[str, ...], Histogram] = {}
         for metric in METRICS:
-            if metric.name not in _READ_AT_SCRAPE:
+            if metric not in READ_AT_SCRAPE.values():
                 self._create(metric)
         self._gauge("build_info", __version__).set(1)
         self._gauge("start_time_seconds").set(time.time())
@@ -121,9 +140,9 @@ class PrometheusObserver:
         else:
             self._histograms[key] = Histogram(metric.name, metric.meaning, metric.labels, registry=self._registry, buckets=metric.buckets)
 
-    def read_queue(self, read: QueueReading) -> None:
-        """Ask *read* for the queue at every scrape: gauges come from their source, so that they cannot drift from it."""
-        self._registry.register(_QueueCollector(read))
+    def read(self, read: Callable[[], Iterable[Reading]]) -> None:
+        """Ask *read* for `READ_AT_SCRAPE` at every scrape: gauges come from their source, so that they cannot drift from it."""
+        self._registry.register(_Gauges(read))
 
     def page(self) -> bytes:
         """Return all metrics as text."""
@@ -201,18 +220,18 @@ def _child(known: dict[tuple[str, ...], _Measured], key: tuple[str, ...]) -> _Me
     return found
 
 
-class _QueueCollector(Collector):
-    """The queue's gauges, read when they are asked for."""
+class _Gauges(Collector):
+    """The gauges that are read when they are asked for."""
 
-    def __init__(self, read: QueueReading) -> None:
+    def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
         self._read = read
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Read the queue once, so that the two gauges belong to the same moment."""
-        messages, oldest = self._read()
-        age = 0.0 if oldest is None else max(0.0, time.time() - oldest)
-        for metric, value in zip((each for each in METRICS if each.name in _READ_AT_SCRAPE), (messages, age), strict=True):
-            yield GaugeMetricFamily(metric.name, metric.meaning, value=value)
+        """Read all of them at once, so that they belong to the same moment."""
+        families = {name: GaugeMetricFamily(metric.name, metric.meaning, labels=metric.labels) for name, metric in READ_AT_SCRAPE.items()}
+        for name, labels, value in self._read():
+            families[name].add_metric(labels, value)
+        yield from families.values()
 
 
 def documentation() -> str:
@@ -225,7 +244,7 @@ def documentation() -> str:
         (
             "# Metrics of a gateway",
             "",
-            "Every gateway pod exports these on its HTTP port (8080) under `/metrics`, without addresses.",
+            "Every gateway pod exports these on its HTTP port (8080) under `/metrics`, without mail addresses.",
             "This page is printed by `python -m smtp_gateway.telemetry.prometheus`; a test scrapes a gateway and compares.",
             "",
             "| name | type | labels | meaning |",

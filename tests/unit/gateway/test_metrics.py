@@ -10,6 +10,7 @@ from smtp_gateway.telemetry.prometheus import METRICS, PrometheusObserver, docum
 
 if TYPE_CHECKING:
     from smtp_gateway.telemetry.observer import Observer
+    from smtp_gateway.telemetry.prometheus import Reading
 
 PEER = Peer("192.0.2.1", "submission", login="app", identity="app-logins")
 
@@ -38,7 +39,7 @@ def names(page: str) -> set[str]:
 def test_the_page_has_what_the_table_has_and_nothing_else() -> None:
     """Both ways: no undocumented metric, and none that is documented and never exported."""
     observer = PrometheusObserver()
-    observer.read_queue(lambda: (0, None))
+    observer.read(lambda: ())
     everything(observer)
 
     assert names(observer.page().decode()) == {metric.name for metric in METRICS}
@@ -83,19 +84,19 @@ def test_a_session_that_ended_is_open_no_more() -> None:
     assert 'smtp_gateway_sessions_total{listener="submission"} 1.0' in page
 
 
-def test_the_queue_is_read_at_each_scrape() -> None:
-    """The gauges say what the spool says at that moment."""
+def test_gauges_are_read_at_each_scrape() -> None:
+    """They say what their sources say at that moment, and nothing about what is there no more."""
     observer = PrometheusObserver()
-    depth: list[tuple[int, float | None]] = [(0, None)]
-    observer.read_queue(lambda: depth[0])
-    assert "smtp_gateway_queue_oldest_seconds 0.0" in observer.page().decode().splitlines()
+    readings: list[Reading] = [("queue_messages", (), 3), ("upstream_up", ("default", "mx.example", "25"), False)]
+    observer.read(lambda: readings)
+    page = observer.page().decode().splitlines()
+    assert "smtp_gateway_queue_messages 3.0" in page
+    assert 'smtp_gateway_upstream_up{host="mx.example",port="25",route="default"} 0.0' in page
 
-    depth[0] = (7, 0.0)
-    page = observer.page().decode()
-    assert "smtp_gateway_queue_messages 7.0" in page.splitlines()
-    oldest = re.search(r"^smtp_gateway_queue_oldest_seconds (\S+)$", page, re.MULTILINE)
-    assert oldest is not None
-    assert float(oldest[1]) > 1e9
+    readings[:] = [("queue_messages", (), 7)]
+    page = observer.page().decode().splitlines()
+    assert "smtp_gateway_queue_messages 7.0" in page
+    assert not [line for line in page if line.startswith("smtp_gateway_upstream_up{")]
 
 
 def test_two_observers_do_not_share_their_counts() -> None:

@@ -1,4 +1,4 @@
-"""The HTTP port of a gateway: probes and metrics, plain, without addresses and without anything to change.
+"""Probes and metrics: plain, without addresses and without anything to change.
 
 `/livez` answers while the event loop turns; `/readyz` is 200 while mail can be taken and 503 with the reason otherwise, never for a next
 hop's sake; `/metrics` is Prometheus' text format.
@@ -12,43 +12,19 @@ from aiohttp import web
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AsyncExitStack
-
-GOODBYE = 1.0
-"""Seconds that a request in progress may take when the port closes."""
 
 
-class HttpPortError(Exception):
-    """The HTTP port cannot be bound; the message is one sentence."""
-
-
-class Admin:
-    """The pages, and the port they are on."""
+class Pages:
+    """The pages."""
 
     def __init__(self, not_ready: Callable[[], str | None], metrics: Callable[[], bytes], content_type: str) -> None:
         """Ask *not_ready* why mail cannot be taken (None when it can), and *metrics* for the page of metrics."""
         self._not_ready = not_ready
         self._metrics = metrics
         self._content_type = content_type
-        self.port = 0
-        """The port in use, once open."""
 
-    async def open(self, stack: AsyncExitStack, host: str | None, port: int) -> None:
-        """Serve at *host* (None: all addresses) and *port* (0: one of the system's choice) until *stack* is closed.
-
-        Raises `HttpPortError`.
-        """
-        runner = web.AppRunner(self._application(), access_log=None, handle_signals=False, shutdown_timeout=GOODBYE)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            message = f"probes and metrics cannot use port {port}: {error.strerror or error}"
-            raise HttpPortError(message) from error
-        self.port = runner.addresses[0][1]
-
-    def _application(self) -> web.Application:
+    def application(self) -> web.Application:
+        """Return the pages as something to serve."""
         application = web.Application()
         application.router.add_get("/livez", self._livez)
         application.router.add_get("/readyz", self._readyz)

@@ -1,0 +1,128 @@
+"""One probe of a smarthost: a session as a delivery would open it, NOOP, QUIT (RFC 5321 section 4.1.1.9). No mail.
+
+A session comes about by the delivery's own code, so what a probe finds is what mail would find. Nothing is raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from smtp_gateway.config.report import Cause
+from smtp_gateway.delivery.client import ADDRESSES
+from smtp_gateway.delivery.connection import open_connection
+from smtp_gateway.delivery.faults import HopUnusableError, SessionError
+from smtp_gateway.delivery.session import Hop, open_session
+from smtp_gateway.mail.outcome import Deferred, Delivered
+from smtp_gateway.mail.reply import Reply
+from smtp_gateway.probing.causes import cause_of, sentence_of
+from smtp_gateway.resolver import LookupFailedError, NoSuchNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from smtp_gateway.config.model import Smarthost
+    from smtp_gateway.delivery.settings import Settings
+    from smtp_gateway.resolver import Resolver
+
+SMTP_PORT = 25
+"""The port that networks block: mail between servers (RFC 5321 section 4.5.4.2)."""
+OTHER_PORTS = (587, 2525)
+"""Where the same servers listen for those whose port 25 is blocked."""
+
+UNKNOWN_COMMAND = (500, 502)
+"""Replies to NOOP of servers that lack it, against RFC 5321 section 4.5.1; they take mail all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds that a probe waits; for a session less than a delivery would, because a probe comes again."""
+
+    connect: float = 10.0
+    session: float = 60.0
+    """For everything on one connection: some servers greet late on purpose, up to half a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a probe found."""
+
+    cause: Cause | None = None
+    """None when the smarthost is reachable."""
+    reply: str = ""
+    """Its reply to NOOP or to what it refused, or what happened instead, in a sentence."""
+
+
+class Probe:
+    """How smarthosts are probed."""
+
+    def __init__(self, resolver: Resolver, settings: Settings, patience: Patience | None = None) -> None:
+        """Resolve names by *resolver* and open sessions as *settings* say."""
+        self._resolver = resolver
+        self._patience = patience or Patience()
+        # Each step may take longer than all of them together, so that there is one sentence for "too late".
+        step = self._patience.session * 2
+        waits = {"connect": self._patience.connect, "greeting": step, "hello": step, "start_tls": step, "mail": step}
+        self._settings = replace(settings, timeouts=replace(settings.timeouts, **waits))
+
+    async def __call__(self, smarthost: Smarthost) -> Finding:
+        """Ask *smarthost*, one address after another until one is of use; what the last one came to counts for all."""
+        try:
+            addresses = (await self._resolver.addresses(smarthost.host))[:ADDRESSES]
+        except (NoSuchNameError, LookupFailedError) as fault:
+            return Finding(cause_of(fault), sentence_of(Reply(451, "", f"Looking up the name failed: {fault}"), local=True))
+        finding = Finding()
+        for address in addresses:
+            finding = await self._at(Hop(smarthost.host, address, smarthost.port, smarthost.tls))
+            if finding.cause is None:
+                break
+        if finding.cause is Cause.TIMEOUT and smarthost.port == SMTP_PORT:
+            return await self._beside(addresses, finding)
+        return finding
+
+    async def _at(self, hop: Hop) -> Finding:
+        try:
+            async with asyncio.timeout(self._patience.session):
+                return await self._converse(hop)
+        except HopUnusableError as fault:
+            local = not isinstance(fault.outcome, Delivered) and fault.outcome.local
+            return Finding(cause_of(fault), sentence_of(fault.outcome.reply, local=local))
+        except SessionError as fault:
+            return Finding(cause_of(fault), sentence_of(Reply(451, "", str(fault)), local=True))
+        except TimeoutError as fault:
+            return Finding(cause_of(fault), f"No session within {self._patience.session:g} s")
+
+    async def _converse(self, hop: Hop) -> Finding:
+        """Return what a session that comes about finds. Raises `HopUnusableError` or `SessionError`."""
+        session = await open_session(hop, self._settings)
+        try:
+            reply = await session.connection.exchange("NOOP", self._settings.timeouts.mail)
+        finally:
+            session.connection.leave(self._settings.timeouts.goodbye)
+        if not reply.positive and reply.code not in UNKNOWN_COMMAND:
+            raise HopUnusableError(Deferred(reply, str(hop)))
+        return Finding(None, sentence_of(reply, local=False))
+
+    async def _beside(self, addresses: Sequence[str], finding: Finding) -> Finding:
+        """Return *finding*, which is silence on port 25, or that only this port is silent."""
+        places = [(address, port) for port in OTHER_PORTS for address in addresses]
+        answers = await asyncio.gather(*(self._answers(address, port) for address, port in places))
+        found = next((port for (_, port), answered in zip(places, answers, strict=True) if answered), None)
+        if found is None:
+            return finding
+        return Finding(Cause.PORT_25_BLOCKED, f"{finding.reply}; the same host answers on port {found}")
+
+    async def _answers(self, address: str, port: int) -> bool:
+        """Tell whether a mail server greets there: a connection alone may be a proxy's."""
+        try:
+            connection = await open_connection(address, port, self._patience.connect)
+        except SessionError:
+            return False
+        try:
+            await connection.reply(self._patience.connect)
+        except SessionError:
+            return False
+        finally:
+            connection.leave(self._settings.timeouts.goodbye)
+        return True

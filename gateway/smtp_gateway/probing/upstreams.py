@@ -1,0 +1,154 @@
+"""All smarthosts of the routes, each probed by a task of its own: never twice at a time, often while it fails, seldom while it is well.
+
+A smarthost that several routes name is probed once. What was found stays known while a configuration names it the same way; a new or
+changed one is probed at once. A fault that nobody foresaw is logged, and the probes go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from smtp_gateway.config.report import UpstreamReport
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from smtp_gateway.config.model import Config, Smarthost
+    from smtp_gateway.probing.probe import Finding
+
+WELL = 60.0
+"""Seconds between two probes of a smarthost that is well: a connection a minute from each pod is what a load balancer's check costs."""
+FAILED = 15.0
+"""Seconds until the next probe after one that failed, so that a repair is seen within the minute."""
+JITTER = 0.2
+"""The largest part by which a wait is shortened at random: pods that start together do not go on together."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where time and chance come from."""
+
+    clock: Callable[[], float] = time.time
+    """Seconds since the epoch."""
+    chance: Callable[[], float] = random.random
+    """A random number in [0, 1)."""
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of one smarthost."""
+
+    finding: Finding | None = None
+    """What the last probe found; None before the first."""
+    checked_at: float | None = None
+    """When it ended, in seconds since the epoch."""
+    reached_at: float | None = None
+    """When a probe last came through."""
+
+    @property
+    def reachable(self) -> bool | None:
+        """Whether the last probe came through; None before the first."""
+        return None if self.finding is None else self.finding.cause is None
+
+    def after(self, finding: Finding, now: float) -> Standing:
+        """Return what is known after a probe that ended at *now*."""
+        return Standing(finding, now, now if finding.cause is None else self.reached_at)
+
+
+UNKNOWN = Standing()
+
+
+def pause(standing: Standing, chance: float) -> float:
+    """Return the seconds until the next probe; *chance* is a random number in [0, 1)."""
+    return (WELL if standing.reachable else FAILED) * (1 - JITTER * chance)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One smarthost of one route, and what is known of it."""
+
+    route: str
+    smarthost: Smarthost
+    standing: Standing
+
+    @property
+    def report(self) -> UpstreamReport:
+        """Return it as the operator is told."""
+        finding = self.standing.finding
+        return UpstreamReport(
+            route=self.route,
+            host=self.smarthost.host,
+            port=self.smarthost.port,
+            reachable=self.standing.reachable,
+            cause=finding.cause or "" if finding else "",
+            reply=finding.reply if finding else "",
+            checked_at=self.standing.checked_at,
+        )
+
+
+class Upstreams:
+    """The smarthosts of one gateway."""
+
+    def __init__(self, config: Config, probe: Callable[[Smarthost], Awaitable[Finding]], sources: Sources | None = None) -> None:
+        """Probe the smarthosts of *config* by *probe*; nothing happens before `run`."""
+        self._config = config
+        self._probe = probe
+        self._sources = sources or Sources()
+        self._standings: dict[Smarthost, Standing] = {}
+        self._changed = asyncio.Event()
+
+    def reconfigure(self, config: Config, probe: Callable[[Smarthost], Awaitable[Finding]]) -> None:
+        """Probe those of *config* from now on, and by *probe*."""
+        self._config, self._probe = config, probe
+        self._changed.set()
+
+    def __iter__(self) -> Iterator[Upstream]:
+        """Yield each smarthost of each route, in the order of the configuration."""
+        for route in self._config.routes:
+            for smarthost in route.smarthosts:
+                yield Upstream(route.name, smarthost, self._standings.get(smarthost, UNKNOWN))
+
+    async def run(self) -> None:
+        """Probe until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            watches: dict[Smarthost, asyncio.Task[None]] = {}
+            while True:
+                self._changed.clear()
+                named = dict.fromkeys(one.smarthost for one in self)
+                for smarthost in [one for one in watches if one not in named]:
+                    watches.pop(smarthost).cancel()
+                    self._standings.pop(smarthost, None)
+                for smarthost in named:
+                    if smarthost not in watches:
+                        watches[smarthost] = group.create_task(self._watch(smarthost))
+                await self._changed.wait()
+
+    async def _watch(self, smarthost: Smarthost) -> None:
+        while True:
+            try:
+                finding = await self._probe(smarthost)
+            except Exception:  # noqa: BLE001 one smarthost must not end the probes of the others; the cause is in the log
+                _log.exception("probe failed", host=smarthost.host, port=smarthost.port)
+            else:
+                self._note(smarthost, finding)
+            await self._sources.sleep(pause(self._standings.get(smarthost, UNKNOWN), self._sources.chance()))
+
+    def _note(self, smarthost: Smarthost, finding: Finding) -> None:
+        """Keep what was found, and log it when it is another than before."""
+        before = self._standings.get(smarthost, UNKNOWN)
+        self._standings[smarthost] = before.after(finding, self._sources.clock())
+        known = before.finding
+        about = {"host": smarthost.host, "port": smarthost.port, "reply": finding.reply}
+        if finding.cause is not None and (known is None or known.cause is not finding.cause):
+            _log.warning("upstream unreachable", cause=finding.cause.value, **about)
+        elif finding.cause is None and known is not None and known.cause is not None:
+            _log.info("upstream reachable", **about)

@@ -1,0 +1,105 @@
+"""What a gateway tells about itself: the operator by a report, Prometheus by gauges. Both are read from the sources when they are asked for.
+
+Reading costs some look-ups in the spool's indexes and nothing that grows with the queue.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from smtp_gateway import __version__
+from smtp_gateway.config.report import CertificateReport, PodReport, QueueReport, RouteReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from smtp_gateway.config.model import Config
+    from smtp_gateway.probing.upstreams import Upstreams
+    from smtp_gateway.spool.api import Spool, UnderWay
+    from smtp_gateway.telemetry.prometheus import Reading
+    from smtp_gateway.telemetry.recent import RecentOutcomes
+    from smtp_gateway.tls import Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a gateway stands at one moment."""
+
+    config: Config
+    """What is in force."""
+    config_hash: str
+    config_problem: str
+    """Why a newer configuration could not be loaded; empty when there is none."""
+    not_ready: str | None
+    """Why mail cannot be taken; None when it can."""
+    draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the truth comes from."""
+
+    state: Callable[[], State]
+    spool: Spool
+    under_way: UnderWay
+    upstreams: Upstreams
+    outcomes: RecentOutcomes
+    certificate: Certificate
+    """The listeners'."""
+    clock: Callable[[], float] = time.time
+    """Seconds since the epoch."""
+
+
+def report(pod: str, sources: Sources) -> PodReport:
+    """Return what the operator is told about the pod called *pod*."""
+    state = sources.state()
+    return PodReport(
+        pod=pod,
+        version=__version__,
+        config_hash=state.config_hash,
+        config_problem=state.config_problem,
+        accepting=state.not_ready is None,
+        draining=state.draining,
+        spool_problem=sources.spool.healthy() or "",
+        queue=_queue(sources),
+        routes=tuple(_route(route.name, sources) for route in state.config.routes),
+        upstreams=tuple(upstream.report for upstream in sources.upstreams),
+        certificate=CertificateReport(not_after=sources.certificate.not_after, problem=sources.certificate.problem),
+    )
+
+
+def _queue(sources: Sources) -> QueueReport:
+    arrears = sources.spool.arrears(sources.clock(), sources.under_way)
+    return QueueReport(messages=sources.spool.depth().messages, held=arrears.held, oldest=arrears.oldest, lateness=arrears.lateness)
+
+
+def _route(name: str, sources: Sources) -> RouteReport:
+    outcomes = sources.outcomes.of(name)
+    return RouteReport(name=name, attempted=outcomes.attempted, deferred=outcomes.deferred)
+
+
+def gauges(sources: Sources) -> Iterator[Reading]:
+    """Yield what `smtp_gateway.telemetry.prometheus.READ_AT_SCRAPE` names."""
+    state, now, depth = sources.state(), sources.clock(), sources.spool.depth()
+    arrears = sources.spool.arrears(now, sources.under_way)
+    yield "queue_messages", (), depth.messages
+    yield "queue_oldest_seconds", (), 0.0 if depth.oldest is None else max(0.0, now - depth.oldest)
+    yield "queue_held_messages", (), arrears.held
+    yield "queue_lateness_seconds", (), arrears.lateness
+    yield "draining", (), state.draining
+    yield "config_info", (state.config_hash,), 1
+    yield "config_last_load_successful", (), not state.config_problem
+    if sources.certificate.not_after is not None:
+        yield "certificate_expiration_timestamp_seconds", (), sources.certificate.not_after
+    yield from _upstream_gauges(sources.upstreams)
+
+
+def _upstream_gauges(upstreams: Upstreams) -> Iterator[Reading]:
+    for upstream in upstreams:
+        labels = (upstream.route, upstream.smarthost.host, str(upstream.smarthost.port))
+        if upstream.standing.reachable is not None:
+            yield "upstream_up", labels, upstream.standing.reachable
+        if upstream.standing.reached_at is not None:
+            yield "upstream_last_success_timestamp_seconds", labels, upstream.standing.reached_at
