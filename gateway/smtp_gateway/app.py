@@ -142,6 +142,11 @@ class Gateway:
         """The ports of the listeners in use, by name."""
         return self._doors.sockets.ports
 
+    @property
+    def accepting(self) -> bool:
+        """Whether connections are taken."""
+        return self._doors.open
+
     async def run(self) -> None:
         """Start, be ready, drain and stop.
 
@@ -197,7 +202,7 @@ class Gateway:
         settings = self._settings
         place = Place(REPORTS, settings.http_host, settings.admin_port, certificate.context)
         self.admin_port = await open_port(stack, api(lambda: report(settings.pod, self._sources())), place)
-        _log.info("reports", port=self.admin_port)
+        _log.info("reports to the operator", port=self.admin_port)
 
     def _front(self, listener: str) -> Front:
         sessions, tls = self._doors.sockets.sessions, self._certificate.context
@@ -220,7 +225,7 @@ class Gateway:
             return self.life.phase.value
         if self._drain.wanted:
             return Phase.DRAINING.value
-        return self._spool.healthy() if self._doors.open else "not listening"
+        return self._spool.healthy() if self.accepting else "not listening"
 
     def stop_accepting(self) -> None:
         """Take no new connections any more."""

@@ -13,7 +13,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
@@ -212,11 +212,12 @@ async def reception(folder: Path, configuration: Config | None = None, *, patien
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, configuration: Config, surroundings: Surroundings | None = None) -> AsyncIterator[Gateway]:
-    """Run a whole gateway in this process until the end, with its spool in *folder*/spool."""
+async def running(folder: Path, configuration: Config, surroundings: Surroundings | None = None, **changed: Any) -> AsyncIterator[Gateway]:
+    """Run a whole gateway in this process until the end, with its spool in *folder*/spool and *changed* settings."""
     tls = await asyncio.to_thread(write_pair, folder / "tls")
     ports = {each.name: 0 for each in configuration.listeners}
-    settings = Settings(tls, folder / "spool", host="127.0.0.1", ports=ports, http_host="127.0.0.1", http_port=0, grace=5.0)
+    usual = Settings(tls, folder / "spool", host="127.0.0.1", ports=ports, http_host="127.0.0.1", http_port=0, grace=5.0)
+    settings = replace(usual, **changed)
     gateway = Gateway(configuration, settings, surroundings)
     life = asyncio.create_task(gateway.run())
     ready = asyncio.create_task(gateway.life.ready())
@@ -323,7 +324,9 @@ def write_config(folder: Path, configuration: Config) -> None:
 
 
 @contextlib.contextmanager
-def process(folder: Path, configuration: Config, *, grace: float = 5.0, socket: Path | None = None) -> Iterator[Process]:
+def process(
+    folder: Path, configuration: Config, *, grace: float = 5.0, socket: Path | None = None, further: Sequence[str] = ()
+) -> Iterator[Process]:
     """Run a gateway as in a pod, on loopback and ports of the system's choice: ready when this is entered, gone when it is left."""
     write_config(folder / "config", configuration)
     write_pair(folder / "tls")
@@ -332,6 +335,6 @@ def process(folder: Path, configuration: Config, *, grace: float = 5.0, socket: 
     options |= {} if socket is None else {"socket": str(socket)}
     arguments = ["run", *(part for name, value in options.items() for part in (f"--{name}", value))]
     arguments += [part for each in configuration.listeners for part in ("--port", f"{each.name}=0")]
-    with Process.of(arguments, folder) as started:
+    with Process.of([*arguments, *further], folder) as started:
         started.wait_for("ready")
         yield started

@@ -126,10 +126,9 @@ async def test_a_failure_is_known_with_its_cause_and_logged_once() -> None:
         async with World(config((ONE,))) as world:
             await world.paused(WELL)
             world.finding = GONE
-            for _ in range(2):
-                probes = len(world.probed)
+            for probes in (2, 3):
                 world.go_on()
-                await eventually(lambda known=probes: len(world.probed) > known)
+                await eventually(lambda: len(world.probed) == probes)  # noqa: B023 awaited before the next turn
                 await world.paused(FAILED)
             (upstream,) = world.upstreams
             report = upstream.report
