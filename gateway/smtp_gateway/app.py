@@ -205,8 +205,15 @@ class Gateway:
         _log.info("reports to the operator", port=self.admin_port)
 
     def _front(self, listener: str) -> Front:
-        sessions, tls = self._doors.sockets.sessions, self._certificate.context
-        return Front(listener, self._intake, self._logins, self._observer, tls, sessions, self._settings.idle_timeout)
+        return Front(
+            listener=listener,
+            intake=self._intake,
+            logins=self._logins,
+            observer=self._observer,
+            tls=self._certificate.context,
+            sessions=self._doors.sockets.sessions,
+            timeout=self._settings.idle_timeout,
+        )
 
     def _probe(self, config: Config) -> Probe:
         world = self._surroundings

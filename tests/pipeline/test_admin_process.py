@@ -8,8 +8,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import aiohttp
+import pytest
+
 from smtp_gateway.config.rendered import config_hash
-from tests.support.admin import POD, Authority, report, reported
+from tests.support.admin import POD, Authority, ask, report, reported
 from tests.support.gateway import PATIENCE, Process, config, login, process, write_config, write_pair
 
 if TYPE_CHECKING:
@@ -47,6 +50,28 @@ def test_a_configuration_that_cannot_be_loaded_is_reported(tmp_path: Path) -> No
         said = when(gateway, operator, lambda said: not said.config_problem)
         assert said.config_hash == config_hash(second)
         assert f'smtp_gateway_config_info{{hash="{config_hash(second)}"}} 1.0' in gateway.get("/metrics")[1]
+
+
+def test_strangers_at_the_admin_port_leave_no_trace(tmp_path: Path) -> None:
+    """Neither what is no TLS, nor a client without a certificate, nor one that hangs up is an error of ours."""
+    own = Authority()
+    own.mount(tmp_path / "admin")
+    operator = own.context(tmp_path / "operator", own.client())
+    with process(tmp_path, config(), further=OPTIONS) as gateway:
+        port = gateway.wait_for("reports to the operator")["port"]
+        for octets in (b"", b"GET /report HTTP/1.1\r\nHost: x\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+                client.sendall(octets)
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(1024):
+                    pass
+        with pytest.raises(aiohttp.ClientError):
+            asyncio.run(ask(port, own.context(tmp_path / "stranger", None)))
+        when(gateway, operator, lambda said: said.accepting)
+        gateway.signal()
+        assert gateway.wait() == 0
+    assert {line["level"] for line in gateway.logs if line["event"] != "upstream unreachable"} == {"info"}
+    assert gateway.errors == ""
 
 
 def test_a_stop_is_told_while_it_lasts(tmp_path: Path) -> None:

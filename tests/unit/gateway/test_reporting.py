@@ -1,0 +1,84 @@
+"""What a gateway tells about itself, put together from its sources."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from smtp_gateway.config.report import Cause
+from smtp_gateway.probing.probe import Finding
+from smtp_gateway.probing.upstreams import Standing, Upstream
+from smtp_gateway.reporting import Sources, State, gauges, report
+from smtp_gateway.spool.memory import MemorySpool
+from smtp_gateway.telemetry.observer import NullObserver
+from smtp_gateway.telemetry.prometheus import READ_AT_SCRAPE
+from smtp_gateway.telemetry.recent import RecentOutcomes
+from tests.support.messages import NOW, new_message
+from tests.unit.gateway.test_upstreams import ONE, OTHER, WELL_FOUND, config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WELL = Upstream("r0", ONE, Standing(WELL_FOUND, NOW, NOW))
+AWAY = Upstream("r0", OTHER, Standing(Finding(Cause.TIMEOUT, "no answer"), NOW, NOW - 60))
+UNPROBED = Upstream("r0", OTHER, Standing())
+
+
+async def sources(upstreams: Sequence[Upstream] = (), *, not_after: float | None = NOW + 5, problem: str = "") -> Sources:
+    """Return the sources of a gateway with a held message, and another that is due."""
+    spool = MemorySpool()
+    kept = new_message(accepted_at=NOW - 60)
+    for message in (kept, new_message(accepted_at=NOW - 5)):
+        await spool.put(message)
+    await spool.hold(kept.id)
+    outcomes = RecentOutcomes(NullObserver(), lambda: NOW)
+    outcomes.deferred("r0", 3)
+    certificate: Any = SimpleNamespace(not_after=not_after, problem=problem)
+    known: Any = upstreams
+    state = State(config((ONE,)), "abc", problem, problem or None, draining=False)
+    return Sources(lambda: state, spool, lambda _: False, known, outcomes, certificate, lambda: NOW)
+
+
+async def test_a_report_has_what_its_sources_say() -> None:
+    """The queue without what is held, each route, each upstream, what is wrong."""
+    said = report("mail-0", await sources([WELL, AWAY, UNPROBED], problem="damaged"))
+
+    assert (said.pod, said.config_hash, said.config_problem, said.accepting) == ("mail-0", "abc", "damaged", False)
+    assert (said.queue.messages, said.queue.held, said.queue.oldest, said.queue.lateness) == (2, 1, NOW - 5, 5.0)
+    assert [(route.name, route.attempted, route.deferred) for route in said.routes] == [("r0", 3, 3), ("default", 0, 0)]
+    assert [(one.reachable, one.cause, one.reply) for one in said.upstreams] == [
+        (True, "", "250 2.0.0 Ok"),
+        (False, "Timeout", "no answer"),
+        (None, "", ""),
+    ]
+    assert (said.certificate.not_after, said.certificate.problem) == (NOW + 5, "damaged")
+
+
+async def test_gauges_say_the_same() -> None:
+    """By the names of the table; what is not known has none."""
+    said = list(gauges(await sources([WELL, AWAY, UNPROBED])))
+
+    assert {name for name, *_ in said} == set(READ_AT_SCRAPE)
+    plain = {name: value for name, labels, value in said if not labels}
+    assert plain == {
+        "queue_messages": 2,
+        "queue_oldest_seconds": 60.0,
+        "queue_held_messages": 1,
+        "queue_lateness_seconds": 5.0,
+        "draining": False,
+        "config_last_load_successful": True,
+        "certificate_expiration_timestamp_seconds": NOW + 5,
+    }
+    one, other = ("r0", "one.example", "25"), ("r0", "other.example", "587")
+    assert [(labels, value) for name, labels, value in said if name == "upstream_up"] == [(one, True), (other, False)]
+    reached = [(labels, value) for name, labels, value in said if name == "upstream_last_success_timestamp_seconds"]
+    assert reached == [(one, NOW), (other, NOW - 60)]
+    assert ("config_info", ("abc",), 1) in said
+
+
+async def test_an_expiry_that_is_not_understood_has_no_gauge() -> None:
+    """Nor does a report name one."""
+    asked = await sources(not_after=None)
+
+    assert "certificate_expiration_timestamp_seconds" not in {name for name, *_ in gauges(asked)}
+    assert report("mail-0", asked).certificate.not_after is None
