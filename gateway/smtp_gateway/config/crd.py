@@ -20,9 +20,11 @@ DROPPED = ("title", "additionalProperties", "$defs", "examples", "const")
 COLUMNS = (
     {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
     {"name": "Replicas", "type": "integer", "jsonPath": ".status.readyReplicas", "description": "Pods that accept mail"},
+    {"name": "Queue", "type": "integer", "jsonPath": ".status.queue.messages", "description": "Messages that wait"},
+    {"name": "Oldest", "type": "date", "jsonPath": ".status.queue.oldestMessageTime", "description": "Age of the oldest of them"},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-    {"name": "Hostname", "type": "string", "jsonPath": ".spec.hostname", "priority": 1},
-    {"name": "Reason", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].reason', "priority": 1},
+    {"name": "Upstream", "type": "string", "jsonPath": '.status.conditions[?(@.type=="UpstreamReachable")].reason', "priority": 1},
+    {"name": "Certificate", "type": "string", "jsonPath": '.status.conditions[?(@.type=="CertificateValid")].reason', "priority": 1},
     {"name": "Message", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].message', "priority": 1},
 )
 HEADER = "# Produced from the models in gateway/smtp_gateway/config/resource.py by `make crds`; edit those instead.\n"

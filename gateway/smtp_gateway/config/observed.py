@@ -13,7 +13,7 @@ class Condition(Model):
     """One thing that is true, false or unknown of the gateway (Kubernetes API conventions, typical status properties)."""
 
     type: Annotated[str, Field(max_length=316)] = Field(
-        description="What is judged: Ready, Progressing, ConfigValid or ReferencesResolved."
+        description="What is judged: Ready, Progressing, ConfigValid, ReferencesResolved, CertificateValid, UpstreamReachable or QueueHealthy."
     )
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     reason: Annotated[str, Field(min_length=1, max_length=1024)] = Field(description="The cause in one word, for programs.")
@@ -32,6 +32,22 @@ class Endpoint(Model):
     port: Port = Field(description="Port of the listener.")
 
 
+class Queue(Model):
+    """Mail that waits in the pods, held mail included: written with a condition's change, else at most once a minute."""
+
+    messages: Annotated[int, Field(ge=0)] = Field(description="Messages in the queues of all pods.")
+    oldest_message_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = Field(
+        default=None, description="When the oldest message that is not held was accepted."
+    )
+
+
+class Configuration(Model):
+    """Which configuration the pods should run, and how many do. Nothing restarts for a change of it."""
+
+    hash: str = Field(description="The beginning of the configuration's SHA-256.")
+    pods_current: Annotated[int, Field(ge=0)] = Field(description="Pods that have it in force.")
+
+
 class Status(Model):
     """What the gateway is, as the operator last saw it."""
 
@@ -46,6 +62,8 @@ class Status(Model):
         description="Where applications send mail.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+    queue: Queue | None = Field(default=None, description="Mail that waits.")
+    configuration: Configuration | None = Field(default=None, description="The configuration in force.")
     conditions: tuple[Condition, ...] = Field(
         default=(),
         description="What is true of the gateway; Ready is the one to wait for.",
