@@ -40,9 +40,10 @@ golden: setup ## Write the golden manifests anew; read the difference before you
 	$(BIN)/python -m tests.golden
 
 .PHONY: docs
-docs: setup ## Write the metrics' tables from the code
+docs: setup ## Write the tables of metrics, conditions and Events from the code
 	$(BIN)/python -m smtp_gateway.telemetry.prometheus > docs/metrics.md
 	$(BIN)/python -m smtp_gateway_operator.metrics > docs/operator-metrics.md
+	$(BIN)/python -m smtp_gateway_operator.status.catalogue > docs/operations.md
 
 .PHONY: lock
 lock: setup ## Lock the requirements anew: hashes, no index addresses

@@ -12,6 +12,7 @@ PRODUCED = {
     "charts/smtp-gateway-operator/files/smtpgateways.yaml": ("smtp_gateway.config.crd", "FILE"),
     "docs/metrics.md": ("smtp_gateway.telemetry.prometheus",),
     "docs/operator-metrics.md": ("smtp_gateway_operator.metrics",),
+    "docs/operations.md": ("smtp_gateway_operator.status.catalogue",),
 }
 """The file, and the module that produces it: into the file named in the place of FILE, or on its standard output."""
 

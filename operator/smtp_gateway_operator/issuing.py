@@ -1,7 +1,7 @@
-"""Certificates of gateways that bring none: a small authority per gateway, and the listeners' certificate signed by it.
+"""Certificates: a small authority per gateway; signed by it the pods' admin certificate, and the listeners' when the user brings none.
 
-The authority is made once and never overwritten, because clients were told to trust it. The listeners' certificate is renewed after
-two thirds of its life, when its names change, and when the authority is another one. The decision is pure; only the keys are random.
+The authority is made once and never overwritten, because clients were told to trust it. What it signed is renewed after two thirds of
+its life, when its names change, and when the authority is another one. The decision is pure; only the keys are random.
 
 What can go wrong: an authority that cannot be read any more is reported (`AuthorityDamagedError`) and left alone. Deleting its
 Secret makes a new one, and clients must then trust that.
@@ -47,11 +47,12 @@ def leaf(owner: Owner, hostname: str, secrets: tuple[Mapping[str, Any], Mapping[
 
     Raises `AuthorityDamagedError` when a new certificate is due and the authority cannot sign it.
     """
-    signer, live = secrets
-    trusted, wanted = pair_of(signer), server_names(owner, hostname)
-    keep = live is not None and not _due(live, trusted, wanted, now)
-    pair = pair_of(live) if live is not None and keep else _issued(trusted, wanted, now, signer)
-    return _secret(owner, names.leaf_secret(owner.name), _files(pair) | {AUTHORITY: trusted.certificate})
+    return _secret(owner, names.leaf_secret(owner.name), _current(server_names(owner, hostname), secrets, now))
+
+
+def admin(owner: Owner, secrets: tuple[Mapping[str, Any], Mapping[str, Any] | None], now: datetime) -> dict[str, Any]:
+    """Return the Secret of the pods' admin certificate, good for each pod's own name; like `leaf` otherwise."""
+    return _secret(owner, names.admin_secret(owner.name), _current((names.pod_address(owner, "*"),), secrets, now))
 
 
 def server_names(owner: Owner, hostname: str) -> tuple[str, ...]:
@@ -69,6 +70,15 @@ def pair_of(secret: Mapping[str, Any]) -> Pair:
     except (KeyError, binascii.Error) as error:
         message = f"Secret {secret['metadata']['name']} does not hold {TLS_CERTIFICATE} and {TLS_KEY}"
         raise AuthorityDamagedError(message) from error
+
+
+def _current(wanted: tuple[str, ...], secrets: tuple[Mapping[str, Any], Mapping[str, Any] | None], now: datetime) -> dict[str, bytes]:
+    """Return the files of a certificate for the names *wanted*: the present one, or a new one when that is due."""
+    signer, live = secrets
+    trusted = pair_of(signer)
+    keep = live is not None and not _due(live, trusted, wanted, now)
+    pair = pair_of(live) if live is not None and keep else _issued(trusted, wanted, now, signer)
+    return _files(pair) | {AUTHORITY: trusted.certificate}
 
 
 def _due(live: Mapping[str, Any], trusted: Pair, wanted: tuple[str, ...], now: datetime) -> bool:

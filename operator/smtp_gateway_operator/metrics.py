@@ -111,9 +111,13 @@ class Metrics:
 
     def observed(self, key: Key, children: Mapping[str, int], *, ready: bool) -> None:
         """Note how a gateway stands, and how many objects of each kind it has."""
-        self._ready.labels(key.namespace, key.name).set(ready)
+        self.stands(key, ready=ready)
         self._children[key] = Tally(children)
         self._count_children()
+
+    def stands(self, key: Key, *, ready: bool) -> None:
+        """Note how a gateway stands after a look at its pods."""
+        self._ready.labels(key.namespace, key.name).set(ready)
 
     def gone(self, key: Key) -> None:
         """Drop what was noted of a gateway that is gone; fine if there was nothing."""

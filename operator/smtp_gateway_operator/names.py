@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smtp_gateway import __version__
-from smtp_gateway.config.resource import API_VERSION, KIND
+from smtp_gateway.config.resource import API_VERSION, GROUP, KIND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,8 @@ MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 COMPONENT_LABEL = "app.kubernetes.io/component"
 VERSION_LABEL = "app.kubernetes.io/version"
 
+REFRESH_ANNOTATION = f"{GROUP}/refresh"
+"""On a pod: any new value makes the kubelet look at the pod, and refresh its mounted configuration, at once."""
 
 TLS_CERTIFICATE = "tls.crt"
 TLS_KEY = "tls.key"
@@ -52,6 +54,11 @@ class Owner:
     name: str
     uid: str
 
+    @property
+    def key(self) -> Key:
+        """The gateway's name, whichever object bears it."""
+        return Key(self.namespace, self.name)
+
 
 def pods_service(gateway: str) -> str:
     """Return the name of the headless Service that gives each pod a name."""
@@ -71,6 +78,16 @@ def authority_secret(gateway: str) -> str:
 def leaf_secret(gateway: str) -> str:
     """Return the name of the Secret with the listeners' certificate when the operator issues it."""
     return f"{gateway}-tls"
+
+
+def admin_secret(gateway: str) -> str:
+    """Return the name of the Secret with the certificate of the pods' admin port."""
+    return f"{gateway}-admin"
+
+
+def pod_address(owner: Owner, pod: str) -> str:
+    """Return the DNS name of one pod, which its admin certificate is good for."""
+    return f"{pod}.{pods_service(owner.name)}.{owner.namespace}.svc"
 
 
 def selector(gateway: str) -> dict[str, str]:
@@ -110,3 +127,8 @@ def metadata(owner: Owner, name: str) -> dict[str, Any]:
 def hash_of(content: Mapping[str, Any]) -> str:
     """Return a hash of a JSON-like value that does not depend on the order of keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def short_hash(config_hash: str) -> str:
+    """Return as much of a configuration's hash as is shown: enough to tell apart what one gateway ever had."""
+    return config_hash[:12]

@@ -1,27 +1,33 @@
-"""One idempotent reconcile: whatever happened, look at the gateway, bring about what it asks for, and say how it stands.
+"""One idempotent reconcile: whatever happened, look at the gateway, bring about what it asks for, ask its pods, and say how it stands.
 
 Nothing is remembered but what saves work. Every failure ends in one of two ways: what a person has to know becomes a condition, and
 what is the API server's mood of the moment is tried again later. Children stay as they are while the resource is not valid or a
 Secret that it names is missing: a smaller configuration would lock applications out.
+
+Between two reconciles, when nothing happened, the pods alone are asked: that costs the API server nothing unless the answer is news.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from pydantic import ValidationError
 
 from smtp_gateway_operator import desired, issuing, names
+from smtp_gateway_operator.asking import Asking, Question
 from smtp_gateway_operator.cluster import references
 from smtp_gateway_operator.cluster.api import GATEWAY, POD, SECRET, STATEFUL_SET, ClusterError, ForbiddenError, Ref, RejectedError, ref_of
 from smtp_gateway_operator.cluster.children import Children, OwnershipError, PredecessorError, controls
 from smtp_gateway_operator.names import Key, Owner
-from smtp_gateway_operator.spec import ConfigTooLargeError, SmtpGateway, login_secrets, sentence_of, to_config
-from smtp_gateway_operator.status.conditions import CONFIG_VALID, PROGRESSING, REFERENCES_RESOLVED, Findings, Problem, status_of
+from smtp_gateway_operator.publishing import Publishing
+from smtp_gateway_operator.spec import ConfigTooLargeError, SmtpGateway, config_hash, login_secrets, sentence_of, to_config
+from smtp_gateway_operator.status.conditions import Findings, Problem, is_ready, status_of
+from smtp_gateway_operator.status.reasons import CONFIG_VALID, PROGRESSING, REFERENCES_RESOLVED, Reason
 from smtp_gateway_operator.status.rollout import Rollout, rollout_of
-from smtp_gateway_operator.status.transitions import event_of, transitions
+from smtp_gateway_operator.workqueue import Occasion, PutOffError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,58 +36,115 @@ if TYPE_CHECKING:
     from smtp_gateway_operator.cluster.api import Cluster, Object
     from smtp_gateway_operator.cluster.children import Live
     from smtp_gateway_operator.desired import Images
+    from smtp_gateway_operator.fleet.api import Fleet
     from smtp_gateway_operator.metrics import Metrics
 
-_CAUSES: dict[type[Exception], tuple[str, str]] = {
-    ValidationError: (CONFIG_VALID, "Invalid"),
-    ConfigTooLargeError: (CONFIG_VALID, "TooLarge"),
-    references.UnresolvedError: (REFERENCES_RESOLVED, "Unresolved"),
-    issuing.AuthorityDamagedError: (PROGRESSING, "AuthorityDamaged"),
-    OwnershipError: (PROGRESSING, "OwnershipConflict"),
-    PredecessorError: (PROGRESSING, "WaitingForDeletion"),
-    ForbiddenError: (PROGRESSING, "Forbidden"),
-    RejectedError: (PROGRESSING, "Rejected"),
+_CAUSES: dict[type[Exception], tuple[str, Reason]] = {
+    ValidationError: (CONFIG_VALID, Reason.INVALID),
+    ConfigTooLargeError: (CONFIG_VALID, Reason.TOO_LARGE),
+    issuing.AuthorityDamagedError: (PROGRESSING, Reason.AUTHORITY_DAMAGED),
+    OwnershipError: (PROGRESSING, Reason.OWNERSHIP_CONFLICT),
+    PredecessorError: (PROGRESSING, Reason.WAITING_FOR_DELETION),
+    ForbiddenError: (PROGRESSING, Reason.FORBIDDEN),
+    RejectedError: (PROGRESSING, Reason.REJECTED),
 }
-"""What a person has to know: the condition that each error makes untrue, and the reason. Any other error is tried again later."""
+"""What a person has to know: the condition that each error makes untrue, and the reason. An `UnresolvedError` has its own reason; any
+other error is tried again later."""
+_TOLD: tuple[type[Exception], ...] = (*_CAUSES, references.UnresolvedError)
+
+POLL = 15.0
+"""Seconds between two looks at pods to which nothing happened."""
+SOON = 1.0
+"""Seconds before the first look after something happened; doubled with each further one, up to `POLL`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a reconciler works with."""
+
+    cluster: Cluster
+    fleet: Fleet
+    now: Callable[[], datetime]
+    """Tells the time, aware."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the last reconcile found: enough to ask the pods again."""
+
+    body: Object
+    gateway: SmtpGateway | None
+    rollout: Rollout
+    problem: Problem | None
+    question: Question
+    looks: int = 0
+    """How often the pods were asked since."""
 
 
 class Reconciler:
     """Reconciles gateways, one key at a call."""
 
-    def __init__(self, cluster: Cluster, images: Images, metrics: Metrics, now: Callable[[], datetime]) -> None:
-        """Use *cluster*; *now* tells the time, aware."""
-        self._cluster = cluster
+    def __init__(self, surroundings: Surroundings, images: Images, metrics: Metrics) -> None:
+        """Work in *surroundings*, with pods of *images*."""
+        self._cluster = surroundings.cluster
         self._images = images
         self._metrics = metrics
-        self._now = now
-        self._children = Children(cluster)
+        self._now = surroundings.now
+        self._children = Children(self._cluster)
+        self._asking = Asking(surroundings.fleet, self._cluster, self._now)
+        self._publishing = Publishing(self._cluster, self._now)
+        self._known: dict[Key, _Known] = {}
         self._log = structlog.get_logger()
 
-    async def __call__(self, key: Key) -> bool:
-        """Reconcile the gateway. Returns whether to try again later."""
+    async def __call__(self, key: Key, occasion: Occasion = Occasion.NEWS) -> float | None:
+        """Bring the gateway about, or on a mere look ask its pods. Returns the seconds until the next look; None when it has no pods.
+
+        Raises `PutOffError` when it has to be tried again, having said why.
+        """
+        known = self._known.get(key)
         try:
+            if occasion is Occasion.LOOK and known is not None:
+                return await self._look(key, known, at_once=False)
             with self._metrics.timed():
                 return await self._reconcile(key)
         except ClusterError as error:
             self._log.warning("reconcile put off", gateway=str(key), error=f"{type(error).__name__}: {error}")
-            return True
+            raise PutOffError from error
 
-    async def _reconcile(self, key: Key) -> bool:
+    async def _reconcile(self, key: Key) -> float | None:
         body = await self._cluster.get(Ref(GATEWAY, key.namespace, key.name))
         if body is None or body["metadata"].get("deletionTimestamp"):
-            return self._forget(key)
+            self._forget(key)
+            return None
         owner = Owner(key.namespace, key.name, body["metadata"]["uid"])
         live = await self._children.live(owner)
-        gateway, problem = await self._brought_about(body, owner, live)
-        rollout = await self._rollout(owner, gateway, live)
-        found = Findings(body["metadata"]["generation"], rollout, problem)
-        listeners = gateway.spec.listeners if gateway else None
-        await self._publish(body, status_of(key, listeners, found, body.get("status") or {}, self._now()))
-        self._metrics.observed(key, Counter(ref.kind.name for ref in live), ready=problem is None and rollout.settled)
-        return problem is not None and problem.condition != CONFIG_VALID
+        gateway, config_hash, problem = await self._brought_about(body, owner, live)
+        rollout, pods = await self._rollout(owner, gateway, live)
+        question = _question(owner, gateway, (live, pods), config_hash)
+        self._known[key] = known = _Known(body, gateway, rollout, problem, question)
+        following = await self._look(key, known, at_once=True)
+        self._metrics.observed(key, Counter(ref.kind.name for ref in live), ready=is_ready(known.body["status"]))
+        if problem is not None and problem.condition != CONFIG_VALID:
+            raise PutOffError
+        return following
 
-    async def _brought_about(self, body: Object, owner: Owner, live: Live) -> tuple[SmtpGateway | None, Problem | None]:
-        """Bring about what the resource asks for, as far as possible; return it as understood, and what was in the way."""
+    async def _look(self, key: Key, known: _Known, *, at_once: bool) -> float | None:
+        """Ask the pods, and say how the gateway stands. Returns the seconds until it should be done again."""
+        told = await self._asking.ask(known.question)
+        found = Findings(known.body["metadata"]["generation"], known.rollout, known.problem, told)
+        listeners = known.gateway.spec.listeners if known.gateway else None
+        previous = known.body.get("status") or {}
+        status = status_of(key, listeners, found, previous, self._now())
+        known.body["status"] = await self._publishing.publish(key, known.body, status, at_once=at_once)
+        self._metrics.stands(key, ready=is_ready(known.body["status"]))
+        known.looks += 1
+        return min(SOON * 2 ** min(known.looks - 1, 10), POLL) if known.question.pods else None
+
+    async def _brought_about(self, body: Object, owner: Owner, live: Live) -> tuple[SmtpGateway | None, str, Problem | None]:
+        """Bring about what the resource asks for, as far as possible.
+
+        Returns the resource as understood, the hash of its configuration once that is in place, and what was in the way.
+        """
         gateway = None
         try:
             gateway = SmtpGateway.model_validate(body)
@@ -91,18 +154,19 @@ class Reconciler:
             for one in wanted:
                 live[ref_of(one)] = await self._children.bring_about(owner, one, live)
             await self._children.prune(live, wanted, _kept(gateway))
-        except tuple(_CAUSES) as error:
-            return gateway, problem_of(error)
-        return gateway, None
+        except _TOLD as error:
+            return gateway, "", problem_of(error)
+        return gateway, config_hash(config), None
 
     async def _certificates(self, gateway: SmtpGateway, owner: Owner, live: Live) -> tuple[Object, ...]:
-        """Return the Secrets of the authority and of the listeners' certificate; none when the user brings one."""
-        if gateway.spec.tls:
-            return ()
+        """Return the Secrets of the authority, of the admin port, and of the listeners' certificate unless the user brings one."""
         now = self._now()
         authority = issuing.authority(owner, await self._own_secret(owner, names.authority_secret(owner.name), live), now)
+        admin = issuing.admin(owner, (authority, await self._own_secret(owner, names.admin_secret(owner.name), live)), now)
+        if gateway.spec.tls:
+            return authority, admin
         present = await self._own_secret(owner, names.leaf_secret(owner.name), live)
-        return authority, issuing.leaf(owner, gateway.spec.hostname, (authority, present), now)
+        return authority, admin, issuing.leaf(owner, gateway.spec.hostname, (authority, present), now)
 
     async def _own_secret(self, owner: Owner, name: str, live: Live) -> Object | None:
         """Return a Secret of the gateway's own, asking by name when the labels did not find it: it must not be made anew for that."""
@@ -110,39 +174,42 @@ class Reconciler:
         present = live.get(ref) or await self._cluster.get(ref)
         return present if present is not None and controls(owner, present) else None
 
-    async def _rollout(self, owner: Owner, gateway: SmtpGateway | None, live: Live) -> Rollout:
-        """Return how far the pods are; they are only asked themselves when something is missing."""
+    async def _rollout(self, owner: Owner, gateway: SmtpGateway | None, live: Live) -> tuple[Rollout, tuple[Object, ...]]:
+        """Return how far the pods are, and the pods themselves."""
         workload = live.get(Ref(STATEFUL_SET, owner.namespace, owner.name))
         wanted = gateway.spec.replicas if gateway else _replicas(workload)
-        rollout = rollout_of(wanted, workload, ())
-        if rollout.settled or workload is None:
-            return rollout
-        return rollout_of(wanted, workload, await self._cluster.list(POD, owner.namespace, names.children_selector(owner.name)))
+        if workload is None or (wanted == 0 and rollout_of(wanted, workload, ()).settled):
+            return rollout_of(wanted, workload, ()), ()
+        pods = await self._cluster.list(POD, owner.namespace, names.children_selector(owner.name))
+        return rollout_of(wanted, workload, pods), pods
 
-    async def _publish(self, body: Object, status: Object) -> None:
-        """Write the status if it says anything new, and tell what changed."""
-        previous = body.get("status") or {}
-        if all(previous.get(field) == value for field, value in status.items()):
-            return
-        await self._cluster.patch_status(ref_of(body), status)
-        for transition in transitions(previous, status):
-            self._log.info("transition", gateway=f"{body['metadata']['namespace']}/{body['metadata']['name']}", reason=transition.reason)
-            await self._cluster.record_event(event_of(body, transition, self._now()))
-
-    def _forget(self, key: Key) -> bool:
+    def _forget(self, key: Key) -> None:
         """Drop what is remembered of a gateway that is gone; the garbage collector takes its children."""
-        self._children.forget(key)
+        self._known.pop(key, None)
+        for one in (self._children, self._asking, self._publishing):
+            one.forget(key)
         self._metrics.gone(key)
-        return False
 
 
 def problem_of(error: Exception) -> Problem:
     """Return what a person has to know of *error*, which is one of those that become conditions."""
+    if isinstance(error, references.UnresolvedError):
+        return Problem(REFERENCES_RESOLVED, Reason(error.reason), str(error))
     condition, reason = next(cause for kind, cause in _CAUSES.items() if isinstance(error, kind))
     message = sentence_of(error) if isinstance(error, ValidationError) else str(error)
-    if isinstance(error, references.UnresolvedError):
-        reason = error.reason
     return Problem(condition, reason, message, passing=isinstance(error, PredecessorError))
+
+
+def _question(owner: Owner, gateway: SmtpGateway | None, found: tuple[Live, tuple[Object, ...]], config_hash: str) -> Question:
+    """Return what to ask the pods of *gateway*, given its children and pods as *found*."""
+    live, pods = found
+    try:
+        authority = issuing.pair_of(live[Ref(SECRET, owner.namespace, names.authority_secret(owner.name))])
+    except (KeyError, issuing.AuthorityDamagedError):
+        authority = None
+    if gateway is None:
+        return Question(owner, pods, authority, config_hash, None, issued=False)
+    return Question(owner, pods, authority, config_hash, gateway.spec.routes, issued=gateway.spec.tls is None)
 
 
 def _kept(gateway: SmtpGateway) -> set[str]:

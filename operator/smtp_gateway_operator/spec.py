@@ -6,8 +6,10 @@ Nothing is defined here. The model lives with the gateway so that what the opera
 from __future__ import annotations
 
 from smtp_gateway.config.model import Config, Login
-from smtp_gateway.config.rendered import MAX_SHARDS, ConfigTooLargeError, render
+from smtp_gateway.config.rendered import MAX_SHARDS, ConfigTooLargeError, config_hash, render
+from smtp_gateway.config.report import Cause, PodReport, UpstreamReport
 from smtp_gateway.config.resource import (
+    ADMIN_PORT,
     API_VERSION,
     GROUP,
     HTTP_PORT,
@@ -15,6 +17,7 @@ from smtp_gateway.config.resource import (
     PLURAL,
     VERSION,
     Listener,
+    Route,
     SecretContentError,
     SmtpGateway,
     Spec,
@@ -25,6 +28,7 @@ from smtp_gateway.config.resource import (
 from smtp_gateway.config.sentences import sentence_of
 
 __all__ = [
+    "ADMIN_PORT",
     "API_VERSION",
     "GROUP",
     "HTTP_PORT",
@@ -32,13 +36,18 @@ __all__ = [
     "MAX_SHARDS",
     "PLURAL",
     "VERSION",
+    "Cause",
     "Config",
     "ConfigTooLargeError",
     "Listener",
     "Login",
+    "PodReport",
+    "Route",
     "SecretContentError",
     "SmtpGateway",
     "Spec",
+    "UpstreamReport",
+    "config_hash",
     "login_secrets",
     "logins_of",
     "render",

@@ -2,7 +2,7 @@
 
 What it promises: a key that was added is worked on after that moment, at least once; the same key never by two workers at a time; a
 key that is waiting is not queued twice; a failure is tried again after a growing, jittered wait. Watches lose events and forget
-failures, so this queue and the resync own both.
+failures, so this queue and the resync own both. Work says itself when it wants to look at its key again although nothing happened.
 
 What can go wrong: work that hangs is cancelled after `Pace.limit` and tried again like any failure; `stuck` tells a liveness probe
 when even that did not help.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -22,9 +23,23 @@ if TYPE_CHECKING:
 
     from smtp_gateway_operator.names import Key
 
-    Work = Callable[[Key], Awaitable[bool]]
-    """Works on one key. Returns whether it should be tried again later; an exception means so, too."""
+    Work = Callable[[Key, "Occasion"], Awaitable[float | None]]
+    """Works on one key. Returns the seconds until it wants to look again, None for not before something happens. An exception means
+    that it failed and is to be tried again; `PutOffError`, that it has said why."""
     ListKeys = Callable[[], Awaitable[Iterable[Key]]]
+
+
+class Occasion(Enum):
+    """Why a key is worked on."""
+
+    NEWS = "news"
+    """Something happened, or may have: an event, a resync, a failure before."""
+    LOOK = "look"
+    """Nothing happened; the work itself wanted to look again."""
+
+
+class PutOffError(Exception):
+    """Work that failed, has told why, and is to be tried again later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +68,18 @@ class Timer(Protocol):
         """Call *callback* after *delay* seconds unless the handle is cancelled."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Following:
+    """How it goes on after a piece of work."""
+
+    seconds: float | None
+    """Until the next look; None for no look."""
+    failed: bool = False
+
+
+_FAILED = _Following(None, failed=True)
+
+
 class WorkQueue:
     """Keys, workers, and when to try again."""
 
@@ -66,6 +93,7 @@ class WorkQueue:
         self._waiting: set[Key] = set()
         self._running: dict[Key, float] = {}
         self._again: set[Key] = set()
+        self._news: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._stopping = asyncio.Event()
@@ -79,7 +107,11 @@ class WorkQueue:
         return len(self._waiting) + len(self._again)
 
     def add(self, key: Key) -> None:
-        """Have *key* worked on soon, even if it was put off after a failure."""
+        """Have *key* worked on soon, because something happened, even if it was put off after a failure."""
+        self._news.add(key)
+        self._add(key)
+
+    def _add(self, key: Key) -> None:
         if timer := self._timers.pop(key, None):
             timer.cancel()
         if key in self._running:
@@ -118,38 +150,49 @@ class WorkQueue:
                 return
             self._waiting.discard(key)
             self._running[key] = self._timer.time()
+            occasion = Occasion.NEWS if key in self._news else Occasion.LOOK
+            self._news.discard(key)
             try:
-                done = await self._attempt(key)
+                following = await self._attempt(key, occasion)
             finally:
                 del self._running[key]
-            self._settle(key, done=done)
+            self._settle(key, following)
 
-    async def _attempt(self, key: Key) -> bool:
-        """Do the work and tell whether it is done. No exception leaves."""
+    async def _attempt(self, key: Key, occasion: Occasion) -> _Following:
+        """Do the work and tell how it goes on. No exception leaves."""
         try:
             async with asyncio.timeout(self._pace.limit):
-                return not await self._work(key)
+                return _Following(await self._work(key, occasion))
+        except PutOffError:
+            return _FAILED
         except Exception:  # noqa: BLE001 a worker outlives whatever one gateway does to it
             self._log.exception("reconcile failed", gateway=str(key))
-            return False
+            return _FAILED
 
-    def _settle(self, key: Key, *, done: bool) -> None:
-        if done:
+    def _settle(self, key: Key, following: _Following) -> None:
+        if following.failed:
+            self._news.add(key)
+        else:
             self._failures.pop(key, None)
         if key in self._again:
             self._again.discard(key)
-            self.add(key)
-        elif not done:
+            self._add(key)
+        elif following.failed:
             self._put_off(key)
+        elif following.seconds is not None:
+            self._later(key, shortened(following.seconds, self._chance()))
 
     def _put_off(self, key: Key) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         self.retries += 1
-        self._timers[key] = self._timer.call_later(wait(failures, self._pace, self._chance()), lambda: self._due(key))
+        self._later(key, wait(failures, self._pace, self._chance()))
+
+    def _later(self, key: Key, seconds: float) -> None:
+        self._timers[key] = self._timer.call_later(seconds, lambda: self._due(key))
 
     def _due(self, key: Key) -> None:
         self._timers.pop(key, None)
-        self.add(key)
+        self._add(key)
 
     async def _resync(self, list_keys: ListKeys) -> None:
         while True:
@@ -172,4 +215,9 @@ class WorkQueue:
 def wait(failures: int, pace: Pace, chance: float) -> float:
     """Return the seconds before the next attempt after *failures* in a row; *chance* between 0 and 1 shortens it by up to a quarter."""
     doubled = pace.first_wait * 2.0 ** min(failures - 1, 30)
-    return min(doubled, pace.longest_wait) * (1 - chance / 4)
+    return shortened(min(doubled, pace.longest_wait), chance)
+
+
+def shortened(seconds: float, chance: float) -> float:
+    """Return *seconds* less up to a quarter by *chance* between 0 and 1, so that gateways do not march in step."""
+    return seconds * (1 - chance / 4)

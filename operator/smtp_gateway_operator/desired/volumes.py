@@ -1,4 +1,4 @@
-"""What pods mount: the configuration's shards in one folder, the certificate, the queue, and room for temporary files."""
+"""What pods mount: the configuration's shards in one folder, the certificates, the queue, and room for temporary files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 CONFIG_FOLDER = "/etc/smtp-gateway/config"
 TLS_FOLDER = "/etc/smtp-gateway/tls"
+ADMIN_FOLDER = "/etc/smtp-gateway/admin"
 SPOOL_FOLDER = "/var/spool/smtp-gateway"
 SECRET_MODE = 0o440
 """For the owner root and the pod's group: the user of the container can read secrets, and nobody can write them."""
@@ -23,6 +24,7 @@ def mounts() -> list[dict[str, Any]]:
     return [
         {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
         {"name": "tls", "mountPath": TLS_FOLDER, "readOnly": True},
+        {"name": "admin", "mountPath": ADMIN_FOLDER, "readOnly": True},
         {"name": "spool", "mountPath": SPOOL_FOLDER},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 a path inside the container, on a volume of its own
     ]
@@ -34,6 +36,7 @@ def volumes(owner: Owner, spec: Spec) -> list[dict[str, Any]]:
     return [
         {"name": "config", "projected": {"defaultMode": SECRET_MODE, "sources": _shards(owner)}},
         {"name": "tls", "secret": {"secretName": secret_name, "defaultMode": SECRET_MODE}},
+        {"name": "admin", "secret": {"secretName": names.admin_secret(owner.name), "defaultMode": SECRET_MODE}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
     ]
 

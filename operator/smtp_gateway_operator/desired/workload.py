@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from smtp_gateway_operator import names
-from smtp_gateway_operator.desired.volumes import CONFIG_FOLDER, SPOOL_FOLDER, TLS_FOLDER, claim_template, mounts, volumes
-from smtp_gateway_operator.spec import HTTP_PORT
+from smtp_gateway_operator.desired.volumes import ADMIN_FOLDER, CONFIG_FOLDER, SPOOL_FOLDER, TLS_FOLDER, claim_template, mounts, volumes
+from smtp_gateway_operator.spec import ADMIN_PORT, HTTP_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,9 @@ GRACE = 60
 """Seconds to finish sessions and attempts in flight after SIGTERM. What is left is on the volume."""
 PRE_STOP = 2
 """Seconds before SIGTERM, in which the nodes learn to send new connections elsewhere."""
+
+_ADMIN = ("--admin-tls", ADMIN_FOLDER, "--admin-port", str(ADMIN_PORT), "--pod-name", "$(POD_NAME)")
+"""The kubelet puts the pod's name in the place of the variable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ def _container(listeners: Sequence[Listener], images: Images) -> dict[str, Any]:
     return {
         "name": "gateway",
         "image": images.gateway,
-        "args": ["run", *folders, "--http-port", str(HTTP_PORT)],
+        "args": ["run", *folders, "--http-port", str(HTTP_PORT), *_ADMIN],
+        "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}],
         "ports": _ports(listeners),
         # Five minutes to start, because a large queue is checked after an unclean stop; then half a minute of silence is death.
         "startupProbe": _probe("/livez") | {"periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 150},
@@ -114,7 +118,8 @@ def _container(listeners: Sequence[Listener], images: Images) -> dict[str, Any]:
 def _ports(listeners: Sequence[Listener]) -> list[dict[str, Any]]:
     """Name container ports after their numbers: a listener can be renamed without a restart, and no name clashes with ours."""
     ports = [{"name": f"smtp-{listener.port}", "containerPort": listener.port, "protocol": "TCP"} for listener in listeners]
-    return [*ports, {"name": "http-metrics", "containerPort": HTTP_PORT, "protocol": "TCP"}]
+    own = {"http-metrics": HTTP_PORT, "https-admin": ADMIN_PORT}
+    return [*ports, *({"name": name, "containerPort": port, "protocol": "TCP"} for name, port in own.items())]
 
 
 def _probe(path: str) -> dict[str, Any]:

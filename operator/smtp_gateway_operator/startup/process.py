@@ -18,9 +18,10 @@ from aiohttp import web
 
 from smtp_gateway_operator.cluster.api import GATEWAY, Cluster, ClusterError, Kind
 from smtp_gateway_operator.cluster.kube import KubeCluster
+from smtp_gateway_operator.fleet.tls import TlsFleet
 from smtp_gateway_operator.metrics import CONTENT_TYPE, Metrics
 from smtp_gateway_operator.names import Key
-from smtp_gateway_operator.reconcile import Reconciler
+from smtp_gateway_operator.reconcile import Reconciler, Surroundings
 from smtp_gateway_operator.startup.connection import connect
 from smtp_gateway_operator.workqueue import Pace, WorkQueue
 
@@ -63,7 +64,8 @@ class Process:
         cluster = KubeCluster(client)
         await self._serve_metrics()
         keys = await self._first_keys(cluster)
-        reconciler = Reconciler(cluster, self._options.images, self._metrics, lambda: datetime.now(UTC))
+        fleet = await self._resources.enter_async_context(TlsFleet())
+        reconciler = Reconciler(Surroundings(cluster, fleet, lambda: datetime.now(UTC)), self._options.images, self._metrics)
         self._queue = WorkQueue(reconciler, Pace())
         self._metrics.watch_queue(self._queue)
         for key in keys:

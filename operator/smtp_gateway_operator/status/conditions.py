@@ -1,13 +1,15 @@
-"""The status of a gateway: conditions and counts, from what one reconcile found. Equal input gives equal status.
+"""The status of a gateway: conditions and counts, from what one look found. Equal input gives equal status.
 
 The conditions, and what True says:
 
-* `ConfigValid`: the resource can be understood and rendered.
+* `ConfigValid`: the resource can be understood and rendered, and no pod refuses what was rendered.
 * `ReferencesResolved`: every Secret that it names exists and holds what it should.
 * `Progressing`: objects or pods are being changed. False means settled, or stuck; the reason says which.
-* `Ready`: all of the above is well, and every pod runs the current version and is ready.
+* `UpstreamReachable`, `QueueHealthy`, `CertificateValid`: mail can leave, leaves in time, and clients can trust whom they give it to.
+* `Ready`: all of the above is well, every pod runs the current version and configuration and is ready.
 
-Two rules of this file. `lastTransitionTime` moves only when a condition's status does. One problem is told at a time, the first.
+Three rules of this file. `lastTransitionTime` moves only when a condition's status does. One problem is told at a time, the first.
+What is Unknown makes Ready Unknown, and what is False makes it False.
 """
 
 from __future__ import annotations
@@ -16,6 +18,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from smtp_gateway_operator.names import selector
+from smtp_gateway_operator.status import loading
+from smtp_gateway_operator.status.certificates import certificates
+from smtp_gateway_operator.status.queues import counts, queues
+from smtp_gateway_operator.status.reasons import (
+    CERTIFICATE_VALID,
+    CONFIG_VALID,
+    PROGRESSING,
+    QUEUE_HEALTHY,
+    READY,
+    REFERENCES_RESOLVED,
+    UPSTREAM_REACHABLE,
+    Judged,
+    Reason,
+    false,
+    true,
+    unknown,
+)
+from smtp_gateway_operator.status.told import Told
+from smtp_gateway_operator.status.upstreams import upstreams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,11 +46,8 @@ if TYPE_CHECKING:
     from smtp_gateway_operator.spec import Listener
     from smtp_gateway_operator.status.rollout import Rollout
 
-READY = "Ready"
-PROGRESSING = "Progressing"
-CONFIG_VALID = "ConfigValid"
-REFERENCES_RESOLVED = "ReferencesResolved"
-
+DELIVERY = (UPSTREAM_REACHABLE, QUEUE_HEALTHY, CERTIFICATE_VALID)
+"""The conditions about delivery that count for Ready, in the order in which one is told there."""
 MESSAGE_LENGTH = 1024
 """Characters of a condition's message: the API server's own words on a refusal can be pages."""
 
@@ -40,7 +58,7 @@ class Problem:
 
     condition: str
     """The condition that it makes untrue: `ConfigValid`, `ReferencesResolved` or `Progressing`."""
-    reason: str
+    reason: Reason
     message: str
     passing: bool = False
     """Whether it ends without anybody's help."""
@@ -48,90 +66,122 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What one reconcile found."""
+    """What one look found."""
 
     generation: int
     rollout: Rollout
     problem: Problem | None = None
+    told: Told = Told()  # noqa: RUF009 frozen, so that sharing it is safe
 
 
 def status_of(
     key: Key, listeners: Sequence[Listener] | None, found: Findings, previous: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
     """Return the status after *found*, given the *previous* one. *listeners* is None when the resource cannot be understood."""
+    conditions = previous.get("conditions") or []
+    measured = {"queue": counts(found.told), "configuration": loading.configuration(found.told)}
     return {
         "observedGeneration": found.generation,
         "replicas": found.rollout.pods,
         "readyReplicas": found.rollout.ready,
         "selector": ",".join(f"{label}={value}" for label, value in sorted(selector(key.name).items())),
         "endpoints": list(previous.get("endpoints") or []) if listeners is None else _endpoints(key, listeners),
-        "conditions": _stamped(_judged(found), found.generation, previous.get("conditions") or [], now),
+        **{field: previous[field] if value is None else value for field, value in measured.items() if value or field in previous},
+        "conditions": _stamped(_judged(found, conditions, now), found.generation, conditions, now),
     }
+
+
+def is_ready(status: Mapping[str, Any]) -> bool:
+    """Tell whether Ready is True in *status*."""
+    return any(condition["type"] == READY and condition["status"] == "True" for condition in status.get("conditions") or [])
 
 
 def _endpoints(key: Key, listeners: Sequence[Listener]) -> list[dict[str, Any]]:
     return [{"name": listener.name, "address": f"{key.name}.{key.namespace}.svc", "port": listener.port} for listener in listeners]
 
 
-def _judged(found: Findings) -> list[tuple[str, str, str, str]]:
-    """Return type, status, reason and message of each condition, in the order in which they are shown."""
-    return [
-        (READY, *_ready(found)),
-        (PROGRESSING, *_progressing(found)),
-        (CONFIG_VALID, *_valid(found.problem)),
-        (REFERENCES_RESOLVED, *_resolved(found.problem)),
-    ]
+def _judged(found: Findings, previous: Sequence[Mapping[str, Any]], now: datetime) -> dict[str, Judged]:
+    """Return the judgement of each condition, in the order in which they are shown."""
+    before = {condition["type"]: condition for condition in previous}
+    others = {
+        PROGRESSING: _progressing(found),
+        CONFIG_VALID: _valid(found),
+        REFERENCES_RESOLVED: _resolved(found.problem),
+        CERTIFICATE_VALID: certificates(found.told, now),
+        UPSTREAM_REACHABLE: upstreams(found.told),
+        QUEUE_HEALTHY: queues(found.told, before.get(QUEUE_HEALTHY, {})),
+    }
+    return {READY: _ready(found, others), **others}
 
 
-def _ready(found: Findings) -> tuple[str, str, str]:
+def _ready(found: Findings, others: Mapping[str, Judged]) -> Judged:
     rollout, problem = found.rollout, found.problem
     if problem is not None:
-        return "False", problem.reason, f"{problem.message}; {rollout.sentence}"
+        return false(problem.reason, f"{problem.message}; {rollout.sentence}")
     if not rollout.settled:
-        return "False", "PodsNotReady", rollout.sentence
+        return false(Reason.PODS_NOT_READY, rollout.sentence)
     if rollout.wanted == 0:
-        return "True", "ScaledToZero", "as wanted there are no pods: no mail is accepted or delivered, and the volumes are kept"
-    return "True", "PodsReady", rollout.sentence
+        return true(Reason.SCALED_TO_ZERO, "as wanted there are no pods: no mail is accepted or delivered, and the volumes are kept")
+    if (wrong := _first(others, "False")) is not None:
+        return wrong
+    if loading.behind(found.told):
+        return _still_loading(others[PROGRESSING])
+    return _first(others, "Unknown") or true(Reason.PODS_READY, rollout.sentence)
 
 
-def _progressing(found: Findings) -> tuple[str, str, str]:
-    problem = found.problem
-    if problem is None and found.rollout.settled:
-        return "False", "Complete", "every object and every pod is as wanted"
-    if problem is None:
-        return "True", "RollingOut", found.rollout.sentence
-    if problem.condition == PROGRESSING:
-        return str(problem.passing), problem.reason, problem.message
-    return "False", "Waiting", f"nothing is changed until {problem.condition} is True"
+def _first(others: Mapping[str, Judged], status: str) -> Judged | None:
+    """Return what the first condition with *status* makes of Ready."""
+    found = (name for name in (CONFIG_VALID, *DELIVERY) if others[name].status == status)
+    return next((Judged(status, others[name].reason, f"{name} is {status}: {others[name].message}") for name in found), None)
 
 
-def _valid(problem: Problem | None) -> tuple[str, str, str]:
-    if problem is not None and problem.condition == CONFIG_VALID:
-        return "False", problem.reason, problem.message
-    return "True", "Valid", "the resource can be rendered"
+def _still_loading(progressing: Judged) -> Judged:
+    """Return Ready while pods run an older configuration: unknown for the seconds that it takes, and then false."""
+    return Judged("Unknown" if progressing.status == "True" else "False", progressing.reason, progressing.message)
 
 
-def _resolved(problem: Problem | None) -> tuple[str, str, str]:
+def _progressing(found: Findings) -> Judged:
+    problem, told = found.problem, found.told
+    if problem is not None and problem.condition == PROGRESSING:
+        return Judged(str(problem.passing), problem.reason, problem.message)
+    if problem is not None:
+        return false(Reason.WAITING, f"nothing is changed until {problem.condition} is True")
+    if not found.rollout.settled:
+        return true(Reason.ROLLING_OUT, found.rollout.sentence)
+    if not loading.behind(told):
+        return false(Reason.COMPLETE, "every object and every pod is as wanted")
+    if told.waited > loading.OVERDUE:
+        return false(Reason.CONFIGURATION_NOT_LOADED, loading.sentence(told))
+    return true(Reason.LOADING_CONFIGURATION, loading.sentence(told))
+
+
+def _valid(found: Findings) -> Judged:
+    if found.problem is not None and found.problem.condition == CONFIG_VALID:
+        return false(found.problem.reason, found.problem.message)
+    if refused := loading.refused(found.told):
+        return false(Reason.NOT_LOADABLE, f"pods go on with the configuration before, because they cannot load the new one: {refused}")
+    return true(Reason.VALID, "the resource can be rendered")
+
+
+def _resolved(problem: Problem | None) -> Judged:
     if problem is None or problem.condition == PROGRESSING:
-        return "True", "Resolved", "every Secret that the resource names was found"
+        return true(Reason.RESOLVED, "every Secret that the resource names was found")
     if problem.condition == REFERENCES_RESOLVED:
-        return "False", problem.reason, problem.message
-    return "Unknown", "ConfigInvalid", "not looked at before the resource is valid"
+        return false(problem.reason, problem.message)
+    return unknown(Reason.CONFIG_INVALID, "not looked at before the resource is valid")
 
 
-def _stamped(
-    judged: Sequence[tuple[str, str, str, str]], generation: int, previous: Sequence[Mapping[str, Any]], now: datetime
-) -> list[dict[str, Any]]:
+def _stamped(judged: Mapping[str, Judged], generation: int, previous: Sequence[Mapping[str, Any]], now: datetime) -> list[dict[str, Any]]:
     before = {condition["type"]: condition for condition in previous}
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     conditions = []
-    for name, status, reason, message in judged:
+    for name, (status, reason, message) in judged.items():
         same = before.get(name, {}).get("status") == status
         conditions.append(
             {
                 "type": name,
                 "status": status,
-                "reason": reason,
+                "reason": str(reason),
                 "message": message[:MESSAGE_LENGTH],
                 "observedGeneration": generation,
                 "lastTransitionTime": before[name]["lastTransitionTime"] if same else stamp,

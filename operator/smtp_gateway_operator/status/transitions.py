@@ -9,17 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from smtp_gateway_operator.names import OPERATOR
-from smtp_gateway_operator.status.conditions import CONFIG_VALID, PROGRESSING, READY, REFERENCES_RESOLVED
+from smtp_gateway_operator.status.catalogue import NORMAL, NOT_READY, WARNING, event_type
+from smtp_gateway_operator.status.reasons import READY, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-
-NORMAL = "Normal"
-WARNING = "Warning"
-
-_STUCK = ("Complete", "Waiting")
-"""Reasons of Progressing=False that are no trouble of their own: all is done, or another condition tells the trouble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +63,23 @@ def event_of(gateway: Mapping[str, Any], transition: Transition, now: datetime) 
 
 
 def _transition(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Transition | None:
-    old = _trouble(before) if before else None
-    new = _trouble(after)
-    if new and new != old:
-        return Transition(WARNING, after["reason"], after["message"])
     if after["type"] == READY:
         return _readiness(before, after)
-    if old and not new:
-        return Transition(NORMAL, after["reason"], after["message"])
-    return None
-
-
-def _trouble(condition: Mapping[str, Any]) -> str | None:
-    """Return the reason of a condition that tells of trouble by itself. Ready is not among them: it follows from the others."""
-    stuck = condition["type"] == PROGRESSING and condition["reason"] not in _STUCK
-    judges = condition["type"] in (CONFIG_VALID, REFERENCES_RESOLVED) or stuck
-    return str(condition["reason"]) if judges and condition["status"] == "False" else None
+    if before is not None and (before["status"], before["reason"]) == (after["status"], after["reason"]):
+        return None
+    if told := event_type(after["type"], after["reason"]):
+        return Transition(told, after["reason"], after["message"])
+    recovered = before is not None and event_type(before["type"], before["reason"]) == WARNING and after["status"] != "Unknown"
+    return Transition(NORMAL, after["reason"], after["message"]) if recovered and after["reason"] != Reason.WAITING else None
 
 
 def _readiness(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Transition | None:
-    was, now = (before or {}).get("status") == "True", after["status"] == "True"
-    if was == now:
+    """Tell when Ready becomes True or False. That it is unknown for some seconds is not worth a word."""
+    if after["status"] == (before or {}).get("status") or after["status"] == "Unknown":
         return None
-    return Transition(NORMAL, READY, after["message"]) if now else Transition(WARNING, "NotReady", after["message"])
+    return Transition(NORMAL, READY, after["message"]) if after["status"] == "True" else _not_ready(before, after)
+
+
+def _not_ready(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Transition | None:
+    """Return the Warning; none for a gateway that is only being made, which never was ready."""
+    return Transition(WARNING, NOT_READY, after["message"]) if before is not None else None

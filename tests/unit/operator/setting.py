@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from smtp_gateway_operator.cluster.api import GATEWAY, POD, STATEFUL_SET, Kind, Object, Ref
+from smtp_gateway_operator.cluster.api import GATEWAY, POD, SECRET, STATEFUL_SET, Kind, Object, Ref
 from smtp_gateway_operator.cluster.memory import MemoryCluster
 from smtp_gateway_operator.desired import Images
+from smtp_gateway_operator.fleet.memory import MemoryFleet
 from smtp_gateway_operator.metrics import Metrics
-from smtp_gateway_operator.names import Key, Owner, pod_labels
-from smtp_gateway_operator.reconcile import Reconciler
-from smtp_gateway_operator.spec import SmtpGateway
+from smtp_gateway_operator.names import REFRESH_ANNOTATION, Key, Owner, pod_labels
+from smtp_gateway_operator.reconcile import Reconciler, Surroundings
+from smtp_gateway_operator.spec import PodReport, SmtpGateway
+from smtp_gateway_operator.workqueue import Occasion, PutOffError
 
 KEY = Key("apps", "mail")
 OWNER = Owner("apps", "mail", "uid-1")
@@ -49,6 +53,27 @@ def pod(name: str, **status: Any) -> Object:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status}
 
 
+def report(name: str, **changed: Any) -> PodReport:
+    """Return what a pod of the gateway says when all is well with it, but for what *changed* says."""
+    well = {
+        "pod": name,
+        "version": "1",
+        "config_hash": "",
+        "accepting": True,
+        "draining": False,
+        "queue": {"messages": 0, "held": 0, "oldest": None, "lateness": 0},
+        "certificate": {"not_after": (NOW + timedelta(days=90)).timestamp()},
+    }
+    return PodReport.model_validate(well | changed)
+
+
+def upstream(host: str = "smtp.example.net", cause: str = "", at: float = 1.0, **changed: Any) -> dict[str, Any]:
+    """Return a probe of a smarthost of the default route, good unless there is a *cause*."""
+    reply = f"550 {cause}" if cause else ""
+    probe = {"route": "default", "host": host, "port": 25, "reachable": not cause, "cause": cause, "reply": reply, "checked_at": at}
+    return probe | changed
+
+
 def ref(kind: Kind, name: str = "mail") -> Ref:
     """Return an object of the gateway's namespace."""
     return Ref(kind, KEY.namespace, name)
@@ -62,11 +87,27 @@ class Setting:
         self.cluster = MemoryCluster()
         self.metrics = Metrics()
         self.now = NOW
-        self.reconcile = Reconciler(self.cluster, IMAGES, self.metrics, lambda: self.now)
+        self.fleet = MemoryFleet()
+        self.reconcile = self._reconciler(self.metrics)
+
+    def _reconciler(self, metrics: Metrics) -> Reconciler:
+        return Reconciler(Surroundings(self.cluster, self.fleet, lambda: self.now), IMAGES, metrics)
 
     def restarted(self) -> Reconciler:
         """Return the reconciler of a fresh process, which remembers nothing."""
-        return Reconciler(self.cluster, IMAGES, Metrics(), lambda: self.now)
+        return self._reconciler(Metrics())
+
+    async def put_off(self) -> bool:
+        """Reconcile, and tell whether that has to be tried again."""
+        try:
+            await self.reconcile(KEY)
+        except PutOffError:
+            return True
+        return False
+
+    async def look(self) -> float | None:
+        """Ask the pods, as is done when nothing happened."""
+        return await self.reconcile(KEY, Occasion.LOOK)
 
     def later(self, **duration: float) -> None:
         """Let time pass."""
@@ -102,12 +143,35 @@ class Setting:
         return conditions[name]["status"], conditions[name]["reason"], conditions[name]["message"]
 
     async def pods_become_ready(self) -> None:
-        """Say what the StatefulSet controller says when every pod runs the current version and is ready."""
+        """Say what the StatefulSet controller and the pods say when every pod runs the current version and configuration and is ready."""
         workload = await self.get(STATEFUL_SET)
         wanted = workload["spec"]["replicas"]
         counts = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas"), wanted)
         generation = workload["metadata"]["generation"]
         await self.cluster.patch_status(ref(STATEFUL_SET), counts | {"observedGeneration": generation})
+        for number in range(wanted):
+            await self._pod_runs(f"mail-{number}")
+            await self.says(f"mail-{number}")
+
+    async def _pod_runs(self, name: str) -> None:
+        if not await self.exists(POD, name):
+            await self.given(pod(name))
+        status = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
+        await self.cluster.patch_status(ref(POD, name), status)
+
+    async def says(self, name: str, **changed: Any) -> None:
+        """Let a pod report that all is well, with the configuration of the moment, but for what *changed* says."""
+        self.fleet.says[name] = report(name, **{"config_hash": await self.config_hash()} | changed)
+
+    async def config_hash(self) -> str:
+        """Return the hash of the configuration that pods find in their volume."""
+        data = (await self.get(SECRET, "mail-config-0"))["data"]
+        return hashlib.sha256(gzip.decompress(base64.b64decode(data["config.0.part"]))).hexdigest()
+
+    async def annotation(self, name: str) -> str | None:
+        """Return the value by which a pod was nudged last."""
+        found: str | None = ((await self.get(POD, name))["metadata"].get("annotations") or {}).get(REFRESH_ANNOTATION)
+        return found
 
     async def versions(self) -> dict[str, str]:
         """Return the resource version of every child."""

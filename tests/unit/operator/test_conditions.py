@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,29 +11,34 @@ import pytest
 
 from smtp_gateway.config.observed import Status
 from smtp_gateway_operator.spec import Spec
-from smtp_gateway_operator.status.conditions import (
-    CONFIG_VALID,
-    MESSAGE_LENGTH,
-    PROGRESSING,
-    REFERENCES_RESOLVED,
-    Findings,
-    Problem,
-    status_of,
-)
+from smtp_gateway_operator.status.conditions import MESSAGE_LENGTH, Findings, Problem, is_ready, status_of
+from smtp_gateway_operator.status.reasons import CONFIG_VALID, PROGRESSING, REFERENCES_RESOLVED, Reason
 from smtp_gateway_operator.status.rollout import Rollout
-from tests.unit.operator.setting import KEY, NOW
+from smtp_gateway_operator.status.told import Told
+from tests.unit.operator.setting import KEY, NOW, report, upstream
 
 LISTENERS = Spec(hostname="mail.example.com").listeners
 SETTLED = Rollout(2, pods=2, ready=2, settled=True)
 UNDERWAY = Rollout(2, pods=2, ready=1, troubles=("mail-1: CrashLoopBackOff",))
 PROBLEMS = [
     None,
-    Problem(CONFIG_VALID, "Invalid", "it is wrong"),
-    Problem(REFERENCES_RESOLVED, "SecretNotFound", "Secret app not found"),
-    Problem(PROGRESSING, "OwnershipConflict", "Service mail exists"),
-    Problem(PROGRESSING, "WaitingForDeletion", "Service mail still belongs to another", passing=True),
+    Problem(CONFIG_VALID, Reason.INVALID, "it is wrong"),
+    Problem(REFERENCES_RESOLVED, Reason.SECRET_NOT_FOUND, "Secret app not found"),
+    Problem(PROGRESSING, Reason.OWNERSHIP_CONFLICT, "Service mail exists"),
+    Problem(PROGRESSING, Reason.WAITING_FOR_DELETION, "Service mail still belongs to another", passing=True),
 ]
-FINDINGS = [Findings(3, rollout, problem) for rollout in (SETTLED, UNDERWAY) for problem in PROBLEMS]
+ROUTES = Spec.model_validate(
+    {"hostname": "a.example", "routes": [{"name": "default", "smarthosts": [{"host": "smtp.example.net"}]}]}
+).routes
+REPORTS = {name: report(name, config_hash="new", upstreams=[upstream()]) for name in ("mail-0", "mail-1")}
+WELL = Told(REPORTS, routes=ROUTES, config_hash="new")
+FINDINGS = [Findings(3, rollout, problem, WELL) for rollout in (SETTLED, UNDERWAY) for problem in PROBLEMS]
+
+
+def told(waited: float = 0.0, **changed: Any) -> Told:
+    """Return what two pods tell, the first of which is well but for what *changed* says."""
+    first = report("mail-0", **{"config_hash": "new", "upstreams": [upstream()]} | changed)
+    return replace(WELL, reports=REPORTS | {"mail-0": first}, waited=waited)
 
 
 def status(found: Findings, previous: dict[str, Any] | None = None, seconds: float = 0) -> dict[str, Any]:
@@ -69,7 +75,8 @@ def test_times_move_exactly_with_the_status(before: Findings, after: Findings) -
 def test_ready_needs_every_other_condition(found: Findings) -> None:
     """Ready is True only when the pods are settled and nothing else is wrong."""
     conditions = judged(found)
-    well = conditions == {"Ready": "True", "Progressing": "False", "ConfigValid": "True", "ReferencesResolved": "True"}
+    others = ("ConfigValid", "ReferencesResolved", "CertificateValid", "UpstreamReachable", "QueueHealthy")
+    well = conditions["Progressing"] == "False" and {conditions[name] for name in others} == {"True"} and found.problem is None
 
     assert (conditions["Ready"] == "True") == well == (found.rollout.settled and found.problem is None)
 
@@ -93,7 +100,7 @@ def test_a_problem_is_told_where_it_belongs(problem: Problem | None, progressing
 
 def test_ready_tells_the_problem_and_the_pods() -> None:
     """The message of Ready is enough to act on."""
-    problem = Problem(REFERENCES_RESOLVED, "SecretNotFound", "Secret app not found")
+    problem = Problem(REFERENCES_RESOLVED, Reason.SECRET_NOT_FOUND, "Secret app not found")
     ready = status(Findings(1, UNDERWAY, problem))["conditions"][0]
 
     assert ready["message"] == "Secret app not found; 1 of 2 pods ready; mail-1: CrashLoopBackOff"
@@ -116,7 +123,57 @@ def test_a_resource_that_is_not_understood_keeps_its_endpoints() -> None:
 
 def test_a_long_message_is_cut() -> None:
     """The API server's own words on a refusal can be pages."""
-    problem = Problem(PROGRESSING, "Rejected", "x" * 5000)
+    problem = Problem(PROGRESSING, Reason.REJECTED, "x" * 5000)
     progressing = status(Findings(1, SETTLED, problem))["conditions"][1]
 
     assert progressing["message"] == "x" * MESSAGE_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("said", "condition", "ready"),
+    [
+        ({}, ("UpstreamReachable", "True", "Reachable"), ("True", "PodsReady")),
+        ({"upstreams": [upstream(cause="Refused")]}, ("UpstreamReachable", "False", "ConnectionRefused"), ("False", "ConnectionRefused")),
+        ({"upstreams": []}, ("UpstreamReachable", "Unknown", "NotProbed"), ("Unknown", "NotProbed")),
+        ({"spool_problem": "volume full"}, ("QueueHealthy", "False", "SpoolUnusable"), ("False", "SpoolUnusable")),
+        ({"certificate": {"not_after": 0.0}}, ("CertificateValid", "False", "Expired"), ("False", "Expired")),
+        ({"config_hash": "old"}, ("Progressing", "True", "LoadingConfiguration"), ("Unknown", "LoadingConfiguration")),
+        ({"config_hash": "old", "waited": 200}, ("Progressing", "False", "ConfigurationNotLoaded"), ("False", "ConfigurationNotLoaded")),
+        ({"config_hash": "old", "config_problem": "no"}, ("ConfigValid", "True", "Valid"), ("Unknown", "LoadingConfiguration")),
+        ({"config_hash": "old", "config_problem": "no", "waited": 20}, ("ConfigValid", "False", "NotLoadable"), ("False", "NotLoadable")),
+    ],
+)
+def test_ready_is_the_conjunction(said: dict[str, Any], condition: tuple[str, str, str], ready: tuple[str, str]) -> None:
+    """What one pod says makes its condition what it is, and Ready with it: False before Unknown, and loading in between."""
+    found = status(Findings(3, SETTLED, told=told(**said)))
+    conditions = {one["type"]: (one["status"], one["reason"]) for one in found["conditions"]}
+
+    assert conditions[condition[0]] == condition[1:]
+    assert conditions["Ready"] == ready
+    assert is_ready(found) == (ready[0] == "True")
+
+
+def test_a_pod_that_cannot_be_asked_makes_ready_unknown() -> None:
+    """Nobody can tell whether mail gets through such a pod; what another one says is wrong is wrong nevertheless."""
+    silent = replace(WELL, reports={"mail-0": REPORTS["mail-0"]}, silent={"mail-1": "connection refused"})
+    conditions = {one["type"]: one for one in status(Findings(3, SETTLED, told=silent))["conditions"]}
+
+    assert (conditions["Ready"]["status"], conditions["Ready"]["reason"]) == ("Unknown", "NoReport")
+    assert conditions["Ready"]["message"] == "UpstreamReachable is Unknown: not every pod can be asked: mail-1: connection refused"
+
+
+def test_the_status_counts_what_the_pods_have() -> None:
+    """Mail that waits, the oldest of it, and how many pods run which configuration."""
+    queue = {"messages": 3, "held": 1, "oldest": NOW.timestamp() - 60, "lateness": 0}
+    found = status(Findings(3, SETTLED, told=told(config_hash="0123456789abcdef", queue=queue)))
+
+    assert found["queue"] == {"messages": 3, "oldestMessageTime": "2026-03-01T11:59:00Z"}
+    assert found["configuration"] == {"hash": "new", "podsCurrent": 1}
+
+
+def test_counts_stay_while_nobody_can_tell() -> None:
+    """A pod that does not answer does not make the mail in its queue vanish from the status."""
+    before = status(Findings(3, SETTLED, told=told(queue={"messages": 3, "held": 0, "oldest": None, "lateness": 0})))
+    silent = Findings(3, SETTLED, told=replace(WELL, reports={}, silent={"mail-0": "no answer within 3 s"}))
+
+    assert status(silent, before)["queue"] == before["queue"] == {"messages": 3}

@@ -25,8 +25,8 @@ async def test_a_missing_secret_is_named(setting: Setting) -> None:
     """Nothing is made before the Secrets are there; the status says which is missing, once, and the reconcile comes back."""
     await setting.cluster.delete(ref(SECRET, "app"), (await setting.get(SECRET, "app"))["metadata"]["uid"])
 
-    assert await setting.reconcile(KEY) is True
-    assert await setting.reconcile(KEY) is True
+    assert await setting.put_off()
+    assert await setting.put_off()
 
     assert await setting.condition("ReferencesResolved") == ("False", "SecretNotFound", "Secret app not found in namespace apps")
     assert (await setting.condition("Ready"))[:2] == ("False", "SecretNotFound")
@@ -41,7 +41,7 @@ async def test_a_secret_that_goes_missing_takes_nothing_away(setting: Setting) -
     before = (await setting.get(SECRET, "mail-config-0"))["data"]
     await setting.cluster.delete(ref(SECRET, "app"), (await setting.get(SECRET, "app"))["metadata"]["uid"])
 
-    assert await setting.reconcile(KEY) is True
+    assert await setting.put_off()
 
     assert (await setting.get(SECRET, "mail-config-0"))["data"] == before
     assert await setting.exists(STATEFUL_SET, "mail")
@@ -50,11 +50,11 @@ async def test_a_secret_that_goes_missing_takes_nothing_away(setting: Setting) -
 async def test_the_arrival_of_a_secret_resolves_it(setting: Setting) -> None:
     """Once the Secret is there, the next reconcile makes everything and says so."""
     await setting.change(logins=[{"secretRef": {"name": "late"}}])
-    await setting.reconcile(KEY)
+    assert await setting.put_off()
 
     await setting.given(secret("late", bob="builder"))
 
-    assert await setting.reconcile(KEY) is False
+    assert await setting.reconcile(KEY) is None
     assert (await setting.condition("ReferencesResolved"))[0] == "True"
     assert setting.reasons() == [("Warning", "SecretNotFound"), ("Normal", "Resolved")]
 
@@ -66,8 +66,8 @@ async def test_somebody_elses_object_is_left_alone(setting: Setting, kind: Kind,
     await setting.given(body)
     before = await setting.get(kind, name)
 
-    assert await setting.reconcile(KEY) is True
-    assert await setting.reconcile(KEY) is True
+    assert await setting.put_off()
+    assert await setting.put_off()
 
     assert await setting.get(kind, name) == before
     message = f"{kind.name} {name} exists and does not belong to this SmtpGateway; it is left alone"
@@ -81,10 +81,10 @@ async def test_the_children_of_a_deleted_namesake_are_waited_for(setting: Settin
     await setting.reconcile(KEY)
     old = await setting.get(GATEWAY)
     await setting.cluster.delete(ref(GATEWAY), old["metadata"]["uid"])
-    assert await setting.reconcile(KEY) is False
+    assert await setting.reconcile(KEY) is None
     await setting.given(resource(logins=LOGINS))
 
-    assert await setting.reconcile(KEY) is True
+    assert await setting.put_off()
 
     assert (await setting.condition("Progressing"))[:2] == ("True", "WaitingForDeletion")
     assert setting.reasons() == []
@@ -96,7 +96,7 @@ async def test_an_invalid_resource_is_told_and_not_retried(setting: Setting) -> 
     before = await setting.versions()
 
     await setting.change(hostname="not a name")
-    assert await setting.reconcile(KEY) is False
+    assert await setting.reconcile(KEY) is None
 
     status, reason, message = await setting.condition("ConfigValid")
     assert (status, reason) == ("False", "Invalid")
@@ -113,7 +113,7 @@ async def test_a_configuration_that_is_too_large_is_told(setting: Setting, monke
     before = await setting.versions()
     monkeypatch.setattr(rendered, "SHARD_SIZE", 10)
 
-    assert await setting.reconcile(KEY) is False
+    assert await setting.reconcile(KEY) is None
 
     assert (await setting.condition("ConfigValid"))[:2] == ("False", "TooLarge")
     assert await setting.versions() == before
@@ -124,7 +124,7 @@ async def test_a_user_certificate_needs_both_parts(setting: Setting) -> None:
     await setting.change(tls={"secretName": "mine"})
     await setting.given(secret("mine", **{"tls.crt": "certificate"}))
 
-    assert await setting.reconcile(KEY) is True
+    assert await setting.put_off()
     assert (await setting.condition("ReferencesResolved"))[1:] == ("SecretInvalid", "Secret mine has no tls.key")
 
 
@@ -133,7 +133,7 @@ async def test_a_damaged_authority_is_told_and_left(setting: Setting) -> None:
     await setting.reconcile(KEY)
     await setting.cluster.patch(ref(SECRET, "mail-ca"), {"data": {"tls.key": None}})
 
-    assert await setting.reconcile(KEY) is True
+    assert await setting.put_off()
 
     assert (await setting.condition("Progressing"))[1:] == ("AuthorityDamaged", "Secret mail-ca does not hold tls.crt and tls.key")
 
@@ -143,8 +143,8 @@ async def test_a_failing_api_server_is_tried_again(setting: Setting, verb: str) 
     """Whatever call fails, the reconcile comes back and then completes."""
     setting.cluster.fail(verb, UnavailableError("etcdserver: leader changed"))
 
-    assert await setting.reconcile(KEY) is True
-    assert await setting.reconcile(KEY) is False
+    assert await setting.put_off()
+    assert await setting.reconcile(KEY) is None
     assert await setting.exists(STATEFUL_SET, "mail")
     assert (await setting.condition("ConfigValid"))[0] == "True"
 
@@ -155,11 +155,11 @@ async def test_a_refusal_of_the_api_server_is_told(setting: Setting, error: Exce
     assert isinstance(error, ForbiddenError | RejectedError)
     setting.cluster.fail("create", error, STATEFUL_SET)
 
-    assert await setting.reconcile(KEY) is True
+    assert await setting.put_off()
 
     assert await setting.condition("Progressing") == ("False", reason, str(error))
     assert setting.reasons() == [("Warning", reason)]
-    assert await setting.reconcile(KEY) is False
+    assert await setting.reconcile(KEY) is None
     assert setting.reasons()[-1] == ("Normal", "RollingOut")
 
 
@@ -167,7 +167,7 @@ async def test_a_secret_that_may_not_be_read_is_told(setting: Setting) -> None:
     """Missing rights on a Secret are a reference's problem."""
     setting.cluster.fail("get", ForbiddenError('secrets "app" is forbidden'), SECRET)
 
-    assert await setting.reconcile(KEY) is True
+    assert await setting.put_off()
     assert (await setting.condition("ReferencesResolved"))[1:] == ("SecretForbidden", 'secrets "app" is forbidden')
 
 
@@ -175,7 +175,7 @@ async def test_secrets_are_told_to_nobody(setting: Setting, logged: list[Any]) -
     """Neither passwords nor logins are in the status, Events, metrics or logs, whatever goes wrong with them."""
     await setting.change(logins=[*LOGINS, {"secretRef": {"name": "other"}}])
     await setting.given(secret("other", alice="red-queen"))
-    await setting.reconcile(KEY)
+    assert await setting.put_off()
 
     told = json.dumps([await setting.status(), setting.cluster.events]) + str(logged)
     told += setting.metrics.exposition().decode()

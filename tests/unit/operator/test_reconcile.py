@@ -25,6 +25,7 @@ from tests.unit.operator.setting import KEY, OWNER, Setting, pod, ref, resource,
 EVERYTHING = [
     (SERVICE_ACCOUNT, "mail"),
     (SECRET, "mail-ca"),
+    (SECRET, "mail-admin"),
     (SECRET, "mail-tls"),
     (SECRET, "mail-config-0"),
     (SERVICE, "mail"),
@@ -36,7 +37,7 @@ EVERYTHING = [
 
 async def test_a_new_gateway_gets_everything(setting: Setting) -> None:
     """One reconcile makes every child, owned by the gateway, and is done."""
-    assert await setting.reconcile(KEY) is False
+    assert await setting.reconcile(KEY) is None
 
     for kind, name in EVERYTHING:
         (owner,) = (await setting.get(kind, name))["metadata"]["ownerReferences"]
@@ -48,7 +49,7 @@ async def test_a_gateway_without_logins_is_made_too() -> None:
     setting = Setting()
     await setting.given(resource())
 
-    assert await setting.reconcile(KEY) is False
+    assert await setting.reconcile(KEY) is None
     assert await setting.exists(STATEFUL_SET, "mail")
 
 
@@ -103,6 +104,7 @@ async def test_it_is_ready_when_its_pods_are(setting: Setting) -> None:
     assert await setting.condition("Ready") == ("True", "PodsReady", "1 of 1 pods ready")
     assert (await setting.condition("Progressing"))[:2] == ("False", "Complete")
     assert setting.reasons() == [("Normal", "Ready")]
+    assert set(setting.fleet.asked) == {"mail-0"}
 
 
 async def test_the_message_says_what_is_wrong_with_a_pod(setting: Setting) -> None:
@@ -172,7 +174,7 @@ async def test_more_replicas_and_listeners_reach_the_workload(setting: Setting) 
 
     spec = (await setting.get(STATEFUL_SET))["spec"]
     assert spec["replicas"] == 3
-    assert [port["containerPort"] for port in spec["template"]["spec"]["containers"][0]["ports"]] == [8080, 465]
+    assert [port["containerPort"] for port in spec["template"]["spec"]["containers"][0]["ports"]] == [8080, 8443, 465]
     assert [port["port"] for port in (await setting.get(SERVICE))["spec"]["ports"]] == [465]
 
 
@@ -188,7 +190,7 @@ async def test_a_deleted_child_comes_back(setting: Setting, kind: Kind, name: st
 
 
 async def test_a_user_certificate_is_mounted_and_never_written(setting: Setting) -> None:
-    """With tls.secretName no authority is made, and the Secret is used as it is."""
+    """With tls.secretName the Secret is used as it is, and none is issued; the authority is there for the admin port alone."""
     await setting.change(tls={"secretName": "mine"})
     await setting.given(secret("mine", kind="kubernetes.io/tls", **{"tls.crt": "certificate", "tls.key": "key"}))
     before = await setting.get(SECRET, "mine")
@@ -196,7 +198,8 @@ async def test_a_user_certificate_is_mounted_and_never_written(setting: Setting)
     await setting.reconcile(KEY)
 
     assert await setting.get(SECRET, "mine") == before
-    assert not await setting.exists(SECRET, "mail-ca")
+    assert await setting.exists(SECRET, "mail-ca")
+    assert await setting.exists(SECRET, "mail-admin")
     assert not await setting.exists(SECRET, "mail-tls")
     assert (await setting.get(STATEFUL_SET))["spec"]["template"]["spec"]["volumes"][1]["secret"]["secretName"] == "mine"
 
@@ -275,7 +278,7 @@ async def test_a_gateway_that_is_gone_is_forgotten(setting: Setting) -> None:
     await setting.cluster.delete(ref(GATEWAY), OWNER.uid)
     setting.cluster.calls.clear()
 
-    assert await setting.reconcile(KEY) is False
+    assert await setting.reconcile(KEY) is None
 
     assert [call.verb for call in setting.cluster.calls] == ["get"]
     assert b"resource_ready{" not in setting.metrics.exposition()
@@ -285,5 +288,5 @@ async def test_a_gateway_that_is_being_deleted_is_left_alone(setting: Setting) -
     """With foreground deletion nothing is made again while the children go."""
     await setting.cluster.patch(ref(GATEWAY), {"metadata": {"deletionTimestamp": "2026-03-01T12:00:00Z"}})
 
-    assert await setting.reconcile(KEY) is False
+    assert await setting.reconcile(KEY) is None
     assert not await setting.exists(STATEFUL_SET, "mail")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smtp_gateway_operator.names import Key
-from smtp_gateway_operator.workqueue import Pace, WorkQueue, wait
+from smtp_gateway_operator.workqueue import Occasion, Pace, PutOffError, WorkQueue, wait
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -63,11 +63,13 @@ class Works:
         self.most_at_a_time = 0
         self.gate = asyncio.Event()
         self.gate.set()
-        self.outcomes: list[bool | Exception] = []
+        self.outcomes: list[float | Exception | None] = []
+        self.occasions: list[Occasion] = []
 
-    async def __call__(self, key: Key) -> bool:
+    async def __call__(self, key: Key, occasion: Occasion) -> float | None:
         """Work on *key* as long as the gate is shut, and end with the next outcome."""
         self.begun.append(key)
+        self.occasions.append(occasion)
         self.at_a_time[key] = self.at_a_time.get(key, 0) + 1
         self.most_at_a_time = max(self.most_at_a_time, self.at_a_time[key])
         try:
@@ -75,7 +77,7 @@ class Works:
         finally:
             self.at_a_time[key] -= 1
             self.ended.append(key)
-        outcome = self.outcomes.pop(0) if self.outcomes else False
+        outcome = self.outcomes.pop(0) if self.outcomes else None
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -145,9 +147,9 @@ async def test_a_key_is_worked_on_by_one_worker_at_a_time(running: Running) -> N
     assert running.works.most_at_a_time == 1
 
 
-@pytest.mark.parametrize("outcome", [True, OSError("broken")])
-async def test_a_failure_is_tried_again_after_growing_waits(running: Running, outcome: bool | Exception) -> None:  # noqa: FBT001 an outcome, not a flag
-    """Work that asks for it, or raises, comes again after half a second, then a second, then two; success ends that."""
+@pytest.mark.parametrize("outcome", [PutOffError(), OSError("broken")])
+async def test_a_failure_is_tried_again_after_growing_waits(running: Running, outcome: Exception) -> None:
+    """Work that raises comes again after half a second, then a second, then two; success ends that."""
     running.works.outcomes = [outcome, outcome, outcome]
     running.queue.add(A)
 
@@ -162,7 +164,7 @@ async def test_a_failure_is_tried_again_after_growing_waits(running: Running, ou
 
 async def test_success_forgets_the_failures(running: Running) -> None:
     """After a success the first wait is the short one again."""
-    running.works.outcomes = [True, False, True]
+    running.works.outcomes = [PutOffError(), None, PutOffError()]
     running.queue.add(A)
     await eventually(lambda: running.queue.retries == 1)
     running.clock.advance(0.5)
@@ -176,7 +178,7 @@ async def test_success_forgets_the_failures(running: Running) -> None:
 
 async def test_an_event_does_not_wait_for_the_retry(running: Running) -> None:
     """News about a key that was put off is looked at now, and the retry is not run on top."""
-    running.works.outcomes = [True]
+    running.works.outcomes = [PutOffError()]
     running.queue.add(A)
     await eventually(lambda: running.queue.retries == 1)
 
@@ -186,6 +188,65 @@ async def test_an_event_does_not_wait_for_the_retry(running: Running) -> None:
 
     assert running.clock.waiting == [290.0]
     assert running.works.begun == [A, A]
+
+
+async def test_work_looks_again_when_it_wants_to(running: Running) -> None:
+    """After the seconds that it asked for it comes again, told that nothing happened; None ends that."""
+    running.works.outcomes = [15.0, 15.0, None]
+    running.queue.add(A)
+
+    for looks in (1, 2):
+        await eventually(lambda looks=looks: len(running.works.ended) == looks and len(running.clock.waiting) == 2)  # type: ignore[misc] # a default in a lambda
+        assert running.clock.waiting[0] == 15.0
+        running.clock.advance(15)
+
+    await eventually(lambda: len(running.works.ended) == 3)
+    assert running.works.occasions == [Occasion.NEWS, Occasion.LOOK, Occasion.LOOK]
+    assert running.clock.waiting == [270.0]
+    assert running.queue.retries == 0
+
+
+async def test_news_come_before_the_next_look(running: Running) -> None:
+    """What happens between two looks is acted on at once, as news, and the look is not run on top."""
+    running.works.outcomes = [15.0]
+    running.queue.add(A)
+    await eventually(lambda: len(running.clock.waiting) == 2)
+
+    running.queue.add(A)
+
+    await eventually(lambda: len(running.works.ended) == 2)
+    assert running.works.occasions == [Occasion.NEWS, Occasion.NEWS]
+    assert running.clock.waiting == [300.0]
+
+
+async def test_news_during_a_look_are_not_lost(running: Running) -> None:
+    """A look that is under way when something happens is followed by work on the news."""
+    running.works.outcomes = [15.0]
+    running.queue.add(A)
+    await eventually(lambda: len(running.clock.waiting) == 2)
+    running.works.gate.clear()
+    running.clock.advance(15)
+    await eventually(lambda: len(running.works.begun) == 2)
+
+    running.queue.add(A)
+    running.works.gate.set()
+
+    await eventually(lambda: len(running.works.ended) == 3)
+    assert running.works.occasions == [Occasion.NEWS, Occasion.LOOK, Occasion.NEWS]
+
+
+async def test_a_failed_look_is_tried_again_as_news(running: Running) -> None:
+    """What failed may have to do with what is remembered, so the next attempt begins from the beginning."""
+    running.works.outcomes = [15.0, OSError("broken")]
+    running.queue.add(A)
+    await eventually(lambda: len(running.clock.waiting) == 2)
+    running.clock.advance(15)
+    await eventually(lambda: running.queue.retries == 1)
+
+    running.clock.advance(0.5)
+
+    await eventually(lambda: len(running.works.ended) == 3)
+    assert running.works.occasions == [Occasion.NEWS, Occasion.LOOK, Occasion.NEWS]
 
 
 async def test_everything_is_looked_at_now_and_then(running: Running) -> None:

@@ -1,0 +1,167 @@
+"""Every condition and reason, what it means and what to do: the source of `docs/operations.md` and of what is worth an Event.
+
+`python -m smtp_gateway_operator.status.catalogue` prints it as Markdown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from smtp_gateway_operator.status.reasons import (
+    CERTIFICATE_VALID,
+    CONFIG_VALID,
+    PROGRESSING,
+    QUEUE_HEALTHY,
+    READY,
+    REFERENCES_RESOLVED,
+    UPSTREAM_REACHABLE,
+    Reason,
+)
+
+NORMAL = "Normal"
+WARNING = "Warning"
+NONE = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One way in which a condition can be."""
+
+    condition: str
+    status: str
+    reason: Reason
+    event: str
+    """The type of the Event when the condition comes to have this reason: Normal, Warning, or empty when there is none."""
+    meaning: str
+    remedy: str
+    """What to do; empty when there is nothing to do."""
+
+
+CONDITIONS = {
+    READY: "Everything is as wanted, and mail gets through: the one for `kubectl wait --for=condition=Ready`. It is False when the pods or any condition below is, and Unknown when one cannot be told.",
+    PROGRESSING: "Something is being changed. False means settled, or stuck; the reason says which.",
+    CONFIG_VALID: "The resource can be rendered, and the pods can load it.",
+    REFERENCES_RESOLVED: "Every Secret that the resource names exists and holds what it should.",
+    CERTIFICATE_VALID: "The certificate that clients are shown is good. Asked of the pods, which may show another one than the Secret holds.",
+    UPSTREAM_REACHABLE: "Every pod can reach a smarthost of every route: it connects, encrypts and logs in as it would for mail, and sends none.",
+    QUEUE_HEALTHY: "Mail leaves when it is due.",
+}
+"""What each condition says when it is True, in the order in which they are shown."""
+
+_SEE_MESSAGE = "The message names the route, the upstream, its reply and the pods that saw it."
+
+CATALOGUE = (
+    Entry(READY, "True", Reason.PODS_READY, NORMAL, "Every pod is ready, and every condition holds.", ""),
+    Entry(READY, "True", Reason.SCALED_TO_ZERO, NORMAL, "There are no pods, as wanted. No mail is accepted or delivered; volumes are kept.", "Set `spec.replicas` to have mail flow again."),
+    Entry(READY, "False", Reason.PODS_NOT_READY, NONE, "Pods are missing, of an older version, or not ready.", "The message says which pods, and what keeps them; then `kubectl describe pod`."),
+    Entry(READY, "Unknown", Reason.LOADING_CONFIGURATION, NONE, "Pods are about to load a changed configuration.", "Nothing, for some seconds; `kubectl wait` waits for it."),
+    Entry(PROGRESSING, "False", Reason.COMPLETE, NONE, "Every object and every pod is as wanted.", ""),
+    Entry(PROGRESSING, "True", Reason.ROLLING_OUT, NONE, "Pods are being made, replaced or started.", ""),
+    Entry(PROGRESSING, "True", Reason.LOADING_CONFIGURATION, NONE, "Pods are about to load a changed configuration, usually within five seconds and without a restart.", ""),
+    Entry(PROGRESSING, "True", Reason.WAITING_FOR_DELETION, NONE, "Objects of a deleted gateway of the same name are still there.", "Wait; they go with it. If they do not, look for their finalizers."),
+    Entry(PROGRESSING, "False", Reason.CONFIGURATION_NOT_LOADED, WARNING, "For three minutes pods have not loaded the changed configuration, although their volumes were refreshed again and again.", "Look at the kubelet of the pods' nodes. A pod that is deleted comes back with the new configuration and keeps its queue."),
+    Entry(PROGRESSING, "False", Reason.WAITING, NONE, "Nothing is changed before another condition is True.", "See the condition that the message names."),
+    Entry(PROGRESSING, "False", Reason.OWNERSHIP_CONFLICT, WARNING, "An object that belongs to somebody else has the name of one of the gateway's.", "Rename or delete that object, or give the gateway another name."),
+    Entry(PROGRESSING, "False", Reason.AUTHORITY_DAMAGED, WARNING, "The Secret with the gateway's certificate authority cannot be used.", "Restore it from a backup. Deleting it makes a new authority, which clients must then trust."),
+    Entry(PROGRESSING, "False", Reason.FORBIDDEN, WARNING, "The API server does not let the operator do something: missing rights, a quota or a policy.", "The message is the API server's own; compare the operator's role with the chart's."),
+    Entry(PROGRESSING, "False", Reason.REJECTED, WARNING, "The API server finds an object invalid, or a field of it cannot be changed.", "The message is the API server's own."),
+    Entry(CONFIG_VALID, "True", Reason.VALID, NONE, "The resource can be rendered.", ""),
+    Entry(CONFIG_VALID, "False", Reason.INVALID, WARNING, "The resource cannot be understood. Pods go on with the configuration before.", "Correct the field that the message names."),
+    Entry(CONFIG_VALID, "False", Reason.TOO_LARGE, WARNING, "The configuration does not fit the Secrets that hold it. Pods go on with the one before.", "Spread logins over several gateways."),
+    Entry(CONFIG_VALID, "False", Reason.NOT_LOADABLE, WARNING, "Pods refuse the configuration and go on with the one before.", "The message is the pods' own. A gateway image of another version than the operator's is the usual cause."),
+    Entry(REFERENCES_RESOLVED, "True", Reason.RESOLVED, NONE, "Every Secret was found.", ""),
+    Entry(REFERENCES_RESOLVED, "Unknown", Reason.CONFIG_INVALID, NONE, "Not looked at, because the resource is not valid.", "See ConfigValid."),
+    Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_NOT_FOUND, WARNING, "A Secret is missing. Nothing is changed before it is there.", "Create the Secret that the message names, in the gateway's namespace."),
+    Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_INVALID, WARNING, "A Secret does not hold what it should.", "The message names the Secret and the key."),
+    Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_FORBIDDEN, WARNING, "The operator may not read a Secret.", "Compare the operator's role with the chart's."),
+    Entry(REFERENCES_RESOLVED, "False", Reason.LOGINS_CONFLICT, WARNING, "Two Secrets hold the same login.", "Remove it from one of the Secrets that the message names."),
+    Entry(CERTIFICATE_VALID, "True", Reason.VALID, NONE, "The certificate is good for longer than 30 days, or the operator's own and about to be renewed.", ""),
+    Entry(CERTIFICATE_VALID, "True", Reason.EXPIRES_WITHIN_A_MONTH, NORMAL, "The user's certificate ends within 30 days.", "Nothing if something renews it; otherwise put a new pair into the Secret."),
+    Entry(CERTIFICATE_VALID, "True", Reason.EXPIRES_WITHIN_A_WEEK, WARNING, "The certificate ends within 7 days, so its renewal has failed.", "Put a new pair into the Secret; pods show it within two minutes. For one of the operator's own see Progressing."),
+    Entry(CERTIFICATE_VALID, "True", Reason.EXPIRES_WITHIN_A_DAY, WARNING, "The certificate ends within a day.", "As above, today."),
+    Entry(CERTIFICATE_VALID, "False", Reason.EXPIRED, WARNING, "The certificate has ended; clients that check refuse to send.", "Put a new pair into the Secret."),
+    Entry(CERTIFICATE_VALID, "False", Reason.NEW_PAIR_UNUSABLE, WARNING, "The Secret was changed, and what it holds is not a certificate with its key. The pair before stays in force.", "Put a matching pair into the Secret; the message says what is wrong."),
+    Entry(UPSTREAM_REACHABLE, "True", Reason.REACHABLE, NORMAL, "Every pod reaches every smarthost.", ""),
+    Entry(UPSTREAM_REACHABLE, "True", Reason.PARTLY_REACHABLE, WARNING, "Every route has a smarthost that works, and some smarthosts do not.", _SEE_MESSAGE),
+    Entry(UPSTREAM_REACHABLE, "True", Reason.NO_SMARTHOSTS, NONE, "Mail goes straight to the recipients' MX, which are not judged.", ""),
+    Entry(UPSTREAM_REACHABLE, "Unknown", Reason.NOT_PROBED, NONE, "Not every smarthost has been tried yet; a matter of seconds.", ""),
+    Entry(UPSTREAM_REACHABLE, "Unknown", Reason.CONFIG_INVALID, NONE, "Not judged, because the resource is not valid.", "See ConfigValid."),
+    Entry(UPSTREAM_REACHABLE, "False", Reason.CONNECTION_REFUSED, WARNING, "Nobody listens on the upstream's port.", f"{_SEE_MESSAGE} Compare host and port with the provider's documentation."),
+    Entry(UPSTREAM_REACHABLE, "False", Reason.CONNECTION_TIMED_OUT, WARNING, "The upstream does not answer: a firewall or a NetworkPolicy drops packets, or the host is down.", f"{_SEE_MESSAGE} Try the provider's alternative port."),
+    Entry(UPSTREAM_REACHABLE, "False", Reason.NAME_NOT_FOUND, WARNING, "The upstream's name cannot be resolved.", f"{_SEE_MESSAGE} Correct the host, or look at the cluster's DNS."),
+    Entry(UPSTREAM_REACHABLE, "False", Reason.TLS_FAILED, WARNING, "No encrypted connection comes about: the upstream does not offer STARTTLS, or the handshake fails.", f"{_SEE_MESSAGE} See `tls` of the smarthost."),
+    Entry(UPSTREAM_REACHABLE, "False", Reason.CERTIFICATE_INVALID, WARNING, "The upstream's certificate is not valid for its name, or nobody trusted vouches for it.", f"{_SEE_MESSAGE} Use the name that the certificate is for."),
+    Entry(UPSTREAM_REACHABLE, "False", Reason.AUTHENTICATION_REJECTED, WARNING, "The upstream does not accept the login.", f"{_SEE_MESSAGE} Correct the Secret of the credentials; no restart is needed."),
+    Entry(UPSTREAM_REACHABLE, "False", Reason.REJECTED_BY_UPSTREAM, WARNING, "The upstream answers, and refuses.", _SEE_MESSAGE),
+    Entry(UPSTREAM_REACHABLE, "False", Reason.PORT_25_BLOCKED, WARNING, "Connections to port 25 fail everywhere while others work: the network blocks it, as most clouds do.", "Use a smarthost on 587, 465 or 2525, or have the provider open port 25."),
+    Entry(QUEUE_HEALTHY, "True", Reason.ON_TIME, NONE, "Mail leaves when it is due.", ""),
+    Entry(QUEUE_HEALTHY, "True", Reason.DEFERRALS_TO_MX, NONE, "More than half of the attempts to recipients' MX are put off. That is theirs to mend, and is not counted.", "If it is all of them, look at the sender's reputation and at port 25."),
+    Entry(QUEUE_HEALTHY, "False", Reason.OVERDUE, WARNING, "Mail that is due waits for more than five minutes: the pod does not keep up. True again below two and a half.", "More replicas, more CPU, or a next hop that takes more connections."),
+    Entry(QUEUE_HEALTHY, "False", Reason.DEFERRALS_HIGH, WARNING, "More than half of at least 20 attempts of the last 15 minutes on a route with smarthosts were put off. True again below a quarter, or without attempts.", "`kubectl exec POD -- smtp-gateway queue list` shows the replies; usually the provider's rate limit."),
+    Entry(QUEUE_HEALTHY, "False", Reason.SPOOL_UNUSABLE, WARNING, "A pod cannot keep mail: its volume is full or broken. Clients are told to come again.", "The message is the pod's own. Deliveries make room; a larger volume needs a new gateway."),
+    *(
+        Entry(condition, "Unknown", reason, NONE, meaning, remedy)
+        for condition in (CERTIFICATE_VALID, UPSTREAM_REACHABLE, QUEUE_HEALTHY)
+        for reason, meaning, remedy in (
+            (Reason.NO_PODS, "No pod runs that could be asked.", "See Ready."),
+            (Reason.NO_REPORT, "A pod does not answer the operator, and did not for a minute.", "The message says why. Does a NetworkPolicy let the operator reach port 8443 of the pods?"),
+        )
+    ),
+)  # fmt: skip
+"""Reasons of Ready that come from another condition are listed there alone."""
+
+_BY_REASON = {(entry.condition, entry.reason): entry for entry in CATALOGUE}
+
+NOT_READY = "NotReady"
+EVENTS = (
+    (NORMAL, READY, "Ready has become True."),
+    (WARNING, NOT_READY, "Ready has become False. The message says why."),
+)
+"""Events about Ready itself; all the others have the reason of the condition that they are about."""
+
+
+def event_type(condition: str, reason: str) -> str:
+    """Return the type of the Event when *condition* comes to have *reason*; empty when there is none, as for reasons of newer versions."""
+    known = {str(each) for each in Reason}
+    entry = _BY_REASON.get((condition, Reason(reason))) if reason in known else None
+    return entry.event if entry else NONE
+
+
+def documentation() -> str:
+    """Return the catalogue as Markdown."""
+    lines = [_INTRODUCTION]
+    for condition, meaning in CONDITIONS.items():
+        rows = [_row(entry) for entry in CATALOGUE if entry.condition == condition]
+        lines += [
+            f"## {condition}",
+            "",
+            meaning,
+            "",
+            "| status | reason | Event | what it means | what to do |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    lines += ["## Events about Ready", "", "| type | reason | meaning |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {kind} | `{reason}` | {meaning} |" for kind, reason, meaning in EVENTS), ""])
+
+
+def _row(entry: Entry) -> str:
+    return f"| {entry.status} | `{entry.reason}` | {entry.event} | {entry.meaning} | {entry.remedy} |"
+
+
+_INTRODUCTION = """\
+# Operations
+
+Produced from the operator's own tables by `make docs`.
+
+`kubectl get smtpgw` says whether mail gets through, `kubectl get smtpgw -o wide` why not, and `kubectl describe smtpgw NAME` reads like a diagnosis: conditions with the reason in one word and the cause in a sentence, and the Events of what changed. The operator asks every pod every 15 seconds, and right after each change.
+
+- A condition's `lastTransitionTime` moves only when its status does. An Event is written when a condition comes to have another reason, never for what stays as it is; when a Warning's cause is gone there is a Normal one with the new reason.
+- A pod that does not answer counts with its last report for a minute, and a smarthost that was reachable as reachable until two probes in a row failed. What was unhealthy is healthy again at half the limit.
+- `status.queue` is written with a condition's change, else at most once a minute and when it moved by more than a tenth. `status.configuration` says which configuration the pods should run, and how many do.
+"""
+
+
+if __name__ == "__main__":
+    print(documentation(), end="")  # noqa: T201 printing is what this is run for

@@ -1,0 +1,74 @@
+"""Which of a pod's words count: one lost answer and one failed probe change nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from smtp_gateway_operator.status.told import STALE, Heard, heard
+from tests.unit.operator.setting import NOW, report, upstream
+
+LOOK = timedelta(seconds=15)
+
+
+def reachable(one: Heard | None) -> list[bool | None]:
+    """Return what counts of each next hop."""
+    assert one is not None
+    return [probe.reachable for probe in one.report.upstreams]
+
+
+def after(*probes: dict[str, Any], config_hash: str = "one") -> Heard:
+    """Return what counts of a pod after it reported *probes* of one next hop in turn."""
+    found = None
+    for number, probe in enumerate(probes):
+        found = heard(found, report("mail-0", config_hash=config_hash, upstreams=[probe]), NOW + number * LOOK)
+    assert found is not None
+    return found
+
+
+def test_a_pod_that_never_answered_is_unknown() -> None:
+    """There is nothing to go on."""
+    assert heard(None, "connection refused", NOW) is None
+
+
+def test_a_lost_answer_changes_nothing_for_a_minute() -> None:
+    """The last report counts until it is stale, and the next answer makes it fresh again."""
+    first = heard(None, report("mail-0"), NOW)
+
+    silent = heard(first, "no answer within 3 s", NOW + STALE)
+    assert silent is not None
+    assert (silent.report, silent.silence) == (report("mail-0"), "no answer within 3 s")
+    assert heard(silent, "no answer within 3 s", NOW + STALE + timedelta(seconds=1)) is None
+
+    again = heard(silent, report("mail-0"), NOW + STALE)
+    assert heard(again, "no answer within 3 s", NOW + 2 * STALE) is not None
+
+
+def test_one_failed_probe_is_not_believed() -> None:
+    """A next hop that was reachable counts as such until a second probe has failed, however often the first one is reported."""
+    good, bad, worse = upstream(at=1), upstream(cause="Refused", at=2), upstream(cause="Refused", at=3)
+
+    assert reachable(after(good, bad)) == [True]
+    assert reachable(after(good, bad, bad, bad)) == [True]
+    assert reachable(after(good, bad, worse)) == [False]
+    assert reachable(after(good, bad, good, worse)) == [True]
+
+
+def test_a_first_failure_is_believed_at_once() -> None:
+    """Nothing better is known of a next hop that was never reached."""
+    assert reachable(after(upstream(cause="Refused"))) == [False]
+    assert reachable(after(upstream(reachable=None), upstream(cause="Refused"))) == [False]
+
+
+def test_recovery_is_believed_at_once() -> None:
+    """One probe that got through proves it."""
+    assert reachable(after(upstream(cause="Refused", at=1), upstream(at=2))) == [True]
+
+
+def test_another_configuration_is_another_question() -> None:
+    """A failure right after a change is the change's, and is believed."""
+    before = after(upstream(at=1))
+
+    changed = heard(before, report("mail-0", config_hash="two", upstreams=[upstream(cause="TlsFailed", at=2)]), NOW + LOOK)
+
+    assert reachable(changed) == [False]
