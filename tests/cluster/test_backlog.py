@@ -61,8 +61,8 @@ def submit(gateway: Gateway, subjects: list[str]) -> set[str]:
 def small(gateway: Gateway, sink: Kube) -> Iterator[Gateway]:
     """A gateway on a volume of 64 MiB whose next hop is away."""
     small = Gateway(gateway.kube, "small", gateway.smarthost)
+    small.create(spool={"volume": {"size": "32Mi", "storageClassName": "lab-small"}})  # Ready only while its next hop answers
     world.scale_sink(sink, 0)
-    small.create(spool={"volume": {"size": "32Mi", "storageClassName": "lab-small"}})
     yield small
     small.delete()
     world.scale_sink(sink, 1)

@@ -88,7 +88,8 @@ def test_explain_is_worth_reading(kube: Kube, operator: str) -> None:
 
 
 def test_the_status_says_what_is(gateway: Gateway) -> None:
-    """A Ready gateway's status has current counts, its endpoints, its selector and four true or settled conditions."""
+    """A Ready gateway's status has current counts, its endpoints, its selector and conditions that are true or settled."""
+    gateway.wait("condition=Ready")
     resource = gateway.kube.get("smtpgateway", gateway.name)
     status = resource["status"]
 
@@ -101,15 +102,23 @@ def test_the_status_says_what_is(gateway: Gateway) -> None:
         "Progressing": "False",
         "ConfigValid": "True",
         "ReferencesResolved": "True",
+        "CertificateValid": "True",
+        "UpstreamReachable": "True",
+        "QueueHealthy": "True",
     }
 
 
 def test_the_columns_tell_the_state(gateway: Gateway) -> None:
-    """`kubectl get smtpgw` shows readiness and the number of pods that accept mail."""
+    """`kubectl get smtpgw` shows readiness, the pods that accept mail and what waits; `-o wide` shows upstream and certificate."""
+    gateway.wait("condition=Ready")
     header, row = gateway.kube("get", "smtpgw", gateway.name).splitlines()
+    wide, wider = gateway.kube("get", "smtpgw", gateway.name, "-o", "wide").splitlines()
 
-    assert header.split() == ["NAME", "READY", "REPLICAS", "AGE"]
+    assert header.split() == ["NAME", "READY", "REPLICAS", "QUEUE", "OLDEST", "AGE"]
     assert row.split()[:3] == [gateway.name, "True", "1"]
+    assert wide.split()[6:] == ["UPSTREAM", "CERTIFICATE", "MESSAGE"]
+    assert "Reachable" in wider
+    assert wider.rstrip().endswith("1 of 1 pods ready")
 
 
 def test_events_mark_transitions_only(gateway: Gateway) -> None:
@@ -173,7 +182,7 @@ def test_a_changed_limit_is_in_force_without_a_restart(gateway: Gateway) -> None
     try:
         gateway.kube.apply(gateway.manifest(limits={"recipients": 7})[1])
 
-        within = 300  # the kubelet refreshes a projected volume within two minutes
+        within = 40  # without a nudge the kubelet would take up to two minutes
         eventually_sync(lambda: took_over(gateway), within=within, what="the pod runs the new configuration", pause=2)
     finally:
         gateway.kube.apply(gateway.manifest()[1])
