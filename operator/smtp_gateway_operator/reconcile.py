@@ -9,6 +9,7 @@ Between two reconciles, when nothing happened, the pods alone are asked: that co
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,8 @@ _CAUSES: dict[type[Exception], tuple[str, Reason]] = {
 other error is tried again later."""
 _TOLD: tuple[type[Exception], ...] = (*_CAUSES, references.UnresolvedError)
 
+AT_ONCE = 4
+"""Gateways brought about at a time: each is some 30 ms of waiting for the API server, and somebody else wants to be served too."""
 POLL = 15.0
 """Seconds between two looks at pods to which nothing happened."""
 SOON = 1.0
@@ -85,7 +88,7 @@ class Reconciler:
     """Reconciles gateways, one key at a call."""
 
     def __init__(self, surroundings: Surroundings, images: Images, metrics: Metrics) -> None:
-        """Work in *surroundings*, with pods of *images*."""
+        """Work in *surroundings*, with pods of *images*. Call within a running event loop."""
         self._cluster = surroundings.cluster
         self._images = images
         self._metrics = metrics
@@ -94,6 +97,7 @@ class Reconciler:
         self._asking = Asking(surroundings.fleet, self._cluster, self._now)
         self._publishing = Publishing(self._cluster, self._now)
         self._known: dict[Key, _Known] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._log = structlog.get_logger()
 
     async def __call__(self, key: Key, occasion: Occasion = Occasion.NEWS) -> float | None:
@@ -112,6 +116,17 @@ class Reconciler:
             raise PutOffError from error
 
     async def _reconcile(self, key: Key) -> float | None:
+        async with self._turns:
+            known = await self._found(key)
+        if known is None:
+            return None
+        following = await self._look(key, known, at_once=True)
+        if known.problem is not None and known.problem.condition != CONFIG_VALID:
+            raise PutOffError
+        return following
+
+    async def _found(self, key: Key) -> _Known | None:
+        """Bring the gateway about, and return what is to be asked of its pods; None when it is gone."""
         body = await self._cluster.get(Ref(GATEWAY, key.namespace, key.name))
         if body is None or body["metadata"].get("deletionTimestamp"):
             self._forget(key)
@@ -120,13 +135,10 @@ class Reconciler:
         live = await self._children.live(owner)
         gateway, config_hash, problem = await self._brought_about(body, owner, live)
         rollout, pods = await self._rollout(owner, gateway, live)
-        question = _question(owner, gateway, (live, pods), config_hash)
-        self._known[key] = known = _Known(body, gateway, rollout, problem, question)
-        following = await self._look(key, known, at_once=True)
-        self._metrics.observed(key, Counter(ref.kind.name for ref in live), ready=is_ready(known.body["status"]))
-        if problem is not None and problem.condition != CONFIG_VALID:
-            raise PutOffError
-        return following
+        self._metrics.observed(key, Counter(ref.kind.name for ref in live), ready=is_ready(body.get("status") or {}))
+        known = _Known(body, gateway, rollout, problem, _question(owner, gateway, (live, pods), config_hash))
+        self._known[key] = known
+        return known
 
     async def _look(self, key: Key, known: _Known, *, at_once: bool) -> float | None:
         """Ask the pods, and say how the gateway stands. Returns the seconds until it should be done again."""

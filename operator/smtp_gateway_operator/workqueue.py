@@ -46,8 +46,9 @@ class PutOffError(Exception):
 class Pace:
     """How hard the queue works; times in seconds."""
 
-    workers: int = 4
-    """Gateways reconciled at a time; a reconcile is some 30 ms of waiting for the API server."""
+    workers: int = 32
+    """Gateways worked on at a time. Most of it is waiting for pods, and a pod that hangs takes three seconds of it: 200 gateways of
+    such pods are still looked at within twenty. How many at a time keep the API server busy is the reconciler's to limit."""
     first_wait: float = 0.5
     """Before the second attempt; doubled with each further one."""
     longest_wait: float = 30.0

@@ -99,4 +99,4 @@ def _configuration(gateway: Gateway) -> dict[str, Any]:
 
 def _loaded(gateway: Gateway, before: str) -> bool:
     found = _configuration(gateway)
-    return found["hash"] != before and found["podsCurrent"] == 1
+    return bool(found["hash"] != before and found["podsCurrent"] == 1)

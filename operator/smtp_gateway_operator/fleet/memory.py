@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from smtp_gateway_operator.fleet.api import running
@@ -24,6 +25,11 @@ class MemoryFleet:
         """By the name of a pod, its report, or why it gives none."""
         self.asked: list[str] = []
         """Which pods were asked so far, in order."""
+        self.answers = asyncio.Event()
+        """Set while pods answer at all."""
+        self.answers.set()
+        self.waiting = 0
+        """How many questions wait for an answer."""
         self.forgotten: list[Key] = []
         """Which gateways are gone."""
 
@@ -32,6 +38,11 @@ class MemoryFleet:
         del authority  # which the real thing needs for its handshakes
         names = [str(pod["metadata"]["name"]) for pod in running(owner, pods)]
         self.asked += names
+        self.waiting += 1
+        try:
+            await self.answers.wait()
+        finally:
+            self.waiting -= 1
         return {name: self.says.get(name, "connection refused") for name in names}
 
     def forget(self, key: Key) -> None:

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from smtp_gateway.config.certificate import LEAF_LIFETIME, names_of
-from smtp_gateway_operator.issuing import AUTHORITY, AuthorityDamagedError, authority, leaf, pair_of, server_names
-from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY
+from smtp_gateway_operator.issuing import AUTHORITY, AuthorityDamagedError, admin, authority, leaf, pair_of, server_names
+from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY, pod_address
 from tests.unit.operator.setting import NOW, OWNER
 
 if TYPE_CHECKING:
@@ -75,6 +75,26 @@ def test_a_certificate_is_good_for_every_name_and_signed_by_the_authority(signer
     assert secret["data"][AUTHORITY] == signer["data"][TLS_CERTIFICATE]
     trusted = x509.load_pem_x509_certificate(pair_of(signer).certificate)
     x509.load_pem_x509_certificate(pair_of(secret).certificate).verify_directly_issued_by(trusted)
+
+
+def test_the_admin_certificate_is_good_for_each_pod_and_a_server_only(signer: dict[str, Any]) -> None:
+    """The operator asks a pod by its own name; no listener's name is in it, and nobody can show it as a client."""
+    secret = admin(OWNER, (signer, None), NOW)
+    certificate = x509.load_pem_x509_certificate(pair_of(secret).certificate)
+
+    assert secret["metadata"]["name"] == "mail-admin"
+    assert names_of(pair_of(secret)) == ("*.mail-pods.apps.svc",)
+    assert pod_address(OWNER, "mail-0") == "mail-0.mail-pods.apps.svc"
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usage) == [x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]
+
+
+def test_the_admin_certificate_is_kept_and_renewed_like_the_listeners(signer: dict[str, Any]) -> None:
+    """The same to the octet before two thirds of its life, another one after it."""
+    first = admin(OWNER, (signer, None), NOW)
+
+    assert admin(OWNER, (signer, first), NOW + LEAF_LIFETIME * 0.66) == first
+    assert admin(OWNER, (signer, first), LATER)["data"][TLS_KEY] != first["data"][TLS_KEY]
 
 
 def test_no_name_is_told_twice() -> None:

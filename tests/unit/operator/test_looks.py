@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from smtp_gateway_operator.cluster.api import GATEWAY, POD, SECRET, ConflictError, ForbiddenError, UnavailableError
-from smtp_gateway_operator.reconcile import POLL
+from smtp_gateway_operator.cluster.api import GATEWAY, POD, SECRET, STATEFUL_SET, ConflictError, ForbiddenError, UnavailableError
+from smtp_gateway_operator.reconcile import AT_ONCE, POLL
 from smtp_gateway_operator.workqueue import PutOffError
+from tests.support.waiting import eventually
 from tests.unit.operator.setting import KEY, LOGINS, Setting, ref, resource, secret, upstream
 
 SMARTHOST = [{"name": "default", "smarthosts": [{"host": "smtp.example.net"}]}]
@@ -66,6 +68,26 @@ async def test_looks_come_soon_after_something_happened(ready: Setting) -> None:
     await ready.cluster.delete(ref(POD, "mail-0"), (await ready.get(POD, "mail-0"))["metadata"]["uid"])
     await ready.cluster.delete(ref(POD, "mail-1"), (await ready.get(POD, "mail-1"))["metadata"]["uid"])
     assert await ready.reconcile(KEY) is None
+
+
+async def test_gateways_of_hanging_pods_do_not_keep_others_waiting(ready: Setting) -> None:
+    """While pods of more gateways than may be brought about at a time do not answer, another one is brought about."""
+    names = [f"mail{number}" for number in range(AT_ONCE)]
+    for name in names:
+        await ready.given(resource(name))
+        await ready.reconcile(KEY._replace(name=name))
+    silent = asyncio.Event()
+    ready.fleet.answers = silent
+    hanging = [asyncio.create_task(ready.reconcile(KEY._replace(name=name))) for name in names]
+    await eventually(lambda: ready.fleet.waiting == AT_ONCE)
+
+    await ready.given(resource("other"))
+    other = asyncio.create_task(ready.reconcile(KEY._replace(name="other")))
+
+    await eventually(lambda: ready.fleet.waiting == AT_ONCE + 1)
+    assert await ready.exists(STATEFUL_SET, "other")
+    silent.set()
+    await asyncio.gather(*hanging, other)
 
 
 async def test_an_upstream_that_is_lost_is_told_with_its_reply(ready: Setting) -> None:

@@ -15,6 +15,9 @@ MISSING = {"Ready": ("False", "SecretNotFound"), "Progressing": ("False", "Waiti
 RESOLVED = {"Ready": ("False", "PodsNotReady"), "Progressing": ("True", "RollingOut"), "ReferencesResolved": ("True", "Resolved")}
 INVALID = {"ConfigValid": ("False", "Invalid")}
 CONFLICT = {"Progressing": ("False", "OwnershipConflict")}
+REACHABLE = {"UpstreamReachable": ("True", "Reachable")}
+REFUSED = {"UpstreamReachable": ("False", "ConnectionRefused")}
+ENDING = {"CertificateValid": ("True", "ExpiresWithin30Days")}
 REJECTED = {"Progressing": ("False", "Rejected")}
 
 
@@ -43,6 +46,20 @@ def status(conditions: dict[str, tuple[str, str]]) -> dict[str, Any]:
         (CONFLICT, {"Progressing": ("True", "RollingOut")}, [("Normal", "RollingOut")]),
         ({"Progressing": ("True", "RollingOut")}, {"Progressing": ("False", "Complete")}, []),
         ({}, {"ReferencesResolved": ("Unknown", "ConfigInvalid")}, []),
+        (CONFLICT, {"Progressing": ("False", "Waiting")}, []),
+        ({}, REACHABLE, [("Normal", "Reachable")]),
+        (REACHABLE, REFUSED, [("Warning", "ConnectionRefused")]),
+        (REFUSED, {"UpstreamReachable": ("False", "TLSFailed")}, [("Warning", "TLSFailed")]),
+        (REFUSED, {"UpstreamReachable": ("Unknown", "NotProbed")}, []),
+        (REFUSED, {"UpstreamReachable": ("True", "NoSmarthosts")}, [("Normal", "NoSmarthosts")]),
+        ({"UpstreamReachable": ("Unknown", "NotProbed")}, REACHABLE, [("Normal", "Reachable")]),
+        (REACHABLE, {"UpstreamReachable": ("True", "PartlyReachable")}, [("Warning", "PartlyReachable")]),
+        ({"CertificateValid": ("True", "Valid")}, ENDING, [("Normal", "ExpiresWithin30Days")]),
+        (ENDING, ENDING, []),
+        (ENDING, {"CertificateValid": ("True", "ExpiresWithin7Days")}, [("Warning", "ExpiresWithin7Days")]),
+        ({"CertificateValid": ("True", "ExpiresWithin7Days")}, {"CertificateValid": ("True", "Valid")}, [("Normal", "Valid")]),
+        (READY, READY | {"Ready": ("Unknown", "LoadingConfiguration")}, []),
+        (READY | {"Ready": ("Unknown", "NoReport")}, READY | {"Ready": ("False", "Expired")}, [("Warning", "NotReady")]),
     ],
 )
 def test_what_is_told(before: dict[str, tuple[str, str]], after: dict[str, tuple[str, str]], told: list[tuple[str, str]]) -> None:
