@@ -51,8 +51,8 @@ CONDITIONS = {
 _SEE_MESSAGE = "The message names the route, the upstream, its reply and the pods that saw it."
 
 CATALOGUE = (
-    Entry(READY, "True", Reason.PODS_READY, NORMAL, "Every pod is ready, and every condition holds.", ""),
-    Entry(READY, "True", Reason.SCALED_TO_ZERO, NORMAL, "There are no pods, as wanted. No mail is accepted or delivered; volumes are kept.", "Set `spec.replicas` to have mail flow again."),
+    Entry(READY, "True", Reason.PODS_READY, NONE, "Every pod is ready, and every condition holds.", ""),
+    Entry(READY, "True", Reason.SCALED_TO_ZERO, NONE, "There are no pods, as wanted. No mail is accepted or delivered; volumes are kept.", "Set `spec.replicas` to have mail flow again."),
     Entry(READY, "False", Reason.PODS_NOT_READY, NONE, "Pods are missing, of an older version, or not ready.", "The message says which pods, and what keeps them; then `kubectl describe pod`."),
     Entry(READY, "Unknown", Reason.LOADING_CONFIGURATION, NONE, "Pods are about to load a changed configuration.", "Nothing, for some seconds; `kubectl wait` waits for it."),
     Entry(PROGRESSING, "False", Reason.COMPLETE, NONE, "Every object and every pod is as wanted.", ""),
