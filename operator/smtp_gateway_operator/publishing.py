@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from smtp_gateway_operator.cluster.api import ref_of
+from smtp_gateway_operator.status.catalogue import NOT_READY
 from smtp_gateway_operator.status.queues import moved
-from smtp_gateway_operator.status.transitions import event_of, transitions
+from smtp_gateway_operator.status.reasons import READY
+from smtp_gateway_operator.status.transitions import Transition, event_of, transitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +35,8 @@ class Publishing:
         self._cluster = cluster
         self._now = now
         self._written: dict[Key, datetime] = {}
+        self._readiness: dict[Key, str] = {}
+        """What Events said last: Ready or NotReady."""
         self._log = structlog.get_logger()
 
     async def publish(self, key: Key, body: Object, status: Object, *, at_once: bool) -> Object:
@@ -48,6 +52,8 @@ class Publishing:
         await self._cluster.patch_status(ref_of(body), _patch(previous, worth))
         self._written[key] = now
         for transition in transitions(previous, worth):
+            if self._repeats(key, transition):
+                continue
             self._log.info("transition", gateway=str(key), reason=transition.reason, message=transition.message)
             await self._cluster.record_event(event_of(body, transition, now))
         return worth
@@ -55,6 +61,14 @@ class Publishing:
     def forget(self, key: Key) -> None:
         """Drop what is remembered of a gateway that is gone."""
         self._written.pop(key, None)
+        self._readiness.pop(key, None)
+
+    def _repeats(self, key: Key, transition: Transition) -> bool:
+        """Tell whether Events said so last: Ready is Unknown for a second with each change of the configuration, which is no news."""
+        if transition.reason not in {READY, NOT_READY}:
+            return False
+        before, self._readiness[key] = self._readiness.get(key), transition.reason
+        return before == transition.reason
 
 
 def worthwhile(previous: Mapping[str, Any], status: Object, now: datetime, *, recently: bool, at_once: bool) -> Object | None:

@@ -154,8 +154,9 @@ async def test_the_queue_is_shown_and_its_oldest_goes_with_it(ready: Setting) ->
 
 
 async def test_a_change_of_the_configuration_nudges_the_pods_that_are_behind(ready: Setting) -> None:
-    """At once, again after two seconds and after four, and no more once the pod has it; Ready is unknown meanwhile, then True."""
+    """At once, again after two seconds and after four, and no more once the pod has it; Ready is unknown meanwhile, which is worth no Event."""
     before = await ready.config_hash()
+    told = ready.reasons()
     await ready.change(limits={"recipients": 7})
     await ready.reconcile(KEY)
     short = (await ready.config_hash())[:12]
@@ -177,6 +178,7 @@ async def test_a_change_of_the_configuration_nudges_the_pods_that_are_behind(rea
     assert (await ready.status())["configuration"] == {"hash": short, "podsCurrent": 2}
     assert (await ready.condition("Ready"))[:2] == ("True", "PodsReady")
     assert before[:12] != short
+    assert ready.reasons() == told
 
 
 async def test_pods_that_never_load_a_change_are_told(ready: Setting) -> None:
