@@ -41,6 +41,11 @@ class Occasion(Enum):
 class PutOffError(Exception):
     """Work that failed, has told why, and is to be tried again later."""
 
+    def __init__(self, seconds: float = 0.0) -> None:
+        """Ask for *seconds* at least before the next attempt, whatever the usual wait is."""
+        super().__init__(seconds)
+        self.seconds = seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -74,11 +79,8 @@ class _Following:
     """How it goes on after a piece of work."""
 
     seconds: float | None
-    """Until the next look; None for no look."""
+    """Until the next look, None for no look; after a failure, what the next attempt waits at least."""
     failed: bool = False
-
-
-_FAILED = _Following(None, failed=True)
 
 
 class WorkQueue:
@@ -164,11 +166,11 @@ class WorkQueue:
         try:
             async with asyncio.timeout(self._pace.limit):
                 return _Following(await self._work(key, occasion))
-        except PutOffError:
-            return _FAILED
+        except PutOffError as error:
+            return _Following(error.seconds, failed=True)
         except Exception:  # noqa: BLE001 a worker outlives whatever one gateway does to it
             self._log.exception("reconcile failed", gateway=str(key))
-            return _FAILED
+            return _Following(0.0, failed=True)
 
     def _settle(self, key: Key, following: _Following) -> None:
         if following.failed:
@@ -179,14 +181,14 @@ class WorkQueue:
             self._again.discard(key)
             self._add(key)
         elif following.failed:
-            self._put_off(key)
+            self._put_off(key, following.seconds or 0.0)
         elif following.seconds is not None:
             self._later(key, shortened(following.seconds, self._chance()))
 
-    def _put_off(self, key: Key) -> None:
+    def _put_off(self, key: Key, at_least: float) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         self.retries += 1
-        self._later(key, wait(failures, self._pace, self._chance()))
+        self._later(key, max(at_least, wait(failures, self._pace, self._chance())))
 
     def _later(self, key: Key, seconds: float) -> None:
         self._timers[key] = self._timer.call_later(seconds, lambda: self._due(key))

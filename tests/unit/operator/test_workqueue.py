@@ -162,6 +162,18 @@ async def test_a_failure_is_tried_again_after_growing_waits(running: Running, ou
     assert running.clock.waiting == [300.0 - 3.5]
 
 
+async def test_a_failure_may_ask_for_a_longer_wait(running: Running) -> None:
+    """What an API server asks for is kept, and a shorter wish does not shorten the usual wait."""
+    running.works.outcomes = [PutOffError(20.0), PutOffError(0.1)]
+    running.queue.add(A)
+    await eventually(lambda: running.queue.retries == 1)
+    assert running.clock.waiting[0] == 20.0
+
+    running.clock.advance(20)
+    await eventually(lambda: running.queue.retries == 2)
+    assert running.clock.waiting[0] == 1.0
+
+
 async def test_success_forgets_the_failures(running: Running) -> None:
     """After a success the first wait is the short one again."""
     running.works.outcomes = [PutOffError(), None, PutOffError()]
