@@ -27,7 +27,7 @@ COLUMNS = (
     {"name": "Certificate", "type": "string", "jsonPath": '.status.conditions[?(@.type=="CertificateValid")].reason', "priority": 1},
     {"name": "Message", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].message', "priority": 1},
 )
-HEADER = "# Produced from the models in gateway/smtp_gateway/config/resource.py by `make crds`; edit those instead.\n"
+HEADER = "# Produced from the models in gateway/smtp_gateway/config/resource/ by `make crds`; edit those instead.\n"
 
 
 def custom_resource_definition() -> dict[str, Any]:

@@ -1,0 +1,37 @@
+"""The custom resource `SmtpGateway`: the source of its CRD, and its translation into the gateway's `Config`.
+
+One module per part of the spec over the `words` that they share; `gateway` puts the parts together, `translation` turns them into what
+pods are told, and `smtp_gateway.config.crd` turns the models into the CRD.
+
+Every field has a description (what `kubectl explain` says), a bound, and a default in the schema. A field exists only when it does
+something. Descriptions and messages are written for the person who edits the manifest.
+"""
+
+from __future__ import annotations
+
+from smtp_gateway.config.resource.gateway import NAME_RULE, Metadata, SmtpGateway, Spec
+from smtp_gateway.config.resource.listening import Listener, Tls
+from smtp_gateway.config.resource.routes import Route
+from smtp_gateway.config.resource.translation import SecretContentError, login_secrets, logins_of, to_config
+from smtp_gateway.config.resource.words import ADMIN_PORT, API_VERSION, GROUP, HTTP_PORT, KIND, PLURAL, VERSION
+
+__all__ = [
+    "ADMIN_PORT",
+    "API_VERSION",
+    "GROUP",
+    "HTTP_PORT",
+    "KIND",
+    "NAME_RULE",
+    "PLURAL",
+    "VERSION",
+    "Listener",
+    "Metadata",
+    "Route",
+    "SecretContentError",
+    "SmtpGateway",
+    "Spec",
+    "Tls",
+    "login_secrets",
+    "logins_of",
+    "to_config",
+]

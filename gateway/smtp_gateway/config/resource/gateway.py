@@ -1,0 +1,74 @@
+"""The resource itself: its spec, put together from the parts, and its name."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from smtp_gateway.config.model import Model
+from smtp_gateway.config.resource.listening import DEFAULT_LISTENERS, LISTENERS_RULE, Listener, LoginSource, Tls
+from smtp_gateway.config.resource.routes import HIDDEN_ROUTE_RULE, LAST_ROUTE_RULE, Route
+from smtp_gateway.config.resource.storage import RESERVE_RULE, LimitsSpec, SpoolSpec
+from smtp_gateway.config.resource.words import API_VERSION, KIND, NAME_LENGTH, Hostname, list_map
+from smtp_gateway.config.rules import Rule
+
+
+class Spec(Model):
+    """What the gateway should be."""
+
+    replicas: Annotated[int, Field(ge=0, le=64)] = Field(
+        default=1, description="Number of pods, each with a queue of its own. 0 stops the pods and keeps their volumes."
+    )
+    hostname: Hostname = Field(description="Name that the gateway greets with and that it sends in EHLO to next hops.")
+    listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=8), LISTENERS_RULE] = Field(
+        default=DEFAULT_LISTENERS, description="Ports on which mail is accepted.", json_schema_extra=list_map("name")
+    )
+    tls: Tls | None = Field(
+        default=None, description="The listeners' certificate. Without it the operator issues one, from an authority of the gateway's own."
+    )
+    logins: Annotated[tuple[LoginSource, ...], Field(max_length=64)] = Field(
+        default=(), description="Who may send mail. Without logins nobody can.", json_schema_extra={"x-kubernetes-list-type": "atomic"}
+    )
+    routes: Annotated[tuple[Route, ...], Field(min_length=1, max_length=32), LAST_ROUTE_RULE, HIDDEN_ROUTE_RULE] = Field(
+        default=(Route(name="default"),),
+        description="Where mail goes: the first route that matches a recipient. The last has no match. By default all mail goes straight to the recipients' MX.",
+        json_schema_extra=list_map("name"),
+    )
+    spool: Annotated[SpoolSpec, RESERVE_RULE] = Field(default=SpoolSpec(), description="Where accepted mail is kept until it is delivered.")
+    limits: LimitsSpec = Field(default=LimitsSpec(), description="What one message may be.")
+
+
+def _is_child_name(name: str) -> str:
+    if len(name) > NAME_LENGTH or not re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", name):
+        raise ValueError(NAME_RULE.message)
+    return name
+
+
+NAME_RULE = Rule(
+    f"size(self.metadata.name) <= {NAME_LENGTH} && self.metadata.name.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')",
+    f"the name must be at most {NAME_LENGTH} lower case letters, digits and dashes, a letter first: the Service and the pods are named after it",
+)
+
+
+class Metadata(Model):
+    """The part of a Kubernetes object's metadata that the gateway reads."""
+
+    model_config = Model.model_config | {"extra": "ignore"}
+
+    name: Annotated[str, AfterValidator(_is_child_name)]
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+
+
+class SmtpGateway(Model):
+    """A fleet of SMTP gateway pods: they accept mail from applications, keep it safe on disk, and relay it."""
+
+    model_config = Model.model_config | {"extra": "ignore"}
+
+    api_version: Literal["smtpgateway.io/v1alpha1"] = API_VERSION
+    kind: Literal["SmtpGateway"] = KIND
+    metadata: Metadata
+    spec: Spec

@@ -1,0 +1,75 @@
+"""Where mail goes: routes, the servers that they name, and when a delivery is tried again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from smtp_gateway.config.model import HopTls, Model, Port
+from smtp_gateway.config.resource.words import Duration, Host, Name, RecipientDomain
+from smtp_gateway.config.rules import Rule
+
+
+class Match(Model):
+    """Which mail a route is for."""
+
+    recipient_domains: Annotated[tuple[RecipientDomain, ...], Field(min_length=1, max_length=100)] = Field(
+        description="Domains of recipients; *.example.com means every domain beneath example.com, not itself.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
+class Smarthost(Model):
+    """A mail server that takes mail for others."""
+
+    host: Host = Field(description="Name or address of the server.")
+    port: Port = Field(default=25, description="Port of the server.")
+    tls: HopTls = Field(
+        default=HopTls.VERIFY,
+        description="Verify: TLS always, and the certificate must be valid for the host. Required: TLS always, any certificate. Opportunistic: TLS when offered. None: never.",
+    )
+
+
+class Retry(Model):
+    """When mail that could not be delivered yet is tried again, and for how long."""
+
+    initial: Duration = Field(default="30s", description="Wait after the first attempt.")
+    maximum: Duration = Field(default="1h", description="The longest wait between two attempts.")
+    factor_percent: Annotated[int, Field(ge=100, le=1000)] = Field(
+        default=200,
+        description="Each wait in percent of the one before: with 200 it doubles, with 150 it grows by half, with 100 all are alike.",
+    )
+    jitter_percent: Annotated[int, Field(ge=0, le=50)] = Field(
+        default=25,
+        description="Each wait is shortened at random by up to this part, so that mail which failed together does not come back together.",
+    )
+    lifetime: Duration | None = Field(
+        default=None,
+        description="How long mail on this route is tried before it goes back to its sender; as long as spool.lifetime says when absent.",
+    )
+
+
+class Route(Model):
+    """Where mail goes. Each recipient takes the first route that matches."""
+
+    name: Name = Field(description="Name of the route in logs and metrics.")
+    match: Match | None = Field(default=None, description="Which recipients take this route. Every route but the last has one.")
+    smarthosts: Annotated[tuple[Smarthost, ...], Field(max_length=16)] = Field(
+        default=(),
+        description="Servers that take this mail, tried in this order until one can be reached. Without any, mail goes to the MX of the recipient's domain on port 25.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    retry: Retry = Field(default=Retry(), description="How often mail on this route is tried again.")
+
+
+LAST_ROUTE_RULE = Rule(
+    "size(self) == 0 || !has(self[size(self) - 1].match)",
+    "the last route must have no match, so that every recipient has a way out",
+    lambda routes: routes[-1].match is None,
+)
+HIDDEN_ROUTE_RULE = Rule(
+    "self.filter(route, !has(route.match)).size() <= 1",
+    "only the last route may be without a match: routes behind one would never be used",
+    lambda routes: sum(route.match is None for route in routes) <= 1,
+)

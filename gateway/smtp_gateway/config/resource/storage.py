@@ -1,0 +1,56 @@
+"""Where accepted mail is kept, and how much of it there may be."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from smtp_gateway.config import units
+from smtp_gateway.config.model import Model
+from smtp_gateway.config.resource.words import Duration, Quantity
+from smtp_gateway.config.rules import Rule
+
+
+class Volume(Model):
+    """The volume of one pod's queue. Volumes outlive pods, scaling in and the gateway itself."""
+
+    size: Quantity = Field(default="1Gi", description="Size of each pod's volume.")
+    storage_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
+        default=None, description="StorageClass of the volumes; the cluster's default class when absent."
+    )
+
+
+class SpoolSpec(Model):
+    """Where accepted mail is kept until it is delivered."""
+
+    volume: Annotated[
+        Volume,
+        Rule("self == oldSelf", "a gateway's volumes cannot be changed: create another gateway and move the applications to it"),
+    ] = Field(default=Volume(), description="The volume of each pod.")
+    lifetime: Duration = Field(default="5d", description="How long undelivered mail is tried before it goes back to its sender.")
+    reserve: Quantity | None = Field(
+        default=None,
+        description="Part of each volume that new mail may not use, so that the deliveries of old mail can be written down when it is full. 16Mi, or the twentieth part of a smaller volume, when absent.",
+    )
+
+
+RESERVE_RULE = Rule(
+    "!has(self.reserve) || quantity(self.reserve).compareTo(quantity(self.volume.size)) < 0",
+    "the reserve must be smaller than the volume, or no mail could be taken",
+    lambda spool: spool.reserve is None or units.octets(spool.reserve) < units.octets(spool.volume.size),
+)
+_MESSAGE_SIZE_RULE = Rule(
+    "quantity(self).compareTo(quantity('64Ki')) >= 0 && quantity(self).compareTo(quantity('128Mi')) <= 0",
+    "must be at least 64Ki, which RFC 5321 asks of every server, and at most 128Mi",
+    lambda value: units.octets("64Ki") <= units.octets(value) <= units.octets("128Mi"),
+)
+
+
+class LimitsSpec(Model):
+    """What one message may be."""
+
+    message_size: Annotated[Quantity, _MESSAGE_SIZE_RULE] = Field(
+        default="25Mi", description="Largest message, as the SIZE that clients are told (RFC 1870): 64Ki to 128Mi."
+    )
+    recipients: Annotated[int, Field(ge=1, le=10_000)] = Field(default=100, description="Most recipients of one message.")

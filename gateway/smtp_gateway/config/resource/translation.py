@@ -1,0 +1,86 @@
+"""What the resource and its Secrets are turned into: logins, and the configuration that the pods are told."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from smtp_gateway.config import model, units
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from smtp_gateway.config.resource.gateway import SmtpGateway
+    from smtp_gateway.config.resource.routes import Retry, Route
+
+
+class SecretContentError(Exception):
+    """A Secret of logins cannot be understood; the message names it and says why, without its contents."""
+
+
+def login_secrets(gateway: SmtpGateway) -> tuple[str, ...]:
+    """Return the names of the Secrets that hold the gateway's logins, without repetition."""
+    return tuple(dict.fromkeys(source.secret_ref.name for source in gateway.spec.logins))
+
+
+def logins_of(secret: Mapping[str, Any]) -> tuple[model.Login, ...]:
+    """Return the logins in *secret*, a Secret object with base64 `data` or plain `stringData`.
+
+    Raises `SecretContentError` for values that are not text, and for a basic-auth Secret without a username or password.
+    """
+    name = secret["metadata"]["name"]
+    values = _values_of(secret)
+    if secret.get("type") == "kubernetes.io/basic-auth":
+        if not values.get("username") or not values.get("password"):
+            message = f"Secret {name} is of type kubernetes.io/basic-auth but has no username or no password"
+            raise SecretContentError(message)
+        values = {values["username"]: values["password"]}
+    empty = sorted(login for login, password in values.items() if not password)
+    if empty:
+        message = f"Secret {name} has an empty password under {', '.join(empty)}"
+        raise SecretContentError(message)
+    return tuple(model.Login(login=login, password=SecretStr(password), identity=name) for login, password in sorted(values.items()))
+
+
+def _values_of(secret: Mapping[str, Any]) -> dict[str, str]:
+    try:
+        decoded = {key: base64.b64decode(value, validate=True).decode() for key, value in (secret.get("data") or {}).items()}
+    except ValueError as error:
+        message = f"Secret {secret['metadata']['name']} holds a value that is not text in UTF-8"
+        raise SecretContentError(message) from error
+    return decoded | dict(secret.get("stringData") or {})
+
+
+def to_config(gateway: SmtpGateway, logins: Sequence[model.Login]) -> model.Config:
+    """Return what the pods of *gateway* are told. Raises pydantic's `ValidationError` when the parts contradict each other."""
+    spec = gateway.spec
+    return model.Config(
+        hostname=spec.hostname,
+        listeners=tuple(model.Listener(name=one.name, port=one.port, tls=one.tls) for one in spec.listeners),
+        logins=tuple(logins),
+        routes=tuple(_to_route(route) for route in spec.routes),
+        limits=model.Limits(message_size=units.octets(spec.limits.message_size), recipients=spec.limits.recipients),
+        lifetime=units.seconds(spec.spool.lifetime),
+        reserve=None if spec.spool.reserve is None else units.octets(spec.spool.reserve),
+    )
+
+
+def _to_route(route: Route) -> model.Route:
+    return model.Route(
+        name=route.name,
+        recipient_domains=route.match.recipient_domains if route.match else (),
+        smarthosts=tuple(model.Smarthost(host=hop.host, port=hop.port, tls=hop.tls) for hop in route.smarthosts),
+        retry=_to_retry(route.retry),
+    )
+
+
+def _to_retry(retry: Retry) -> model.Retry:
+    return model.Retry(
+        initial=units.seconds(retry.initial),
+        maximum=units.seconds(retry.maximum),
+        factor=retry.factor_percent / 100,
+        jitter=retry.jitter_percent / 100,
+        lifetime=None if retry.lifetime is None else units.seconds(retry.lifetime),
+    )
