@@ -28,12 +28,16 @@ def options_of(arguments: Sequence[str] | None, environment: Mapping[str, str]) 
     scope.add_argument("--namespace", action="append", default=[], metavar="NAME", help="watch this namespace; may be repeated")
     scope.add_argument("--all-namespaces", action="store_true", help="watch every namespace")
     parser.add_argument("--gateway-image", default=environment.get(IMAGE_VARIABLE), help=f"image of the pods [${IMAGE_VARIABLE}]")
+    parser.add_argument(
+        "--operator-namespace", default="", metavar="NAME", help="where this operator runs: network policies let it reach the pods"
+    )
     parser.add_argument("--http-port", type=int, default=8080, metavar="PORT", help="serves /metrics [%(default)s]")
     parser.add_argument("--probe-port", type=int, default=8081, metavar="PORT", help="serves /healthz [%(default)s]")
     given = parser.parse_args(arguments)
     if not given.gateway_image:
         parser.error(f"the gateway's image is needed: --gateway-image or {IMAGE_VARIABLE}")
-    return Options(tuple(dict.fromkeys(given.namespace)), Images(given.gateway_image), given.http_port, given.probe_port)
+    images = Images(given.gateway_image, given.operator_namespace)
+    return Options(tuple(dict.fromkeys(given.namespace)), images, given.http_port, given.probe_port)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

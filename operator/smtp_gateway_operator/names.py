@@ -17,6 +17,8 @@ from smtp_gateway.config.resource import API_VERSION, GROUP, KIND
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from smtp_gateway.config.resource import Tls
+
 OPERATOR = "smtp-gateway-operator"
 """The value of `managed-by`, the field manager of server-side apply, and the source of Events."""
 APPLICATION = "smtp-gateway"
@@ -33,6 +35,8 @@ REFRESH_ANNOTATION = f"{GROUP}/refresh"
 TLS_CERTIFICATE = "tls.crt"
 TLS_KEY = "tls.key"
 """What a Secret of type kubernetes.io/tls holds."""
+AUTHORITY = "ca.crt"
+"""What clients find the authority's certificate under, in a Secret or a ConfigMap; the name that cert-manager uses."""
 
 
 class Key(NamedTuple):
@@ -88,6 +92,26 @@ def admin_secret(gateway: str) -> str:
 def pod_address(owner: Owner, pod: str) -> str:
     """Return the DNS name of one pod, which its admin certificate is good for."""
     return f"{pod}.{pods_service(owner.name)}.{owner.namespace}.svc"
+
+
+def requested_secret(gateway: str) -> str:
+    """Return the name of the Secret that cert-manager writes the listeners' certificate to when it is asked for one.
+
+    Another one than `leaf_secret`, which the operator owns: two writers of one Secret would undo each other's work.
+    """
+    return f"{gateway}-certificate"
+
+
+def served_secret(gateway: str, tls: Tls | None) -> str:
+    """Return the name of the Secret whose certificate the listeners show: the user's, cert-manager's, or the operator's own."""
+    if tls is None:
+        return leaf_secret(gateway)
+    return requested_secret(gateway) if tls.secret_name is None else tls.secret_name
+
+
+def trust_bundle(gateway: str) -> str:
+    """Return the name of the ConfigMap with the certificates of the gateway's authority, for clients to trust."""
+    return f"{gateway}-ca"
 
 
 def selector(gateway: str) -> dict[str, str]:

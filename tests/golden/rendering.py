@@ -1,6 +1,6 @@
 """What the operator makes of the resource in `input/NAME.yaml`, as the text of `output/NAME.yaml`.
 
-Only what is pure: every child but the certificates. Two things are normalised, so that a difference is always a decision of ours: the
+Only what is pure: every child but what the operator itself issues. Two things are normalised, so that a difference is always a decision of ours: the
 version, which moves with each release, and the configuration, which is shown as it is read and not as some zlib packs it.
 """
 
@@ -23,7 +23,7 @@ from smtp_gateway_operator.spec import KIND, SmtpGateway, login_secrets, logins_
 
 INPUT = Path(__file__).parent / "input"
 OUTPUT = Path(__file__).parent / "output"
-IMAGES = Images("example.com/smtp-gateway:1")
+IMAGES = Images("example.com/smtp-gateway:1", "smtp-system")
 SERVER_SET = {"namespace": "apps", "uid": "11111111-2222-3333-4444-555555555555", "generation": 1}
 """What the API server adds to the metadata of a manifest."""
 NAMES = sorted(path.stem for path in INPUT.glob("*.yaml"))
@@ -33,7 +33,8 @@ def rendered(name: str) -> str:
     """Return the children of the gateway in `input/NAME.yaml`, one YAML document each, in the order in which they are applied."""
     gateway, secrets = _read(INPUT / f"{name}.yaml")
     logins = [login for secret in login_secrets(gateway) for login in logins_of(secrets[secret])]
-    children = json.loads(json.dumps(desired.children(gateway, to_config(gateway, logins), IMAGES)))
+    requested = desired.requested_certificates(desired.owner_of(gateway), gateway.spec)
+    children = json.loads(json.dumps([*requested, *desired.children(gateway, to_config(gateway, logins), IMAGES)]))
     for child in children:
         assert child["metadata"]["labels"][VERSION_LABEL] == __version__
         child["metadata"]["labels"][VERSION_LABEL] = "VERSION"

@@ -27,7 +27,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - {apiGroups: [smtpgateway.io], resources: [smtpgateways/finalizers], verbs: [update]}
 - {apiGroups: [apps], resources: [statefulsets], verbs: [get, list, watch, create, patch, delete]}
 - {apiGroups: [policy], resources: [poddisruptionbudgets], verbs: [get, list, watch, create, patch, delete]}
-- {apiGroups: [""], resources: [services, serviceaccounts, secrets], verbs: [get, list, watch, create, patch, delete]}
+- {apiGroups: [""], resources: [services, serviceaccounts, secrets, configmaps], verbs: [get, list, watch, create, patch, delete]}
+- {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, list, watch, create, patch, delete]}
+- {apiGroups: [cert-manager.io], resources: [certificates], verbs: [get, list, create, patch, delete]}
 - {apiGroups: [""], resources: [pods], verbs: [list, watch, patch]}
 - {apiGroups: [""], resources: [events], verbs: [create]}
 {{- end }}

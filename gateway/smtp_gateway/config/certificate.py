@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -53,8 +54,8 @@ def issue(authority: Pair, names: Sequence[str], now: datetime) -> Pair:
     """Return a server certificate for *names* (DNS names or IP addresses), signed by *authority* and valid for 90 days."""
     signer, signing_key = _signer(authority)
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _leaf(_builder(_subject(names[0]), signer, key, (now, LEAF_LIFETIME)), names).sign(signing_key, hashes.SHA256())
-    return _pair(certificate, key)
+    builder = _leaf(_builder(_subject(names[0]), signer, key, (now, LEAF_LIFETIME)), names)
+    return _pair(_signed(builder, signing_key), key)
 
 
 def issue_client(authority: Pair, name: str, now: datetime) -> Pair:
@@ -62,7 +63,7 @@ def issue_client(authority: Pair, name: str, now: datetime) -> Pair:
     signer, signing_key = _signer(authority)
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _purpose(_builder(_subject(name), signer, key, (now, LEAF_LIFETIME)), ExtendedKeyUsageOID.CLIENT_AUTH)
-    return _pair(builder.sign(signing_key, hashes.SHA256()), key)
+    return _pair(_signed(builder, signing_key), key)
 
 
 def self_signed(names: Sequence[str], now: datetime) -> Pair:
@@ -74,20 +75,32 @@ def self_signed(names: Sequence[str], now: datetime) -> Pair:
 
 def renewal_due(pair: Pair, now: datetime) -> bool:
     """Tell whether two thirds of the certificate's life have passed at *now*; true for one that cannot be read."""
+    life = validity(pair.certificate)
+    return life is None or now >= life[0] + (life[1] - life[0]) * 2 / 3
+
+
+def validity(certificate: bytes) -> tuple[datetime, datetime] | None:
+    """Return from when to when the first certificate in *certificate* (PEM) is valid; None when it cannot be read."""
     try:
-        certificate = x509.load_pem_x509_certificate(pair.certificate)
+        read = x509.load_pem_x509_certificate(certificate)
     except ValueError:
-        return True
-    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return now >= begin + (end - begin) * 2 / 3
+        return None
+    return read.not_valid_before_utc, read.not_valid_after_utc
+
+
+def signed_by(certificate: bytes, authority: bytes) -> bool:
+    """Tell whether *authority* signed *certificate* (both PEM); false when either cannot be read."""
+    try:
+        x509.load_pem_x509_certificate(certificate).verify_directly_issued_by(x509.load_pem_x509_certificate(authority))
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def not_after(certificate: bytes) -> datetime | None:
     """Return when the first certificate of *certificate* (PEM) expires; None for one that cannot be read."""
-    try:
-        return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
-    except ValueError:
-        return None
+    life = validity(certificate)
+    return None if life is None else life[1]
 
 
 def names_of(pair: Pair) -> tuple[str, ...]:
@@ -128,6 +141,12 @@ def _purpose(builder: x509.CertificateBuilder, purpose: x509.ObjectIdentifier) -
         .add_extension(x509.KeyUsage(**_usage(signs_certificates=False)), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     )
+
+
+def _signed(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """Sign with an authority's key, and name it: an authority and its successor bear one name (RFC 5280 section 4.2.1.1)."""
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+    return builder.add_extension(identifier, critical=False).sign(key, hashes.SHA256())
 
 
 def _signer(authority: Pair) -> tuple[x509.Name, ec.EllipticCurvePrivateKey]:

@@ -1,7 +1,7 @@
 """The CustomResourceDefinition, produced from the models: `python -m smtp_gateway.config.crd FILE ...` writes it.
 
 Kubernetes wants a structural schema: no references, no titles, no `additionalProperties: false` (the API server refuses or prunes
-unknown fields by itself), no `anyOf` for what may be absent. A value of a CEL rule has to be bounded, or the rule's cost is refused.
+unknown fields by itself) but for the values of a map, no `anyOf` for what may be absent. A value of a CEL rule has to be bounded, or the rule's cost is refused.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 
 from smtp_gateway.config.observed import Status
-from smtp_gateway.config.resource import GROUP, KIND, NAME_RULE, PLURAL, VERSION, SmtpGateway, Spec
+from smtp_gateway.config.resource import GROUP, KIND, NAME_RULE, NODE_PORT_RULE, PLURAL, VERSION, SmtpGateway, Spec
 from smtp_gateway.config.rules import EXTENSION
 
-DROPPED = ("title", "additionalProperties", "$defs", "examples", "const")
+DROPPED = ("title", "$defs", "examples", "const", "propertyNames")
 COLUMNS = (
     {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
     {"name": "Replicas", "type": "integer", "jsonPath": ".status.readyReplicas", "description": "Pods that accept mail"},
@@ -73,7 +73,7 @@ def _resource_schema() -> dict[str, Any]:
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
             "kind": {"type": "string", "description": KIND},
             "metadata": {"type": "object"},
-            "spec": structural(Spec.model_json_schema()),
+            "spec": structural(Spec.model_json_schema()) | {EXTENSION: [{"rule": NODE_PORT_RULE.cel, "message": NODE_PORT_RULE.message}]},
             "status": structural(Status.model_json_schema()),
         },
     }
@@ -100,6 +100,10 @@ def _structural(schema: Any, definitions: dict[str, Any]) -> Any:
         plain["properties"] = {name: _structural(value, definitions) for name, value in plain["properties"].items()}
     if "items" in plain:
         plain["items"] = _structural(plain["items"], definitions)
+    if isinstance(plain.get("additionalProperties"), dict):  # a map's values
+        plain["additionalProperties"] = _structural(plain["additionalProperties"], definitions)
+    else:
+        plain.pop("additionalProperties", None)
     if "description" in plain:
         plain["description"] = _paragraph(plain["description"])
     return plain
@@ -134,9 +138,17 @@ def _paragraph(text: str | None) -> str:
     return " ".join((text or "").split())
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes out what occurs twice, without anchors: people read the file, and some tools do not follow them."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Say that nothing is an alias."""
+        return data is not None
+
+
 def main() -> None:
     """Write the CRD to each file named on the command line."""
-    text = yaml.safe_dump(custom_resource_definition(), sort_keys=False, width=120, allow_unicode=True)
+    text = yaml.dump(custom_resource_definition(), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
     for path in sys.argv[1:]:
         Path(path).write_text(HEADER + text)
 

@@ -105,12 +105,13 @@ def _named(name: str, known: Mapping[str, Object]) -> Object:
 
 
 def _certificate(gateway: SmtpGateway, known: Mapping[str, Object]) -> Pair | None:
-    if gateway.spec.tls is None:
+    name = gateway.spec.tls.secret_name if gateway.spec.tls else None
+    if name is None:  # nor is there a cert-manager without a cluster
         return None
-    secret = _named(gateway.spec.tls.secret_name, known)
+    secret = _named(name, known)
     plain = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
     plain |= {key: value.encode() for key, value in (secret.get("stringData") or {}).items()}
     if not plain.get("tls.crt") or not plain.get("tls.key"):
-        message = f"Secret {gateway.spec.tls.secret_name} has no tls.crt or no tls.key"
+        message = f"Secret {name} has no tls.crt or no tls.key"
         raise ManifestError(message)
     return Pair(plain["tls.crt"], plain["tls.key"])

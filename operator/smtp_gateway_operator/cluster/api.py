@@ -41,12 +41,17 @@ STATEFUL_SET = Kind("apps/v1", "StatefulSet", "statefulsets")
 SERVICE = Kind("v1", "Service", "services")
 SECRET = Kind("v1", "Secret", "secrets")
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
+CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
+NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+CERTIFICATE = Kind("cert-manager.io/v1", "Certificate", "certificates")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 POD = Kind("v1", "Pod", "pods")
 EVENT = Kind("v1", "Event", "events")
 
-CHILD_KINDS = (SERVICE_ACCOUNT, SECRET, SERVICE, DISRUPTION_BUDGET, STATEFUL_SET)
+CHILD_KINDS = (SERVICE_ACCOUNT, SECRET, CONFIG_MAP, SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, STATEFUL_SET)
 """The kinds that the operator makes."""
+OPTIONAL_KINDS = (CERTIFICATE,)
+"""Kinds that it makes where the API server knows them. Nothing watches them: a watch of an unknown kind never begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class Ref:
         return f"{self.kind.name} {self.name}"
 
 
-KINDS = {(kind.api_version, kind.name): kind for kind in (GATEWAY, *CHILD_KINDS, POD, EVENT)}
+KINDS = {(kind.api_version, kind.name): kind for kind in (GATEWAY, *CHILD_KINDS, *OPTIONAL_KINDS, POD, EVENT)}
 
 
 def ref_of(body: Object) -> Ref:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from smtp_gateway_operator.desired.certificate import requested_certificates
 from smtp_gateway_operator.desired.configuration import config_secrets
 from smtp_gateway_operator.desired.disruption import disruption_budget
 from smtp_gateway_operator.desired.identity import service_account
 from smtp_gateway_operator.desired.network import client_service, pods_service
+from smtp_gateway_operator.desired.policy import network_policy
+from smtp_gateway_operator.desired.trust import trust_bundle
 from smtp_gateway_operator.desired.workload import Images, stateful_set
 from smtp_gateway_operator.names import Owner
 
 if TYPE_CHECKING:
     from smtp_gateway_operator.spec import Config, SmtpGateway
 
-__all__ = ["Images", "children", "owner_of"]
+__all__ = ["Images", "children", "owner_of", "requested_certificates", "trust_bundle"]
 
 
 def owner_of(gateway: SmtpGateway) -> Owner:
@@ -27,7 +30,7 @@ def owner_of(gateway: SmtpGateway) -> Owner:
 
 
 def children(gateway: SmtpGateway, config: Config, images: Images) -> tuple[dict[str, Any], ...]:
-    """Return every child but the certificates, in the order to apply them: what pods need comes before the pods.
+    """Return every child but what certificates need, in the order to apply them: what pods need comes before the pods.
 
     Raises `ConfigTooLargeError` when the configuration does not fit its Secrets.
     """
@@ -35,8 +38,9 @@ def children(gateway: SmtpGateway, config: Config, images: Images) -> tuple[dict
     return (
         service_account(owner),
         *config_secrets(owner, config),
-        client_service(owner, gateway.spec.listeners),
+        client_service(owner, gateway.spec.listeners, gateway.spec.service),
         pods_service(owner, gateway.spec.listeners),
         disruption_budget(owner),
+        *((network_policy(owner, gateway.spec, images.operator_namespace),) if gateway.spec.network_policy.enabled else ()),
         stateful_set(owner, gateway.spec, images),
     )

@@ -32,10 +32,9 @@ def mounts() -> list[dict[str, Any]]:
 
 def volumes(owner: Owner, spec: Spec) -> list[dict[str, Any]]:
     """Return the pods' volumes but the queue, which is a claim."""
-    secret_name = spec.tls.secret_name if spec.tls else names.leaf_secret(owner.name)
     return [
         {"name": "config", "projected": {"defaultMode": SECRET_MODE, "sources": _shards(owner)}},
-        {"name": "tls", "secret": {"secretName": secret_name, "defaultMode": SECRET_MODE}},
+        {"name": "tls", "secret": {"secretName": names.served_secret(owner.name, spec.tls), "defaultMode": SECRET_MODE}},
         {"name": "admin", "secret": {"secretName": names.admin_secret(owner.name), "defaultMode": SECRET_MODE}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
     ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from smtp_gateway_operator import names
+from smtp_gateway_operator.desired.placement import placement, pod_metadata, resources
 from smtp_gateway_operator.desired.volumes import ADMIN_FOLDER, CONFIG_FOLDER, SPOOL_FOLDER, TLS_FOLDER, claim_template, mounts, volumes
 from smtp_gateway_operator.spec import ADMIN_PORT, HTTP_PORT
 
@@ -25,6 +26,13 @@ GRACE = 60
 """Seconds to finish sessions and attempts in flight after SIGTERM. What is left is on the volume."""
 PRE_STOP = 2
 """Seconds before SIGTERM, in which the nodes learn to send new connections elsewhere."""
+ANNOTATIONS = {
+    "kubectl.kubernetes.io/default-container": "gateway",
+    "prometheus.io/scrape": "true",
+    "prometheus.io/port": str(HTTP_PORT),
+    "prometheus.io/path": "/metrics",
+}
+"""Annotations of the pods."""
 
 _ADMIN = ("--admin-tls", ADMIN_FOLDER, "--admin-port", str(ADMIN_PORT), "--pod-name", "$(POD_NAME)")
 """The kubelet puts the pod's name in the place of the variable."""
@@ -32,9 +40,11 @@ _ADMIN = ("--admin-tls", ADMIN_FOLDER, "--admin-port", str(ADMIN_PORT), "--pod-n
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """The container images that pods run."""
+    """What the operator was installed with: the image that pods run, and where the operator runs itself."""
 
     gateway: str
+    operator_namespace: str = ""
+    """Empty outside a cluster."""
 
 
 def stateful_set(owner: Owner, spec: Spec, images: Images) -> dict[str, Any]:
@@ -49,20 +59,8 @@ def stateful_set(owner: Owner, spec: Spec, images: Images) -> dict[str, Any]:
             "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": names.selector(owner.name)},
             "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
-            "template": {"metadata": _pod_metadata(owner), "spec": _pod(owner, spec, images)},
+            "template": {"metadata": pod_metadata(owner, spec.pod_template, ANNOTATIONS), "spec": _pod(owner, spec, images)},
             "volumeClaimTemplates": [claim_template(owner, spec)],
-        },
-    }
-
-
-def _pod_metadata(owner: Owner) -> dict[str, Any]:
-    return {
-        "labels": names.pod_labels(owner.name),
-        "annotations": {
-            "kubectl.kubernetes.io/default-container": "gateway",
-            "prometheus.io/scrape": "true",
-            "prometheus.io/port": str(HTTP_PORT),
-            "prometheus.io/path": "/metrics",
         },
     }
 
@@ -83,33 +81,26 @@ def _pod(owner: Owner, spec: Spec, images: Images) -> dict[str, Any]:
             # Ports such as 587 without a capability; a safe sysctl of the pod's own network namespace.
             "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}],
         },
-        "topologySpreadConstraints": [
-            {
-                "maxSkew": 1,
-                "topologyKey": "kubernetes.io/hostname",
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": names.selector(owner.name)},
-            }
-        ],
-        "containers": [_container(spec.listeners, images)],
+        **placement(owner, spec.pod_template),
+        "containers": [_container(spec, images)],
         "volumes": volumes(owner, spec),
     }
 
 
-def _container(listeners: Sequence[Listener], images: Images) -> dict[str, Any]:
+def _container(spec: Spec, images: Images) -> dict[str, Any]:
     folders = ["--config", CONFIG_FOLDER, "--tls", TLS_FOLDER, "--spool", SPOOL_FOLDER]
     return {
         "name": "gateway",
         "image": images.gateway,
         "args": ["run", *folders, "--http-port", str(HTTP_PORT), *_ADMIN],
         "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}],
-        "ports": _ports(listeners),
+        "ports": _ports(spec.listeners),
         # Five minutes to start, because a large queue is checked after an unclean stop; then half a minute of silence is death.
         "startupProbe": _probe("/livez") | {"periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 150},
         "livenessProbe": _probe("/livez") | {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
         "readinessProbe": _probe("/readyz") | {"periodSeconds": 5, "timeoutSeconds": 3, "failureThreshold": 2},
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP}}},
-        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
+        "resources": resources(spec.pod_template),
         "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": mounts(),
     }

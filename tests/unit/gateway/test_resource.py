@@ -95,6 +95,50 @@ def test_what_is_left_out_is_as_the_gateway_has_it() -> None:
             {"limits": {"messageSize": "129Mi"}},
             "spec.limits.messageSize: must be at least 64Ki, which RFC 5321 asks of every server, and at most 128Mi",
         ),
+        ({"service": {"type": "ExternalName"}}, "spec.service.type: Input should be 'ClusterIP', 'NodePort' or 'LoadBalancer'"),
+        (
+            {"service": {"loadBalancerSourceRanges": ["10.0.0.0/8"]}},
+            "spec.service: loadBalancerClass and loadBalancerSourceRanges need type LoadBalancer",
+        ),
+        (
+            {"service": {"type": "NodePort", "loadBalancerClass": "a"}},
+            "spec.service: loadBalancerClass and loadBalancerSourceRanges need type LoadBalancer",
+        ),
+        (
+            {"service": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.1/8"]}},
+            "spec.service.loadBalancerSourceRanges[0]: must be a network such as 192.0.2.0/24, without host bits",
+        ),
+        ({"service": {"externalTrafficPolicy": "Local"}}, "spec.service: externalTrafficPolicy Local needs type NodePort or LoadBalancer"),
+        (
+            {"service": {"ipFamilies": ["IPv4", "IPv6"]}},
+            "spec.service: two ipFamilies need ipFamilyPolicy PreferDualStack or RequireDualStack",
+        ),
+        ({"service": {"ipFamilies": ["IPv4", "IPv4"]}}, "spec.service.ipFamilies: each family once"),
+        (
+            {"service": {"labels": {"app.kubernetes.io/instance": "other"}}},
+            "spec.service.labels: the labels app.kubernetes.io/name, instance, managed-by, component and version are the operator's own",
+        ),
+        (
+            {"listeners": [{"name": "a", "port": 587, "nodePort": 30587}]},
+            "spec: a listener's nodePort needs service.type NodePort or LoadBalancer",
+        ),
+        ({"networkPolicy": {"extraEgressPorts": [2525]}}, "spec.networkPolicy: extraEgressPorts need enabled: true"),
+        (
+            {"podTemplate": {"labels": {"app.kubernetes.io/name": "other"}}},
+            "spec.podTemplate.labels: the labels app.kubernetes.io/name, instance, managed-by, component and version are the operator's own",
+        ),
+        (
+            {"podTemplate": {"priorityClassName": "High Priority"}},
+            "spec.podTemplate.priorityClassName: must be lower case letters, digits, dots and dashes",
+        ),
+        (
+            {"tls": {}},
+            "spec.tls: exactly one of secretName and certManager is needed; without tls the operator issues a certificate itself",
+        ),
+        (
+            {"tls": {"secretName": "mine", "certManager": {"issuerRef": {"name": "internal"}}}},
+            "spec.tls: exactly one of secretName and certManager is needed; without tls the operator issues a certificate itself",
+        ),
         (
             {"logins": [{"secretRef": {"name": "Secret"}}]},
             "spec.logins[0].secretRef.name: must be the name of a Secret in the same namespace",
@@ -104,6 +148,18 @@ def test_what_is_left_out_is_as_the_gateway_has_it() -> None:
 def test_what_is_wrong_is_told_in_a_sentence(spec: dict[str, Any], sentence: str) -> None:
     """A refusal says where, and what to write instead."""
     assert refusal(**spec) == sentence
+
+
+@pytest.mark.parametrize("amount", ["1", 1, "500m", "0.5", "1.5Gi", "128Mi", 0])
+def test_amounts_are_numbers_or_quantities(amount: str | int) -> None:
+    """People write `cpu: 1` as often as `cpu: 500m`, and both are what Kubernetes takes."""
+    assert gateway(podTemplate={"resources": {"limits": {"cpu": amount}}}).spec.pod_template.resources.limits == {"cpu": amount}
+
+
+@pytest.mark.parametrize("amount", ["", "-1", -1, "1 Gi", "1KB", "much", 0.5])
+def test_what_is_no_amount_is_refused(amount: str | float) -> None:
+    """A quantity that Kubernetes could not read is refused here."""
+    assert "spec.podTemplate.resources.limits" in refusal(podTemplate={"resources": {"limits": {"cpu": amount}}})
 
 
 @pytest.mark.parametrize("host", ["smtp.example.com", "mx", "192.0.2.1", "2001:db8::1", "sink.mail-sink.svc"])

@@ -20,7 +20,7 @@ from smtp_gateway_operator.spec import to_config
 from tests.unit.operator.setting import IMAGES, OWNER, gateway
 
 SPEC = gateway().spec
-SERVICE = client_service(OWNER, SPEC.listeners)
+SERVICE = client_service(OWNER, SPEC.listeners, SPEC.service)
 PORTS = SERVICE["spec"]["ports"]
 (SECRET,) = config_secrets(OWNER, to_config(gateway(), ()))
 WORKLOAD = stateful_set(OWNER, SPEC, IMAGES)

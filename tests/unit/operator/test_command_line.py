@@ -23,6 +23,7 @@ GIVEN = Images("example.com/smtp-gateway:1")
         (["--namespace=b", "--namespace=a", "--namespace=b", IMAGE], {}, Options(("b", "a"), GIVEN)),
         (["--all-namespaces"], {"GATEWAY_IMAGE": GIVEN.gateway}, Options((), GIVEN)),
         (["--all-namespaces", IMAGE], {"GATEWAY_IMAGE": "example.com/other:1"}, Options((), GIVEN)),
+        (["--all-namespaces", IMAGE, "--operator-namespace=s"], {}, Options((), Images("example.com/smtp-gateway:1", "s"))),
         (["--namespace=a", IMAGE, "--http-port=1", "--probe-port=2"], {}, Options(("a",), GIVEN, http_port=1, probe_port=2)),
     ],
 )

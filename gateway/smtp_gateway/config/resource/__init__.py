@@ -9,8 +9,10 @@ something. Descriptions and messages are written for the person who edits the ma
 
 from __future__ import annotations
 
-from smtp_gateway.config.resource.gateway import NAME_RULE, Metadata, SmtpGateway, Spec
-from smtp_gateway.config.resource.listening import Listener, Tls
+from smtp_gateway.config.resource.exposure import ServiceSpec
+from smtp_gateway.config.resource.gateway import NAME_RULE, NODE_PORT_RULE, Metadata, SmtpGateway, Spec
+from smtp_gateway.config.resource.listening import CertManager, Listener, Tls
+from smtp_gateway.config.resource.placement import PodTemplate, Spread, Toleration
 from smtp_gateway.config.resource.routes import Route
 from smtp_gateway.config.resource.translation import SecretContentError, login_secrets, logins_of, to_config
 from smtp_gateway.config.resource.words import ADMIN_PORT, API_VERSION, GROUP, HTTP_PORT, KIND, PLURAL, VERSION
@@ -22,15 +24,21 @@ __all__ = [
     "HTTP_PORT",
     "KIND",
     "NAME_RULE",
+    "NODE_PORT_RULE",
     "PLURAL",
     "VERSION",
+    "CertManager",
     "Listener",
     "Metadata",
+    "PodTemplate",
     "Route",
     "SecretContentError",
+    "ServiceSpec",
     "SmtpGateway",
     "Spec",
+    "Spread",
     "Tls",
+    "Toleration",
     "login_secrets",
     "logins_of",
     "to_config",

@@ -8,7 +8,17 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from smtp_gateway.config.model import Model
-from smtp_gateway.config.resource.listening import DEFAULT_LISTENERS, LISTENERS_RULE, Listener, LoginSource, Tls
+from smtp_gateway.config.resource.exposure import (
+    EXTRA_PORTS_RULE,
+    FAMILIES_RULE,
+    LOAD_BALANCER_CLASS_RULE,
+    LOAD_BALANCER_RULE,
+    TRAFFIC_RULE,
+    NetworkPolicySpec,
+    ServiceSpec,
+)
+from smtp_gateway.config.resource.listening import DEFAULT_LISTENERS, LISTENERS_RULE, TLS_RULE, Listener, LoginSource, Tls
+from smtp_gateway.config.resource.placement import PodTemplate
 from smtp_gateway.config.resource.routes import HIDDEN_ROUTE_RULE, LAST_ROUTE_RULE, Route
 from smtp_gateway.config.resource.storage import RESERVE_RULE, LimitsSpec, SpoolSpec
 from smtp_gateway.config.resource.words import API_VERSION, KIND, NAME_LENGTH, Hostname, list_map
@@ -25,7 +35,7 @@ class Spec(Model):
     listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=8), LISTENERS_RULE] = Field(
         default=DEFAULT_LISTENERS, description="Ports on which mail is accepted.", json_schema_extra=list_map("name")
     )
-    tls: Tls | None = Field(
+    tls: Annotated[Tls, TLS_RULE] | None = Field(
         default=None, description="The listeners' certificate. Without it the operator issues one, from an authority of the gateway's own."
     )
     logins: Annotated[tuple[LoginSource, ...], Field(max_length=64)] = Field(
@@ -38,6 +48,22 @@ class Spec(Model):
     )
     spool: Annotated[SpoolSpec, RESERVE_RULE] = Field(default=SpoolSpec(), description="Where accepted mail is kept until it is delivered.")
     limits: LimitsSpec = Field(default=LimitsSpec(), description="What one message may be.")
+    service: Annotated[ServiceSpec, LOAD_BALANCER_RULE, LOAD_BALANCER_CLASS_RULE, TRAFFIC_RULE, FAMILIES_RULE] = Field(
+        default=ServiceSpec(), description="The Service that applications send mail to."
+    )
+    network_policy: Annotated[NetworkPolicySpec, EXTRA_PORTS_RULE] = Field(
+        default=NetworkPolicySpec(), description="The NetworkPolicy around the pods."
+    )
+    pod_template: PodTemplate = Field(
+        default=PodTemplate(), description="What is added to the pods: resources, placement, labels, annotations."
+    )
+
+
+NODE_PORT_RULE = Rule(
+    "self.service.type != 'ClusterIP' || self.listeners.all(one, !has(one.nodePort))",
+    "a listener's nodePort needs service.type NodePort or LoadBalancer",
+    lambda spec: spec.service.external or all(one.node_port is None for one in spec.listeners),
+)
 
 
 def _is_child_name(name: str) -> str:
@@ -71,4 +97,4 @@ class SmtpGateway(Model):
     api_version: Literal["smtpgateway.io/v1alpha1"] = API_VERSION
     kind: Literal["SmtpGateway"] = KIND
     metadata: Metadata
-    spec: Spec
+    spec: Annotated[Spec, NODE_PORT_RULE]

@@ -7,7 +7,17 @@ from typing import Annotated
 from pydantic import Field
 
 from smtp_gateway.config.model import ListenerTls, Model, Port
-from smtp_gateway.config.resource.words import ADMIN_PORT, HTTP_PORT, Name, SecretName, SecretReference, without_repetition
+from smtp_gateway.config.resource.words import (
+    ADMIN_PORT,
+    HTTP_PORT,
+    ClassName,
+    Hostname,
+    Name,
+    SecretName,
+    SecretReference,
+    matching,
+    without_repetition,
+)
 from smtp_gateway.config.rules import Rule
 
 
@@ -26,14 +36,50 @@ class Listener(Model):
         default=ListenerTls.START_TLS,
         description="StartTLS: in the clear until the client asks for TLS, and nothing but that before it. Implicit: TLS from the first octet, as on port 465 (RFC 8314).",
     )
+    node_port: Port | None = Field(
+        default=None,
+        description="Port of every node that leads to this listener, with a Service of type NodePort or LoadBalancer; one that Kubernetes chooses when absent.",
+    )
+
+
+class IssuerReference(Model):
+    """An issuer of cert-manager, or of one of its extensions."""
+
+    name: ClassName = Field(description="Name of the issuer.")
+    kind: Annotated[str, Field(max_length=63), matching(r"^[A-Z][A-Za-z0-9]*$", "must be a kind such as Issuer or ClusterIssuer")] = Field(
+        default="Issuer", description="Issuer, of the gateway's namespace; ClusterIssuer; or the kind of an external issuer."
+    )
+    group: ClassName = Field(default="cert-manager.io", description="API group of the issuer; another one for external issuers.")
+
+
+class CertManager(Model):
+    """A certificate that cert-manager issues and renews."""
+
+    issuer_ref: IssuerReference = Field(description="Who issues it.")
+    extra_dns_names: Annotated[tuple[Hostname, ...], Field(max_length=32)] = Field(
+        default=(),
+        description="Names in the certificate besides spec.hostname. Public authorities refuse a certificate with a name of the cluster; a private one may be asked for mail.apps.svc and the like.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
 
 
 class Tls(Model):
-    """The certificate that the listeners show."""
+    """Where the certificate that the listeners show comes from."""
 
-    secret_name: SecretName = Field(
-        description="Secret of type kubernetes.io/tls with tls.crt and tls.key. It is mounted, so a renewed certificate is used without a restart."
+    secret_name: SecretName | None = Field(
+        default=None,
+        description="Secret of type kubernetes.io/tls with tls.crt and tls.key. It is mounted, so a renewed certificate is used without a restart.",
     )
+    cert_manager: CertManager | None = Field(
+        default=None, description="Have cert-manager issue it: the operator makes a Certificate, and pods use what cert-manager writes."
+    )
+
+
+TLS_RULE = Rule(
+    "has(self.secretName) != has(self.certManager)",
+    "exactly one of secretName and certManager is needed; without tls the operator issues a certificate itself",
+    lambda tls: (tls.secret_name is None) != (tls.cert_manager is None),
+)
 
 
 class LoginSource(Model):

@@ -58,6 +58,25 @@ Duration = Annotated[
 ]
 Quantity = Annotated[str, Field(max_length=16), matching(units.QUANTITY_PATTERN, "must be a whole quantity such as 500k, 25Mi or 5Gi")]
 
+Annotations = Annotated[dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=4096)]], Field(max_length=64)]
+"""As Kubernetes has them; it refuses what is no key itself."""
+_OWN_LABELS = tuple(f"app.kubernetes.io/{name}" for name in ("name", "instance", "managed-by", "component", "version"))
+Labels = Annotated[
+    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
+    Field(max_length=32),
+    Rule(
+        f"!self.exists(key, key in {list(_OWN_LABELS)})",
+        "the labels app.kubernetes.io/name, instance, managed-by, component and version are the operator's own",
+        lambda labels: not set(_OWN_LABELS) & set(labels),
+    ),
+]
+"""Labels by which others find an object; those by which the operator does are not theirs to set."""
+
+ClassName = Annotated[
+    str, Field(max_length=253), matching(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", "must be lower case letters, digits, dots and dashes")
+]
+"""The name of an object of the cluster (RFC 1123 subdomain)."""
+
 
 def list_map(key: str) -> dict[str, Any]:
     """Return what makes a list a map of its items by *key*, so that two appliers can own an item each."""

@@ -1,0 +1,66 @@
+"""The NetworkPolicy around the pods: its ports are those that the gateway's features need, and follow them.
+
+In come mail (from anywhere: who may send is decided by logins), metrics, and the operator alone on the admin port. Out go DNS and the
+next hops' ports, to anywhere: an MX may have any address. A network that does not enforce policies ignores it without a word.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from smtp_gateway_operator import names
+from smtp_gateway_operator.spec import ADMIN_PORT, HTTP_PORT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from smtp_gateway_operator.names import Owner
+    from smtp_gateway_operator.spec import Spec
+
+DNS_PORTS = (53, 5353)
+"""What resolvers answer on: 53 (RFC 1035), and 5353 where the pods behind the cluster's DNS Service listen, as on OpenShift."""
+SMTP_PORT = 25
+"""Where the exchangers of a domain listen (RFC 5321 section 4.5.4.2)."""
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+"""Which the API server puts on every namespace."""
+
+
+def network_policy(owner: Owner, spec: Spec, operator_namespace: str) -> dict[str, Any]:
+    """Return the NetworkPolicy of the pods, given the namespace in which the operator runs; empty when that is outside the cluster."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": names.metadata(owner, owner.name),
+        "spec": {
+            "podSelector": {"matchLabels": names.selector(owner.name)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [
+                {"ports": _tcp(listener.port for listener in spec.listeners)},
+                {"ports": _tcp([HTTP_PORT])},
+                *([{"ports": _tcp([ADMIN_PORT]), "from": [_operator(operator_namespace)]}] if operator_namespace else []),
+            ],
+            "egress": [
+                {"ports": [{"port": port, "protocol": protocol} for port in DNS_PORTS for protocol in ("UDP", "TCP")]},
+                {"ports": _tcp(_hop_ports(spec))},
+            ],
+        },
+    }
+
+
+def _operator(namespace: str) -> dict[str, Any]:
+    """Return the operator's pods: both selectors in one item, so that both must hold."""
+    return {
+        "namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: namespace}},
+        "podSelector": {"matchLabels": {names.NAME_LABEL: names.OPERATOR}},
+    }
+
+
+def _hop_ports(spec: Spec) -> list[int]:
+    """Return the ports of next hops: the smarthosts' own, that of exchangers where a route has none, and what was added by hand."""
+    hops = {hop.port for route in spec.routes for hop in route.smarthosts}
+    exchangers = {SMTP_PORT for route in spec.routes if not route.smarthosts}
+    return sorted(hops | exchangers | set(spec.network_policy.extra_egress_ports))
+
+
+def _tcp(ports: Iterable[int]) -> list[dict[str, Any]]:
+    return [{"port": port, "protocol": "TCP"} for port in ports]
