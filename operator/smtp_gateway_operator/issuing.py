@@ -1,7 +1,8 @@
 """Certificates: a small authority per gateway; signed by it the pods' admin certificate, and the listeners' when the user brings none.
 
-The authority is made once and never overwritten, because clients were told to trust it. What it signed is renewed after two thirds of
-its life, when its names change, and when the authority is another one. The decision is pure; only the keys are random.
+The authority is made once and never overwritten, because clients were told to trust it; how another one follows it is told in
+`smtp_gateway_operator.authority`. What it signed is renewed after two thirds of its life, when its names change, and when another
+authority signs. The decision is pure; only the keys are random.
 
 What can go wrong: an authority that cannot be read any more is reported (`AuthorityDamagedError`) and left alone. Deleting its
 Secret makes a new one, and clients must then trust that.
@@ -13,9 +14,10 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Any
 
-from smtp_gateway.config.certificate import Pair, issue, names_of, new_authority, renewal_due
+from smtp_gateway.config.certificate import Pair, issue, names_of, new_authority, renewal_due, signed_by
 from smtp_gateway_operator import names
-from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY
+from smtp_gateway_operator.authority import Authority, authority_in, rotated
+from smtp_gateway_operator.names import AUTHORITY, TLS_CERTIFICATE, TLS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,23 +25,22 @@ if TYPE_CHECKING:
 
     from smtp_gateway_operator.names import Owner
 
-AUTHORITY = "ca.crt"
-"""Where clients of the namespace find what to trust; the key's name is the one that cert-manager uses."""
-
 
 class AuthorityDamagedError(Exception):
     """The Secret of the gateway's authority holds no usable certificate and key; the message names it."""
 
 
 def authority(owner: Owner, live: Mapping[str, Any] | None, now: datetime) -> dict[str, Any]:
-    """Return the Secret of the gateway's authority: with what *live* holds, or a new one when there is none.
+    """Return the Secret of the gateway's authority: as *live* has it, a step of its succession further, or new when there is none.
 
     Raises `AuthorityDamagedError`.
     """
-    if live is None:
-        pair = new_authority(f"{owner.name}.{owner.namespace} SMTP gateway", now)
-        return _secret(owner, names.authority_secret(owner.name), _files(pair))
-    return _secret(owner, names.authority_secret(owner.name), _files(pair_of(live)))
+
+    def make() -> Pair:
+        return new_authority(f"{owner.name}.{owner.namespace} SMTP gateway", now)
+
+    present = Authority(make()) if live is None else rotated(authority_of(live), now, make)
+    return _secret(owner, names.authority_secret(owner.name), present.files)
 
 
 def leaf(owner: Owner, hostname: str, secrets: tuple[Mapping[str, Any], Mapping[str, Any] | None], now: datetime) -> dict[str, Any]:
@@ -55,6 +56,14 @@ def admin(owner: Owner, secrets: tuple[Mapping[str, Any], Mapping[str, Any] | No
     return _secret(owner, names.admin_secret(owner.name), _current((names.pod_address(owner, "*"),), secrets, now))
 
 
+def authority_of(secret: Mapping[str, Any]) -> Authority:
+    """Return the authority in *secret*. Raises `AuthorityDamagedError` when the one that signs is missing, or anything is not base64."""
+    try:
+        return authority_in({name: base64.b64decode(value, validate=True) for name, value in (secret.get("data") or {}).items()})
+    except (KeyError, binascii.Error) as error:
+        raise _damaged(secret) from error
+
+
 def server_names(owner: Owner, hostname: str) -> tuple[str, ...]:
     """Return every name under which a client of the cluster, or of *hostname*, may reach the gateway or one of its pods."""
     service, pods = f"{owner.name}.{owner.namespace}", f"{names.pods_service(owner.name)}.{owner.namespace}"
@@ -68,28 +77,28 @@ def pair_of(secret: Mapping[str, Any]) -> Pair:
     try:
         return Pair(base64.b64decode(data[TLS_CERTIFICATE], validate=True), base64.b64decode(data[TLS_KEY], validate=True))
     except (KeyError, binascii.Error) as error:
-        message = f"Secret {secret['metadata']['name']} does not hold {TLS_CERTIFICATE} and {TLS_KEY}"
-        raise AuthorityDamagedError(message) from error
+        raise _damaged(secret) from error
+
+
+def _damaged(secret: Mapping[str, Any]) -> AuthorityDamagedError:
+    return AuthorityDamagedError(f"Secret {secret['metadata']['name']} does not hold {TLS_CERTIFICATE} and {TLS_KEY}")
 
 
 def _current(wanted: tuple[str, ...], secrets: tuple[Mapping[str, Any], Mapping[str, Any] | None], now: datetime) -> dict[str, bytes]:
     """Return the files of a certificate for the names *wanted*: the present one, or a new one when that is due."""
     signer, live = secrets
-    trusted = pair_of(signer)
-    keep = live is not None and not _due(live, trusted, wanted, now)
-    pair = pair_of(live) if live is not None and keep else _issued(trusted, wanted, now, signer)
-    return _files(pair) | {AUTHORITY: trusted.certificate}
+    trusted = authority_of(signer)
+    keep = live is not None and not _due(live, trusted.signer, wanted, now)
+    pair = pair_of(live) if live is not None and keep else _issued(trusted.signer, wanted, now, signer)
+    return _files(pair) | {AUTHORITY: trusted.bundle}
 
 
 def _due(live: Mapping[str, Any], trusted: Pair, wanted: tuple[str, ...], now: datetime) -> bool:
-    data = live.get("data") or {}
-    if data.get(AUTHORITY) != base64.b64encode(trusted.certificate).decode():
-        return True
     try:
         pair = pair_of(live)
     except AuthorityDamagedError:
         return True
-    return renewal_due(pair, now) or names_of(pair) != wanted
+    return renewal_due(pair, now) or names_of(pair) != wanted or not signed_by(pair.certificate, trusted.certificate)
 
 
 def _issued(trusted: Pair, wanted: tuple[str, ...], now: datetime, signer: Mapping[str, Any]) -> Pair:

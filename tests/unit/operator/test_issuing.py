@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from smtp_gateway.config.certificate import LEAF_LIFETIME, names_of
-from smtp_gateway_operator.issuing import AUTHORITY, AuthorityDamagedError, admin, authority, leaf, pair_of, server_names
-from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY, pod_address
+from smtp_gateway_operator.issuing import AuthorityDamagedError, admin, authority, leaf, pair_of, server_names
+from smtp_gateway_operator.names import AUTHORITY, TLS_CERTIFICATE, TLS_KEY, pod_address
 from tests.unit.operator.setting import NOW, OWNER
 
 if TYPE_CHECKING:
