@@ -50,6 +50,11 @@ class Authority:
         return b"".join(part if part.endswith(b"\n") else part + b"\n" for part in parts if part)
 
     @property
+    def pair(self) -> Pair:
+        """What signs, with everything that is to be trusted meanwhile: whoever signs with it takes the first certificate."""
+        return Pair(self.bundle, self.signer.key)
+
+    @property
     def files(self) -> dict[str, bytes]:
         """What its Secret holds."""
         files = {TLS_CERTIFICATE: self.signer.certificate, TLS_KEY: self.signer.key}

@@ -20,7 +20,18 @@ from pydantic import ValidationError
 from smtp_gateway_operator import desired, issuing, names
 from smtp_gateway_operator.asking import Asking, Question
 from smtp_gateway_operator.cluster import references
-from smtp_gateway_operator.cluster.api import GATEWAY, POD, SECRET, STATEFUL_SET, ClusterError, ForbiddenError, Ref, RejectedError, ref_of
+from smtp_gateway_operator.cluster.api import (
+    GATEWAY,
+    POD,
+    SECRET,
+    STATEFUL_SET,
+    ClusterError,
+    ForbiddenError,
+    NotFoundError,
+    Ref,
+    RejectedError,
+    ref_of,
+)
 from smtp_gateway_operator.cluster.children import Children, OwnershipError, PredecessorError, controls
 from smtp_gateway_operator.names import Key, Owner
 from smtp_gateway_operator.publishing import Publishing
@@ -160,25 +171,36 @@ class Reconciler:
         gateway = None
         try:
             gateway = SmtpGateway.model_validate(body)
-            config = to_config(gateway, await references.logins(self._cluster, gateway))
+            requested = await self._requested(gateway, owner, live)
+            config = to_config(gateway, await references.logins(self._cluster, gateway, *requested))
             children = desired.children(gateway, config, self._images)
             wanted = [*await self._certificates(gateway, owner, live), *children]
             for one in wanted:
                 live[ref_of(one)] = await self._children.bring_about(owner, one, live)
-            await self._children.prune(live, wanted, _kept(gateway))
+            await self._children.prune(live, [*requested, *wanted], _kept(gateway))
         except _TOLD as error:
             return gateway, "", problem_of(error)
         return gateway, config_hash(config), None
 
+    async def _requested(self, gateway: SmtpGateway, owner: Owner, live: Live) -> tuple[Object, ...]:
+        """Return the Certificate that cert-manager is asked for, as stored, if it is to be asked. Raises `UnresolvedError`."""
+        try:
+            wanted = desired.requested_certificates(owner, gateway.spec)
+            stored = [await self._children.bring_about(owner, one, live) for one in wanted]
+        except NotFoundError as error:
+            raise references.unknown_kind() from error
+        return tuple(stored)
+
     async def _certificates(self, gateway: SmtpGateway, owner: Owner, live: Live) -> tuple[Object, ...]:
-        """Return the Secrets of the authority, of the admin port, and of the listeners' certificate unless the user brings one."""
+        """Return the authority, the admin port's certificate, and unless the user brings one the listeners', with what clients are to trust."""
         now = self._now()
         authority = issuing.authority(owner, await self._own_secret(owner, names.authority_secret(owner.name), live), now)
         admin = issuing.admin(owner, (authority, await self._own_secret(owner, names.admin_secret(owner.name), live)), now)
         if gateway.spec.tls:
             return authority, admin
         present = await self._own_secret(owner, names.leaf_secret(owner.name), live)
-        return authority, admin, issuing.leaf(owner, gateway.spec.hostname, (authority, present), now)
+        bundle = desired.trust_bundle(owner, issuing.authority_of(authority).bundle)
+        return authority, admin, bundle, issuing.leaf(owner, gateway.spec.hostname, (authority, present), now)
 
     async def _own_secret(self, owner: Owner, name: str, live: Live) -> Object | None:
         """Return a Secret of the gateway's own, asking by name when the labels did not find it: it must not be made anew for that."""
@@ -216,7 +238,7 @@ def _question(owner: Owner, gateway: SmtpGateway | None, found: tuple[Live, tupl
     """Return what to ask the pods of *gateway*, given its children and pods as *found*."""
     live, pods = found
     try:
-        authority = issuing.pair_of(live[Ref(SECRET, owner.namespace, names.authority_secret(owner.name))])
+        authority = issuing.authority_of(live[Ref(SECRET, owner.namespace, names.authority_secret(owner.name))]).pair
     except (KeyError, issuing.AuthorityDamagedError):
         authority = None
     if gateway is None:
@@ -226,7 +248,7 @@ def _question(owner: Owner, gateway: SmtpGateway | None, found: tuple[Live, tupl
 
 def _kept(gateway: SmtpGateway) -> set[str]:
     """Return the names of Secrets that are never pruned: the user's, and the authority, which clients were told to trust."""
-    certificate = {gateway.spec.tls.secret_name} if gateway.spec.tls else set()
+    certificate = {names.served_secret(gateway.metadata.name, gateway.spec.tls)} if gateway.spec.tls else set()
     return {names.authority_secret(gateway.metadata.name), *login_secrets(gateway)} | certificate
 
 

@@ -12,15 +12,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from smtp_gateway_operator import names
-from smtp_gateway_operator.cluster.api import CHILD_KINDS, SECRET, SERVICE, ConflictError, Object, Ref, ref_of
-from smtp_gateway_operator.names import OPERATOR, Owner
+from smtp_gateway_operator.cluster.api import (
+    CHILD_KINDS,
+    OPTIONAL_KINDS,
+    SECRET,
+    SERVICE,
+    ConflictError,
+    Kind,
+    NotFoundError,
+    Object,
+    Ref,
+    ref_of,
+)
+from smtp_gateway_operator.names import OPERATOR, Key, Owner
 from smtp_gateway_operator.spec import KIND
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from smtp_gateway_operator.cluster.api import Cluster
-    from smtp_gateway_operator.names import Key
 
 Live = dict[Ref, Object]
 
@@ -41,6 +51,10 @@ class Children:
         self._cluster = cluster
         self._applied: dict[Ref, tuple[str, str]] = {}
         """What was applied last: the hash of what was wanted, and the version of the object that this made."""
+        self._unknown: set[Kind] = set()
+        """Optional kinds that the API server did not know."""
+        self._without: set[tuple[Kind, Key]] = set()
+        """Gateways without an object of an optional kind."""
 
     async def live(self, owner: Owner) -> Live:
         """Return the objects that carry the labels of the gateway's children and are controlled by it."""
@@ -48,6 +62,25 @@ class Children:
         for kind in CHILD_KINDS:
             objects = await self._cluster.list(kind, owner.namespace, names.children_selector(owner.name))
             found |= {ref_of(one): one for one in objects if controls(owner, one)}
+        for kind in OPTIONAL_KINDS:
+            found |= {ref_of(one): one for one in await self._optional(kind, owner) if controls(owner, one)}
+        return found
+
+    async def _optional(self, kind: Kind, owner: Owner) -> tuple[Object, ...]:
+        """Return the gateway's objects of a kind that is not watched, and may be unknown.
+
+        Once there were none, there are none until this process makes one: nobody else makes objects in the gateway's name.
+        """
+        key = Key(owner.namespace, owner.name)
+        if kind in self._unknown or (kind, key) in self._without:
+            return ()
+        try:
+            found = await self._cluster.list(kind, owner.namespace, names.children_selector(owner.name))
+        except NotFoundError:
+            self._unknown.add(kind)
+            return ()
+        if not found:
+            self._without.add((kind, key))
         return found
 
     async def bring_about(self, owner: Owner, desired: Object, live: Live) -> Object:
@@ -78,9 +111,12 @@ class Children:
         """Forget what was applied for a gateway that is gone."""
         for ref in [ref for ref in self._applied if ref.namespace == key.namespace and _of(ref, key)]:
             del self._applied[ref]
+        self._without = {one for one in self._without if one[1] != key}
 
     async def _created(self, owner: Owner, ref: Ref, desired: Object) -> Object:
         """Create the child; when the name is taken by one of ours that lost its labels, apply it instead."""
+        self._unknown.discard(ref.kind)
+        self._without.discard((ref.kind, Key(owner.namespace, owner.name)))
         try:
             return await self._cluster.create(desired)
         except ConflictError:

@@ -14,9 +14,11 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from smtp_gateway_operator.cluster.api import (
+    CERTIFICATE,
     DISRUPTION_BUDGET,
     EVENT,
     GATEWAY,
+    NETWORK_POLICY,
     POD,
     STATEFUL_SET,
     ClusterError,
@@ -33,9 +35,9 @@ from smtp_gateway_operator.names import OPERATOR
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_WITH_STATUS = (GATEWAY, STATEFUL_SET, DISRUPTION_BUDGET, POD)
+_WITH_STATUS = (GATEWAY, STATEFUL_SET, DISRUPTION_BUDGET, CERTIFICATE, POD)
 """Kinds whose status is a subresource: other writes do not touch it."""
-_WITH_GENERATION = (GATEWAY, STATEFUL_SET, DISRUPTION_BUDGET)
+_WITH_GENERATION = (GATEWAY, STATEFUL_SET, DISRUPTION_BUDGET, NETWORK_POLICY, CERTIFICATE)
 _SERVER_SET = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields")
 
 
@@ -55,12 +57,17 @@ class MemoryCluster:
         self.calls: list[Call] = []
         self.events: list[Object] = []
         self._objects: dict[Ref, Object] = {}
+        self._unknown: set[Kind] = set()
         self._failures: deque[tuple[str, Kind | None, ClusterError]] = deque()
         self._numbers = count(1)
 
     def fail(self, verb: str, error: ClusterError, kind: Kind | None = None) -> None:
         """Let the next call of *verb*, on *kind* when given, raise *error*."""
         self._failures.append((verb, kind, error))
+
+    def know(self, kind: Kind, *, known: bool) -> None:
+        """Know *kind*, or not, as an API server does whose definition was installed or is missing. Every kind is known at first."""
+        self._unknown.discard(kind) if known else self._unknown.add(kind)
 
     def refs(self) -> tuple[Ref, ...]:
         """Return every object that there is, in the order of their creation."""
@@ -147,6 +154,9 @@ class MemoryCluster:
 
     def _record(self, verb: str, kind: Kind) -> None:
         self.calls.append(Call(verb, kind))
+        if kind in self._unknown and verb != "get":
+            message = "the server could not find the requested resource"
+            raise NotFoundError(message)
         for failure in self._failures:
             if failure[0] == verb and failure[1] in (None, kind):
                 self._failures.remove(failure)

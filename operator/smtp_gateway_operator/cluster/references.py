@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from smtp_gateway_operator.cluster.api import SECRET, ForbiddenError, Object, Ref
-from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY
+from smtp_gateway_operator.cluster.api import CERTIFICATE, SECRET, ForbiddenError, Object, Ref
+from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY, served_secret
 from smtp_gateway_operator.spec import Login, SecretContentError, SmtpGateway, login_secrets, logins_of
 
 if TYPE_CHECKING:
@@ -27,9 +27,14 @@ class UnresolvedError(Exception):
         self.reason = reason
 
 
-async def logins(cluster: Cluster, gateway: SmtpGateway) -> tuple[Login, ...]:
-    """Return the gateway's logins, and check that its certificate is there. Raises `UnresolvedError`."""
-    certificate = (gateway.spec.tls.secret_name,) if gateway.spec.tls else ()
+async def logins(cluster: Cluster, gateway: SmtpGateway, requested: Object | None = None) -> tuple[Login, ...]:
+    """Return the gateway's logins, and check that its certificate is there. Raises `UnresolvedError`.
+
+    *requested* is the Certificate that cert-manager was asked for, if it was: it says why there is no Secret yet.
+    """
+    certificate = (served_secret(gateway.metadata.name, gateway.spec.tls),) if gateway.spec.tls else ()
+    if requested is not None:
+        await _check_issued(cluster, requested)
     secrets = await _read(cluster, gateway.metadata.namespace, dict.fromkeys((*login_secrets(gateway), *certificate)))
     for name in certificate:
         _check_certificate(secrets[name])
@@ -48,6 +53,26 @@ async def _read(cluster: Cluster, namespace: str, names: Mapping[str, None]) -> 
         message = f"{'Secret' if len(missing) == 1 else 'Secrets'} {', '.join(missing)} not found in namespace {namespace}"
         raise UnresolvedError(reason, message)
     return {name: secret for name, secret in secrets.items() if secret is not None}
+
+
+async def _check_issued(cluster: Cluster, requested: Object) -> None:
+    """Say what cert-manager says as long as it has written nothing."""
+    metadata, name = requested["metadata"], requested["spec"]["secretName"]
+    if await cluster.get(Ref(SECRET, metadata["namespace"], name)) is not None:
+        return
+    conditions = (requested.get("status") or {}).get("conditions") or []
+    told = next((one.get("message", "") for one in conditions if one["type"] == "Ready"), "cert-manager has not looked at it yet")
+    reason = "CertificatePending"
+    message = f"Certificate {metadata['name']} is not issued: {told}"
+    raise UnresolvedError(reason, message)
+
+
+def unknown_kind() -> UnresolvedError:
+    """Return what to tell when a Certificate is wanted where nobody issues them."""
+    return UnresolvedError(
+        "CertManagerAbsent",
+        f"spec.tls.certManager needs cert-manager: the API server does not know {CERTIFICATE.name}s of {CERTIFICATE.group}",
+    )
 
 
 def _check_certificate(secret: Object) -> None:

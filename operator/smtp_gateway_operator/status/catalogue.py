@@ -75,6 +75,8 @@ CATALOGUE = (
     Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_INVALID, WARNING, "A Secret does not hold what it should.", "The message names the Secret and the key."),
     Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_FORBIDDEN, WARNING, "The operator may not read a Secret.", "Compare the operator's role with the chart's."),
     Entry(REFERENCES_RESOLVED, "False", Reason.LOGINS_CONFLICT, WARNING, "Two Secrets hold the same login.", "Remove it from one of the Secrets that the message names."),
+    Entry(REFERENCES_RESOLVED, "False", Reason.CERT_MANAGER_ABSENT, WARNING, "A certificate is wanted from cert-manager, whose kinds the API server does not know.", "Install cert-manager, and the gateway goes on by itself; or choose another certificate in spec.tls."),
+    Entry(REFERENCES_RESOLVED, "False", Reason.CERTIFICATE_PENDING, WARNING, "cert-manager has not issued the certificate. Nothing is changed before it is there.", "The message is cert-manager's own; `kubectl describe certificate` says more."),
     Entry(CERTIFICATE_VALID, "True", Reason.VALID, NONE, "The certificate is good for longer than 30 days, or the operator's own and about to be renewed.", ""),
     Entry(CERTIFICATE_VALID, "True", Reason.EXPIRES_WITHIN_A_MONTH, NORMAL, "The user's certificate ends within 30 days.", "Nothing if something renews it; otherwise put a new pair into the Secret."),
     Entry(CERTIFICATE_VALID, "True", Reason.EXPIRES_WITHIN_A_WEEK, WARNING, "The certificate ends within 7 days, so its renewal has failed.", "Put a new pair into the Secret; pods show it within two minutes. For one of the operator's own see Progressing."),

@@ -23,6 +23,8 @@ class Reason(StrEnum):
     AUTHENTICATION_REJECTED = "AuthenticationRejected"
     AUTHORITY_DAMAGED = "AuthorityDamaged"
     CERTIFICATE_INVALID = "CertificateInvalid"
+    CERTIFICATE_PENDING = "CertificatePending"
+    CERT_MANAGER_ABSENT = "CertManagerAbsent"
     COMPLETE = "Complete"
     CONFIG_INVALID = "ConfigInvalid"
     CONFIGURATION_NOT_LOADED = "ConfigurationNotLoaded"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from smtp_gateway_operator.cluster.api import CHILD_KINDS, GATEWAY, SECRET, STATEFUL_SET, Kind
+from smtp_gateway_operator.cluster.api import CERTIFICATE, CHILD_KINDS, GATEWAY, SECRET, STATEFUL_SET, Kind
 from smtp_gateway_operator.handlers import WATCHED_CHILDREN
 from smtp_gateway_operator.names import Owner, metadata
+from smtp_gateway_operator.workqueue import PutOffError
 from tests.unit.operator.setting import KEY, LOGINS, Setting, ref, resource, secret
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ class Watchman:
     async def reconcile(self, reconcile: Reconciler | None = None) -> None:
         """Reconcile once."""
         self.setting.cluster.calls.clear()
-        await (reconcile or self.setting.reconcile)(KEY)
+        with suppress(PutOffError):  # while cert-manager has not issued anything
+            await (reconcile or self.setting.reconcile)(KEY)
         self.used |= {right(call.kind, call.verb) for call in self.setting.cluster.calls}
 
     async def children(self) -> list[Any]:
@@ -59,7 +62,7 @@ async def whole_life() -> set[Right]:
     """Return the rights used while a gateway is made, damaged, changed, found by a newer operator, and deleted."""
     watchman = Watchman()
     setting = watchman.setting
-    await setting.given(resource(logins=LOGINS), secret("app", alice="wonderland"))
+    await setting.given(resource(logins=LOGINS, networkPolicy={"enabled": True}), secret("app", alice="wonderland"))
     await watchman.reconcile()
     await setting.pods_become_ready()  # which is worth an Event
     await watchman.reconcile()
@@ -74,6 +77,13 @@ async def whole_life() -> set[Right]:
     await watchman.reconcile()
     assert not await setting.exists(STATEFUL_SET, "mail-old")
     assert not await setting.exists(SECRET, "mail-old")
+    await setting.change(tls={"certManager": {"issuerRef": {"name": "internal"}}})
+    await watchman.reconcile()
+    await setting.cluster.patch(ref(CERTIFICATE), {"metadata": {"labels": None}})
+    await watchman.reconcile(setting.restarted())
+    await setting.change(tls=None)
+    await watchman.reconcile()
+    assert not await setting.exists(CERTIFICATE, "mail")
     await setting.cluster.delete(ref(GATEWAY), owner.uid)
     await watchman.reconcile()
     return watchman.used
