@@ -17,7 +17,7 @@ from tests.support.waiting import eventually_sync
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CHILDREN = "statefulset,service,serviceaccount,poddisruptionbudget,secret"
+CHILDREN = "statefulset,service,serviceaccount,poddisruptionbudget,secret,configmap,networkpolicy"
 LABEL = "app.kubernetes.io/instance=short"
 EXAMPLES = sorted(str(path) for path in Path("examples").glob("*.yaml"))
 
@@ -44,6 +44,23 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"routes": [{"name": "a", "smarthosts": [{"host": "smtp.example.com>"}]}]}, "must be a host name or an IP address"),
     ({"spool": {"lifetime": "soon"}}, "must be a duration such as 30s, 15m, 1h30m or 5d"),
     ({"limits": {"messageSize": "1Ki"}}, "must be at least 64Ki"),
+    ({"service": {"loadBalancerSourceRanges": ["10.0.0.0/8"]}}, "loadBalancerClass and loadBalancerSourceRanges need type LoadBalancer"),
+    (
+        {"service": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.1/8"]}},
+        "must be a network such as 192.0.2.0/24, without host bits",
+    ),
+    ({"service": {"externalTrafficPolicy": "Local"}}, "externalTrafficPolicy Local needs type NodePort or LoadBalancer"),
+    ({"service": {"ipFamilies": ["IPv4", "IPv6"]}}, "two ipFamilies need ipFamilyPolicy PreferDualStack or RequireDualStack"),
+    ({"service": {"labels": {"app.kubernetes.io/instance": "other"}}}, "are the operator's own"),
+    ({"listeners": [{"name": "a", "port": 587, "nodePort": 30587}]}, "a listener's nodePort needs service.type NodePort or LoadBalancer"),
+    ({"networkPolicy": {"extraEgressPorts": [2525]}}, "extraEgressPorts need enabled: true"),
+    ({"podTemplate": {"resources": {"limits": {"cpu": "much"}}}}, "spec.podTemplate.resources.limits.cpu"),
+    ({"podTemplate": {"tolerations": [{"effect": "Never"}]}}, 'supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"'),
+    ({"tls": {}}, "exactly one of secretName and certManager is needed"),
+    (
+        {"tls": {"secretName": "mine", "certManager": {"issuerRef": {"name": "internal"}}}},
+        "exactly one of secretName and certManager is needed",
+    ),
 ]
 
 

@@ -59,7 +59,9 @@ class Gateway:
 
     def job(self, port: int, *messages: dict[str, Any], **changed: Any) -> dict[str, Any]:
         """Return a mail client's job that sends *messages* right, except for what *changed* says."""
-        where = {"host": f"{self.name}.{self.kube.namespace}.svc", "port": port, "authority": world.authority(self.kube, self.name)}
+        where = {"host": f"{self.name}.{self.kube.namespace}.svc", "port": port}
+        if "authority" not in changed:
+            where["authority"] = world.authority(self.kube, self.name)
         return where | {"login": "app", "password": self.password, "tls": "StartTLS", "messages": list(messages)} | changed
 
     def submit(self, port: int, *messages: dict[str, Any], **changed: Any) -> list[dict[str, Any]]:
