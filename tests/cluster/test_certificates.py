@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.kube import Kube
 
@@ -29,6 +31,37 @@ def test_clients_trust_a_config_map(gateway: Gateway) -> None:
     assert outcome["code"] == 250
     assert set(published) == {"ca.crt"}
     assert "PRIVATE" not in json.dumps(published)
+
+
+def test_an_authority_is_restored_from_a_backup(kube: Kube, operator: str, tmp_path: Path) -> None:
+    """As docs/certificates.md says it: after a gateway was deleted and made again, clients trust what they trusted before."""
+    assert operator
+    gateway, backup = Gateway(kube, "restored", "sink.example"), tmp_path / "backup.json"
+    gateway.create(replicas=0)
+    try:
+        before = published(gateway)
+        backup.write_text(kube("get", "secret", "restored-ca", "-o", 'jsonpath={"{\\"data\\":"}{.data}{"}"}'))
+        gateway.delete()
+        eventually_sync(lambda: not kube.exists("secret", "restored-ca"), within=60, what="the authority is gone", pause=0.5)
+        gateway.create(replicas=0)
+        assert published(gateway) != before
+
+        kube("patch", "secret", "restored-ca", "--type=merge", "--patch-file", str(backup))
+
+        eventually_sync(lambda: published(gateway) == before, within=30, what="the authority is published", pause=0.2)
+        eventually_sync(lambda: shown(gateway) == before, within=30, what="the certificate is signed by it", pause=0.2)
+    finally:
+        gateway.delete()
+
+
+def published(gateway: Gateway) -> str:
+    """Return what clients are told to trust."""
+    return str(gateway.kube.get("configmap", f"{gateway.name}-ca")["data"]["ca.crt"])
+
+
+def shown(gateway: Gateway) -> str:
+    """Return the authority beside the listeners' certificate."""
+    return base64.b64decode(gateway.kube.get("secret", f"{gateway.name}-tls")["data"]["ca.crt"]).decode()
 
 
 @pytest.fixture

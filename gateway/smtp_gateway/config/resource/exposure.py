@@ -117,7 +117,9 @@ LOAD_BALANCER_RULE = Rule(
     lambda service: service.type == ServiceType.LOAD_BALANCER or not (service.load_balancer_class or service.load_balancer_source_ranges),
 )
 LOAD_BALANCER_CLASS_RULE = Rule(
-    "self.type != 'LoadBalancer' || oldSelf.type != 'LoadBalancer' || self.?loadBalancerClass == oldSelf.?loadBalancerClass",
+    # Not with the optional `self.?loadBalancerClass`: the API server takes its comparison to cost without bound.
+    "self.type != 'LoadBalancer' || oldSelf.type != 'LoadBalancer' || (has(self.loadBalancerClass) == has(oldSelf.loadBalancerClass)"
+    " && (!has(self.loadBalancerClass) || self.loadBalancerClass == oldSelf.loadBalancerClass))",
     "the class of a load balancer cannot be changed: make it a ClusterIP in between",
 )
 TRAFFIC_RULE = Rule(
