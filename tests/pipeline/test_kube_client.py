@@ -211,6 +211,17 @@ async def test_another_uid_is_a_conflict(cluster: KubeCluster, api: ApiServer) -
     assert str(error) == message
 
 
+async def test_an_application_that_the_server_cannot_type_is_rejected(cluster: KubeCluster, api: ApiServer) -> None:
+    """An unknown field in an application is answered with 500: to try it again for ever, and say nothing, would help nobody."""
+    message = "failed to create typed patch object (apps/one; /v1, Kind=Secret): .dataa: field not declared in schema"
+    api.answers_with(500, {"kind": "Status", "message": message, "code": 500})
+
+    error = await refusal(cluster)
+
+    assert type(error) is RejectedError
+    assert str(error) == message
+
+
 async def test_an_object_that_is_not_there_is_none(cluster: KubeCluster, api: ApiServer) -> None:
     """Also when the server does not know the kind, which it says in plain text."""
     api.answers_with(404, {"message": 'secrets "one" not found'})

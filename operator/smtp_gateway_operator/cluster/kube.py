@@ -53,6 +53,8 @@ _ERRORS: dict[int, type[ClusterError]] = {
     422: RejectedError,
 }
 """What a status code means to the operator; any other failure is `UnavailableError`."""
+_FAILED, _UNTYPED = 500, "failed to create typed patch object"
+"""How an application is refused of which the server does not know a field: other than a creation, with 500 and no reason."""
 
 Query = tuple[tuple[str, str], ...]
 
@@ -162,6 +164,8 @@ def _understood(status: int, answer: bytes, request: str) -> Any:
     if any(cause.get("field") == "metadata.uid" for cause in causes):
         # An application to an object that took the name since is answered with 422, "field is immutable", and not with 409.
         raise ConflictError(message)
+    if status == _FAILED and message.startswith(_UNTYPED):
+        raise RejectedError(message)
     raise _ERRORS.get(status, UnavailableError)(message)
 
 
