@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from smtp_gateway.config.certificate import Pair, renewal_due, validity
+from smtp_gateway.config.certificate import Pair, certificates_in, renewal_due, validity
 from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Authority:
     def bundle(self) -> bytes:
         """What clients should trust, PEM: the certificate of the one that signs first."""
         parts = (self.signer.certificate, self.successor.certificate if self.successor else b"", self.predecessor or b"")
-        return b"".join(part if part.endswith(b"\n") else part + b"\n" for part in parts if part)
+        return b"".join(certificates_in(part) for part in parts)
 
     @property
     def pair(self) -> Pair:

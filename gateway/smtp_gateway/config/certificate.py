@@ -88,6 +88,14 @@ def validity(certificate: bytes) -> tuple[datetime, datetime] | None:
     return read.not_valid_before_utc, read.not_valid_after_utc
 
 
+def certificates_in(text: bytes) -> bytes:
+    """Return the certificates in *text* (PEM) without the comments that people write beside them; nothing when one cannot be read."""
+    try:
+        return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in x509.load_pem_x509_certificates(text))
+    except ValueError:
+        return b""
+
+
 def signed_by(certificate: bytes, authority: bytes) -> bool:
     """Tell whether *authority* signed *certificate* (both PEM); false when either cannot be read."""
     try:

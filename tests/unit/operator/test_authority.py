@@ -167,6 +167,14 @@ def test_the_secret_says_everything(name: str, request: pytest.FixtureRequest) -
     assert authority_in(found.files) == found
 
 
+def test_comments_are_not_published(first: Authority) -> None:
+    """People write into PEM files, in their own alphabets; a client may read nothing but ASCII."""
+    commented = Pair("# Autorität der Poststelle\n".encode() + first.signer.certificate.strip(), first.signer.key)
+
+    assert Authority(commented).bundle == first.signer.certificate
+    assert Authority(Pair(b"nonsense", b"nonsense")).bundle == b""
+
+
 @dataclass
 class Handshake:
     """A TLS handshake in memory, without a socket."""
