@@ -33,6 +33,8 @@ SHAPE: list[dict[str, Any]] = [
     {"replicas": 3},
     {"listeners": [{"name": "smtp", "port": 25}]},
     {"tls": {"secretName": "mine"}},
+    {"tls": {"certManager": {"issuerRef": {"name": "internal"}}}},
+    {"podTemplate": {"labels": {"team": "mail"}, "priorityClassName": "high", "tolerations": [{"operator": "Exists"}]}},
     {"spool": {"volume": {"size": "5Gi", "storageClassName": "fast"}}},
 ]
 RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
@@ -61,6 +63,16 @@ def test_behaviour_is_in_the_configuration_and_not_in_the_pods(spec: dict[str, A
 
     assert after["StatefulSet mail"] == before["StatefulSet mail"]
     assert after["Secret mail-config-0"] != before["Secret mail-config-0"]
+
+
+@pytest.mark.parametrize("spec", [{"service": {"type": "NodePort"}}, {"networkPolicy": {"enabled": True}}], ids=changed)
+def test_how_a_gateway_is_reached_restarts_nothing(spec: dict[str, Any]) -> None:
+    """Services and policies are around the pods and not in them."""
+    before, after = children(), children(**spec)
+
+    assert after["StatefulSet mail"] == before["StatefulSet mail"]
+    assert after["Secret mail-config-0"] == before["Secret mail-config-0"]
+    assert after != before
 
 
 def test_a_release_restarts_pods_by_its_image_alone() -> None:
