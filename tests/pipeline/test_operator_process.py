@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway_operator.cluster.api import GATEWAY, STATEFUL_SET, NotFoundError
+from smtp_gateway_operator.cluster.api import GATEWAY, STATEFUL_SET, News, NotFoundError
 from smtp_gateway_operator.cluster.memory import MemoryCluster
 from smtp_gateway_operator.startup import process as module
 from smtp_gateway_operator.startup.process import Options, Process
@@ -50,7 +50,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, client: Client) -> MemoryCluster:
     """The cluster that the process finds at the other end of its connection."""
     cluster = MemoryCluster()
 
-    async def connect() -> Client:
+    async def connect(_: int) -> Client:
         return client
 
     monkeypatch.setattr(module, "connect", connect)
@@ -63,7 +63,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, client: Client) -> MemoryCluster:
 async def process(cluster: MemoryCluster, unused_tcp_port: int) -> AsyncIterator[Process]:
     """A process that watches one namespace; stopped in any case."""
     assert cluster.calls == []
-    process = Process(Options((KEY.namespace,), IMAGES, http_port=unused_tcp_port))
+    process = Process(Options((KEY.namespace,), IMAGES, http_port=unused_tcp_port, probe_port=0))
     yield process
     await process.stop()
 
@@ -93,9 +93,9 @@ async def test_gateways_that_are_there_are_reconciled_at_the_start(cluster: Memo
 async def test_news_of_a_gateway_is_acted_on(cluster: MemoryCluster, process: Process, unused_tcp_port: int) -> None:
     """A gateway that a watch tells of is reconciled, and the moment of the news is a metric."""
     await process.start()
-    await cluster.create(resource("late"))
+    created = await cluster.create(resource("late"))
 
-    process.heard(GATEWAY, KEY._replace(name="late"))
+    process.heard(GATEWAY, KEY._replace(name="late"), News(created))
 
     await eventually(lambda: has_stateful_set(cluster, "late"), what="the gateway is reconciled")
     text = await exposition(unused_tcp_port)

@@ -75,7 +75,8 @@ class Children:
                 self._applied.pop(ref, None)
 
     def forget(self, key: Key) -> None:
-        """Forget what was applied for a gateway that is gone."""
+        """Forget what was applied for a gateway that is gone, and what it referred to."""
+        self._cluster.refer(key, ())
         for ref in [ref for ref in self._applied if ref.namespace == key.namespace and _of(ref, key)]:
             del self._applied[ref]
 

@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from smtp_gateway_operator.cluster.api import SECRET, ForbiddenError, Object, Ref
-from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY
+from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY, Key
 from smtp_gateway_operator.spec import Login, SecretContentError, SmtpGateway, login_secrets, logins_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ class UnresolvedError(Exception):
 async def logins(cluster: Cluster, gateway: SmtpGateway) -> tuple[Login, ...]:
     """Return the gateway's logins, and check that its certificate is there. Raises `UnresolvedError`."""
     certificate = (gateway.spec.tls.secret_name,) if gateway.spec.tls else ()
-    secrets = await _read(cluster, gateway.metadata.namespace, dict.fromkeys((*login_secrets(gateway), *certificate)))
+    namespace, named = gateway.metadata.namespace, dict.fromkeys((*login_secrets(gateway), *certificate))
+    cluster.refer(Key(namespace, gateway.metadata.name), [Ref(SECRET, namespace, name) for name in named])
+    secrets = await _read(cluster, namespace, named)
     for name in certificate:
         _check_certificate(secrets[name])
     return _distinct([login for name in login_secrets(gateway) for login in _logins_in(secrets[name])])

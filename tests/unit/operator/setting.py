@@ -6,7 +6,7 @@ import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from smtp_gateway_operator.cluster.api import GATEWAY, POD, STATEFUL_SET, Kind, Object, Ref
+from smtp_gateway_operator.cluster.api import GATEWAY, POD, STATEFUL_SET, Cluster, Kind, Object, Ref
 from smtp_gateway_operator.cluster.memory import MemoryCluster
 from smtp_gateway_operator.desired import Images
 from smtp_gateway_operator.metrics import Metrics
@@ -63,6 +63,10 @@ class Setting:
         self.metrics = Metrics()
         self.now = NOW
         self.reconcile = Reconciler(self.cluster, IMAGES, self.metrics, lambda: self.now)
+
+    def reconciler(self, cluster: Cluster) -> Reconciler:
+        """Return a reconciler that sees the cluster through another, such as a cache."""
+        return Reconciler(cluster, IMAGES, self.metrics, lambda: self.now)
 
     def restarted(self) -> Reconciler:
         """Return the reconciler of a fresh process, which remembers nothing."""
