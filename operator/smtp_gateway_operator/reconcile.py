@@ -21,7 +21,7 @@ from smtp_gateway_operator.names import Key, Owner
 from smtp_gateway_operator.spec import ConfigTooLargeError, SmtpGateway, login_secrets, sentence_of, to_config
 from smtp_gateway_operator.status.conditions import CONFIG_VALID, PROGRESSING, REFERENCES_RESOLVED, Findings, Problem, status_of
 from smtp_gateway_operator.status.rollout import Rollout, rollout_of
-from smtp_gateway_operator.status.transitions import event_of, transitions
+from smtp_gateway_operator.status.transitions import NORMAL, Transition, event_of, transitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +32,20 @@ if TYPE_CHECKING:
     from smtp_gateway_operator.desired import Images
     from smtp_gateway_operator.metrics import Metrics
 
+PAUSED = "Paused"
+
+
+class PausedError(Exception):
+    """The resource says that nothing is to be changed for now."""
+
+
 _CAUSES: dict[type[Exception], tuple[str, str]] = {
     ValidationError: (CONFIG_VALID, "Invalid"),
     ConfigTooLargeError: (CONFIG_VALID, "TooLarge"),
     references.UnresolvedError: (REFERENCES_RESOLVED, "Unresolved"),
     issuing.AuthorityDamagedError: (PROGRESSING, "AuthorityDamaged"),
     OwnershipError: (PROGRESSING, "OwnershipConflict"),
+    PausedError: (PROGRESSING, PAUSED),
     PredecessorError: (PROGRESSING, "WaitingForDeletion"),
     ForbiddenError: (PROGRESSING, "Forbidden"),
     RejectedError: (PROGRESSING, "Rejected"),
@@ -54,7 +62,7 @@ class Reconciler:
         self._images = images
         self._metrics = metrics
         self._now = now
-        self._children = Children(cluster)
+        self._children = Children(cluster, self._made_anew)
         self._log = structlog.get_logger()
 
     async def __call__(self, key: Key) -> bool:
@@ -78,13 +86,14 @@ class Reconciler:
         listeners = gateway.spec.listeners if gateway else None
         await self._publish(body, status_of(key, listeners, found, body.get("status") or {}, self._now()))
         self._metrics.observed(key, Counter(ref.kind.name for ref in live), ready=problem is None and rollout.settled)
-        return problem is not None and problem.condition != CONFIG_VALID
+        return problem is not None and problem.condition != CONFIG_VALID and problem.reason != PAUSED
 
     async def _brought_about(self, body: Object, owner: Owner, live: Live) -> tuple[SmtpGateway | None, Problem | None]:
         """Bring about what the resource asks for, as far as possible; return it as understood, and what was in the way."""
         gateway = None
         try:
             gateway = SmtpGateway.model_validate(body)
+            _check_paused(gateway)
             config = to_config(gateway, await references.logins(self._cluster, gateway))
             children = desired.children(gateway, config, self._images)
             wanted = [*await self._certificates(gateway, owner, live), *children]
@@ -119,6 +128,11 @@ class Reconciler:
             return rollout
         return rollout_of(wanted, workload, await self._cluster.list(POD, owner.namespace, names.children_selector(owner.name)))
 
+    async def _made_anew(self, owner: Owner, message: str) -> None:
+        body = await self._cluster.get(Ref(GATEWAY, owner.namespace, owner.name))
+        if body is not None:
+            await self._cluster.record_event(event_of(body, Transition(NORMAL, "MadeAnew", message), self._now()))
+
     async def _publish(self, body: Object, status: Object) -> None:
         """Write the status if it says anything new, and tell what changed."""
         previous = body.get("status") or {}
@@ -143,6 +157,12 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, references.UnresolvedError):
         reason = error.reason
     return Problem(condition, reason, message, passing=isinstance(error, PredecessorError))
+
+
+def _check_paused(gateway: SmtpGateway) -> None:
+    if gateway.spec.paused:
+        message = "spec.paused is true: nothing is changed, and no certificate renewed"
+        raise PausedError(message)
 
 
 def _kept(gateway: SmtpGateway) -> set[str]:

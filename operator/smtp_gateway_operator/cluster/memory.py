@@ -21,9 +21,11 @@ from smtp_gateway_operator.cluster.api import (
     GATEWAY,
     ORPHAN,
     POD,
+    SECRET,
     STATEFUL_SET,
     ClusterError,
     ConflictError,
+    ImmutableError,
     Kind,
     News,
     NotFoundError,
@@ -44,6 +46,11 @@ if TYPE_CHECKING:
 _WITH_STATUS = (GATEWAY, STATEFUL_SET, DISRUPTION_BUDGET, POD)
 """Kinds whose status is a subresource: other writes do not touch it."""
 _WITH_GENERATION = (GATEWAY, STATEFUL_SET, DISRUPTION_BUDGET)
+_IMMUTABLE = {
+    STATEFUL_SET: (("spec", "serviceName"), ("spec", "podManagementPolicy"), ("spec", "selector"), ("spec", "volumeClaimTemplates")),
+    SECRET: (("type",),),
+}
+"""Fields that cannot be changed, as far as the operator sets them."""
 _SERVER_SET = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields")
 
 
@@ -163,6 +170,7 @@ class MemoryCluster:
             *(entry for entry in entries if entry["operation"] != "Apply"),
             _entry("Apply", fields_of(given)),
         ]
+        _check_immutable(ref, live, result)
         return self._store(ref, result)
 
     async def patch(self, ref: Ref, body: Object) -> Object:
@@ -234,6 +242,19 @@ class MemoryCluster:
             self._objects[ref] = changed
             self._tell(changed)
         return copy.deepcopy(self._objects[ref])
+
+
+def _check_immutable(ref: Ref, live: Object, wanted: Object) -> None:
+    for path in _IMMUTABLE.get(ref.kind, ()):
+        if _at(live, path) != _at(wanted, path):
+            message = f'{ref.kind.name} "{ref.name}" is invalid: {".".join(path)}: field is immutable'
+            raise ImmutableError(message)
+
+
+def _at(body: Any, path: tuple[str, ...]) -> Any:
+    for field in path:
+        body = body.get(field, {})
+    return body
 
 
 def _carries(body: Object, labels: Mapping[str, str]) -> bool:

@@ -78,6 +78,13 @@ class Process:
 
     async def start(self) -> None:
         """Serve probes and metrics, wait until no other operator is at work, and begin. Waits for an API server that knows the resource."""
+        try:
+            await self._begin()
+        except BaseException:
+            await self.stop()  # kopf calls it only after a start that came to its end
+            raise
+
+    async def _begin(self) -> None:
         await pages.serve(self._resources, self._options.http_port, {"/metrics": self._metrics.exposition})
         await pages.serve(self._resources, self._options.probe_port, {"/healthz": self.health, "/readyz": self.ready})
         cluster = await self._connected(100)

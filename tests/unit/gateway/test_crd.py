@@ -49,7 +49,7 @@ def test_every_field_is_described_and_typed(field: Field) -> None:
     path, schema = field
 
     assert len(schema.get("description", "")) > 10, path
-    assert schema.get("type") in {"string", "integer", "object", "array"}, path
+    assert schema.get("type") in {"string", "integer", "boolean", "object", "array"}, path
     assert not {"anyOf", "$ref", "additionalProperties", "title"} & set(schema), path
 
 

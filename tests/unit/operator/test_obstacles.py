@@ -163,6 +163,22 @@ async def test_a_refusal_of_the_api_server_is_told(setting: Setting, error: Exce
     assert setting.reasons()[-1] == ("Normal", "RollingOut")
 
 
+async def test_a_child_that_cannot_be_changed_is_made_anew(setting: Setting) -> None:
+    """An earlier version made the StatefulSet in a way that cannot be changed: it is made again, its pods stay, and one Event says so."""
+    await setting.reconcile(KEY)
+    old = await setting.get(STATEFUL_SET)
+    await setting.cluster.delete(ref(STATEFUL_SET), old["metadata"]["uid"])
+    await setting.given(old | {"spec": old["spec"] | {"podManagementPolicy": "OrderedReady"}})
+
+    assert await setting.reconcile(KEY) is False
+
+    new = await setting.get(STATEFUL_SET)
+    assert new["metadata"]["uid"] != old["metadata"]["uid"]
+    assert new["spec"] == old["spec"]
+    assert setting.cluster.orphaned == [ref(STATEFUL_SET)]
+    assert setting.reasons() == [("Normal", "MadeAnew")]
+
+
 async def test_a_secret_that_may_not_be_read_is_told(setting: Setting) -> None:
     """Missing rights on a Secret are a reference's problem."""
     setting.cluster.fail("get", ForbiddenError('secrets "app" is forbidden'), SECRET)
