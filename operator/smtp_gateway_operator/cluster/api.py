@@ -1,7 +1,7 @@
 """The port to the Kubernetes API: plain dicts in and out, six kinds of failure.
 
 Two implementations live behind it, `kube` and its twin `memory`; one contract test holds for both, and for `cache` in front of
-either. Writes are safe to repeat. What is returned is shared and never changed by who gets it.
+either. Writes are safe to repeat. What is returned is the caller's own.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from smtp_gateway_operator.cluster.api import (
     ref_of,
     version_of,
 )
-from smtp_gateway_operator.cluster.shelf import Shelf, gateway_of
+from smtp_gateway_operator.cluster.shelf import Shelf, gateway_of, key_of
 from smtp_gateway_operator.names import INSTANCE_LABEL, MANAGED_BY_LABEL, OPERATOR, Key
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class CachedCluster:
 
     def gateways(self) -> list[Key]:
         """Return every gateway that is known."""
-        return sorted(_own_key(body) for body in self._shelves[GATEWAY].everything())
+        return self._shelves[GATEWAY].everything()
 
     async def get(self, ref: Ref) -> Object | None:
         """See `Cluster`. Only what is there is answered from memory; that something is not there is worth a question."""
@@ -101,7 +101,7 @@ class CachedCluster:
             return self._followed.get(ref)
         known = self._shelves[ref.kind].get(Key(ref.namespace, ref.name)) if ref.kind in self._complete else None
         if known is not None and ref.kind not in self._doubtful.get(_gateway(known), ()):
-            return {**known}  # whoever writes a status keeps it in what was read, and that is not what the watch told
+            return known
         body = await self._cluster.get(ref)
         if body is not None:
             self._take(body)
@@ -118,7 +118,7 @@ class CachedCluster:
             return (await self._cluster.snapshot(kind, namespace, labels)).objects
         if kind not in self._complete or kind in self._doubtful.get(gateway, ()):
             snapshot = await self._cluster.snapshot(kind, namespace, labels)
-            self._shelves[kind].corrected(snapshot, lambda body: gateway_of(body) == gateway)
+            self._shelves[kind].corrected(snapshot, lambda _, one: one == gateway)
             self._sure(kind, gateway)
         return self._shelves[kind].of(gateway)
 
@@ -163,7 +163,7 @@ class CachedCluster:
 
     async def _corrected(self, kind: Kind, namespace: str | None, *, first: bool) -> int:
         snapshot = await self._cluster.snapshot(kind, namespace, None if kind == GATEWAY else OURS)
-        missed, gone = self._shelves[kind].corrected(snapshot, lambda body: namespace in (None, body["metadata"]["namespace"]))
+        missed, gone = self._shelves[kind].corrected(snapshot, lambda key, _: namespace in (None, key.namespace))
         self._shelves[kind].tidy(snapshot.version)
         if not first:
             # A watch that is alive may be a moment behind the list; only what it does not tell later either was missed.
@@ -183,11 +183,17 @@ class CachedCluster:
         try:
             yield
         except (ConflictError, NotFoundError, UnavailableError, asyncio.CancelledError):
-            known = self._shelves[ref.kind].get(Key(ref.namespace, ref.name)) if ref.kind in self._shelves else None
-            for key in (gateway, _gateway(known) if known else None):
+            for key in (gateway, self._concerned(ref)):
                 if key is not None:
                     self._doubtful[key] = set(KINDS)
             raise
+
+    def _concerned(self, ref: Ref) -> Key | None:
+        """Return the gateway that *ref* is, or is a child of; None when that is not known."""
+        own = Key(ref.namespace, ref.name)
+        if ref.kind == GATEWAY:
+            return own
+        return self._shelves[ref.kind].gateway(own) if ref.kind in self._shelves else None
 
     def _sure(self, kind: Kind, gateway: Key) -> None:
         if gateway in self._doubtful:
@@ -207,10 +213,6 @@ def _is_ours(body: Object) -> bool:
     return (body["metadata"].get("labels") or {}).get(MANAGED_BY_LABEL) == OPERATOR
 
 
-def _own_key(body: Object) -> Key:
-    return Key(body["metadata"]["namespace"], body["metadata"]["name"])
-
-
 def _gateway(body: Object) -> Key:
     """Return the gateway that *body* is, or is a child of."""
-    return _own_key(body) if body["kind"] == GATEWAY.name else gateway_of(body)
+    return key_of(body) if body["kind"] == GATEWAY.name else gateway_of(body)

@@ -69,11 +69,11 @@ def test_a_list_corrects_what_was_not_told() -> None:
         shelf.put(pod(version, name))
     snapshot = Snapshot("8", (pod("7", "changed"), pod("3", "same"), pod("6", "missed")))
 
-    missed, gone = shelf.corrected(snapshot, lambda _: True)
+    missed, gone = shelf.corrected(snapshot, lambda *_: True)
 
     assert [one["metadata"]["name"] for one in missed] == ["changed", "missed"]
-    assert [one["metadata"]["name"] for one in gone] == ["gone"]
-    assert sorted(one["metadata"]["name"] for one in shelf.everything()) == ["changed", "missed", "new", "same"]
+    assert [key.name for key in gone] == ["gone"]
+    assert [key.name for key in shelf.everything()] == ["changed", "missed", "new", "same"]
 
 
 def test_a_list_only_speaks_of_what_it_was_asked_for() -> None:
@@ -81,7 +81,7 @@ def test_a_list_only_speaks_of_what_it_was_asked_for() -> None:
     shelf = Shelf()
     shelf.put(pod("1", "other"))
 
-    assert shelf.corrected(Snapshot("8", ()), lambda _: False) == ([], [])
+    assert shelf.corrected(Snapshot("8", ()), lambda *_: False) == ([], [])
     assert len(shelf) == 1
 
 
@@ -90,7 +90,7 @@ def test_a_list_that_was_slow_brings_nothing_back() -> None:
     shelf = Shelf()
     shelf.drop(pod("9"))
 
-    assert shelf.corrected(Snapshot("8", (pod("7"),)), lambda _: True) == ([], [])
+    assert shelf.corrected(Snapshot("8", (pod("7"),)), lambda *_: True) == ([], [])
     shelf.tidy("8")
     assert not shelf.put(pod("7"))
     shelf.tidy("9")
