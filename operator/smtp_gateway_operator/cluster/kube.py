@@ -118,7 +118,7 @@ class KubeCluster:
                 async for line in response.response.content:
                     silence.reschedule(asyncio.get_running_loop().time() + SILENCE)
                     yield _news(line)
-        except (ClientError, OpenApiException, OSError, ValueError) as error:  # a timeout is an OSError
+        except (ClientError, OpenApiException, OSError, ValueError, KeyError, TypeError) as error:  # a timeout is an OSError
             message = f"watch of {ref}: {type(error).__name__}: {error}"
             raise UnavailableError(message) from error
         finally:
@@ -188,7 +188,7 @@ class KubeCluster:
         return _understood(response, answer, f"{method} {path}")
 
     async def _call(
-        self, method: str, path: str, query: Query, content: tuple[str, Object] | None = None, *, limits: ClientTimeout = TIMEOUT
+        self, method: str, path: str, query: Query, content: tuple[str, Object] | None = None, *, limits: ClientTimeout | None = None
     ) -> Any:
         content_type, body = content or (JSON, None)
         request = await self._client.param_serialize(
@@ -199,7 +199,7 @@ class KubeCluster:
             body=body,
             auth_settings=["BearerToken"],
         )
-        return await self._client.call_api(*request, _request_timeout=limits)
+        return await self._client.call_api(*request, _request_timeout=limits or TIMEOUT)
 
 
 def _path(kind: Kind, namespace: str | None, *name: str) -> str:
@@ -240,7 +240,7 @@ def _is_immutable(cause: Object) -> bool:
 
 
 def _news(line: bytes) -> News | str:
-    """Return what one line of a watch says. Raises the error that it is, and `ValueError` for what is none of Kubernetes' words."""
+    """Return what one line of a watch says. Raises the error that it is, and any of Python's for what is none of Kubernetes' words."""
     event = json.loads(line)
     body = event["object"]
     if event["type"] == "ERROR":

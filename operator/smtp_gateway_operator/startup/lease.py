@@ -42,12 +42,13 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Time as a Lease needs it."""
+    """Time as a Lease needs it, and how much of it."""
 
     time: Callable[[], float]
     """Seconds that never jump."""
     now: Callable[[], datetime]
     """The time of day, aware."""
+    terms: Terms = Terms()
     sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
 
 
@@ -60,7 +61,7 @@ class Lease:
         self._ref = ref
         self._identity = identity
         self._clock = clock
-        self._terms = Terms()
+        self._terms = clock.terms
         self._seen: tuple[str, float] = ("", -math.inf)
         """The version that was seen last, and when it was seen first."""
         self._stored: Object | None = None

@@ -26,7 +26,7 @@ from smtp_gateway_operator.reconcile import Reconciler
 from smtp_gateway_operator.startup import pages
 from smtp_gateway_operator.startup.connection import connect
 from smtp_gateway_operator.startup.contact import Contact
-from smtp_gateway_operator.startup.lease import Clock, Lease
+from smtp_gateway_operator.startup.lease import Clock, Lease, Terms
 from smtp_gateway_operator.workqueue import Pace, WorkQueue
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 FINISH = 10.0
 """Seconds to finish reconciles when the process stops; each is safe to break off, and most take a tenth of one."""
+TERMS = Terms()
 AGAIN = 2.0
 """Seconds before the start asks once more for an API server or definition that is not there yet."""
 CLUSTER_WIDE = "default"
@@ -91,7 +92,7 @@ class Process:
         await self._take_leases(cluster)
         self._cache = CachedCluster(cluster, await self._follower(), self._options.namespaces, time.monotonic)
         keys = await self._first_keys(self._cache)
-        reconciler = Reconciler(self._cache, self._options.images, self._metrics, lambda: datetime.now(UTC))
+        reconciler = Reconciler(self._cache, self._options.images, self._metrics, _now)
         self._queue = WorkQueue(reconciler, Pace())
         self._metrics.watch_queue(self._queue)
         for key in keys:
@@ -133,10 +134,14 @@ class Process:
     def ready(self) -> str:
         """Return a word for the readiness probe. Raises `RuntimeError` while this process only waits, and says for what."""
         if self._queue is None:
-            waiting = next((lease for lease in self._leases if lease.holder not in ("", self._options.identity)), None)
-            message = f"{waiting.holder} holds the Lease" if waiting else "the API server is not there yet, or does not know the resource"
+            holder = self.waits_for()
+            message = f"{holder} holds the Lease" if holder else "the API server is not there yet, or does not know the resource"
             raise RuntimeError(message)
         return "working"
+
+    def waits_for(self) -> str:
+        """Return who holds a Lease that this process waits for; empty when nobody is known to."""
+        return next((lease.holder for lease in self._leases if lease.holder not in ("", self._options.identity)), "")
 
     async def login(self, settings: kopf.OperatorSettings) -> kopf.AiohttpSession | None:
         """Return kopf's session with the API server."""
@@ -168,8 +173,7 @@ class Process:
     async def _take_leases(self, cluster: KubeCluster) -> None:
         """Wait for a Lease in each namespace served, always in the same order, so that two operators cannot wait for each other."""
         for namespace in sorted(self._options.namespaces or (CLUSTER_WIDE,)):
-            clock = Clock(time.monotonic, lambda: datetime.now(UTC))
-            lease = Lease(cluster, Ref(LEASE, namespace, OPERATOR), self._options.identity, clock)
+            lease = Lease(cluster, Ref(LEASE, namespace, OPERATOR), self._options.identity, Clock(time.monotonic, _now, TERMS))
             self._leases.append(lease)
             await lease.acquire()
             self._holding.append(asyncio.create_task(self._hold(lease)))
@@ -200,3 +204,7 @@ class Process:
                     self._log.warning("waiting for the API server to know the resource", error=f"{type(error).__name__}: {error}")
                 told = str(error)
                 await asyncio.sleep(AGAIN)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

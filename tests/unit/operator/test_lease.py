@@ -31,7 +31,7 @@ class World:
 
     def lease(self, identity: str) -> Lease:
         """Return the Lease as *identity* sees it."""
-        return Lease(self.cluster, REF, identity, Clock(lambda: self.time, self.now, self.sleep))
+        return Lease(self.cluster, REF, identity, Clock(lambda: self.time, self.now, sleep=self.sleep))
 
     def now(self) -> datetime:
         """Return the time of day."""

@@ -55,7 +55,7 @@ class Watchman:
     async def lease(self) -> None:
         """Take the Lease, renew it, and let it go."""
         self.setting.cluster.calls.clear()
-        clock = Clock(lambda: 0.0, lambda: self.setting.now, lambda _: asyncio.sleep(0))
+        clock = Clock(lambda: 0.0, lambda: self.setting.now, sleep=lambda _: asyncio.sleep(0))
         lease = Lease(self.setting.cluster, Ref(LEASE, KEY.namespace, OPERATOR), "a", clock)
         for _ in range(2):
             await lease.acquire()
