@@ -15,13 +15,25 @@ from pydantic import ValidationError
 
 from smtp_gateway_operator import desired, issuing, names
 from smtp_gateway_operator.cluster import references
-from smtp_gateway_operator.cluster.api import GATEWAY, POD, SECRET, STATEFUL_SET, ClusterError, ForbiddenError, Ref, RejectedError, ref_of
+from smtp_gateway_operator.cluster.api import (
+    GATEWAY,
+    POD,
+    SECRET,
+    STATEFUL_SET,
+    ClusterError,
+    ForbiddenError,
+    Ref,
+    RejectedError,
+    UnavailableError,
+    ref_of,
+)
 from smtp_gateway_operator.cluster.children import Children, OwnershipError, PredecessorError, controls
 from smtp_gateway_operator.names import Key, Owner
 from smtp_gateway_operator.spec import ConfigTooLargeError, SmtpGateway, login_secrets, sentence_of, to_config
 from smtp_gateway_operator.status.conditions import CONFIG_VALID, PROGRESSING, REFERENCES_RESOLVED, Findings, Problem, status_of
 from smtp_gateway_operator.status.rollout import Rollout, rollout_of
 from smtp_gateway_operator.status.transitions import NORMAL, Transition, event_of, transitions
+from smtp_gateway_operator.workqueue import PutOffError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,12 +78,14 @@ class Reconciler:
         self._log = structlog.get_logger()
 
     async def __call__(self, key: Key) -> bool:
-        """Reconcile the gateway. Returns whether to try again later."""
+        """Reconcile the gateway. Returns whether to try again later; raises `PutOffError` when the API server said how much later."""
         try:
             with self._metrics.timed():
                 return await self._reconcile(key)
         except ClusterError as error:
             self._log.warning("reconcile put off", gateway=str(key), error=f"{type(error).__name__}: {error}")
+            if isinstance(error, UnavailableError) and error.retry_after:
+                raise PutOffError(error.retry_after) from error
             return True
 
     async def _reconcile(self, key: Key) -> bool:

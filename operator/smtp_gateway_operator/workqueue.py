@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     ListKeys = Callable[[], Awaitable[Iterable[Key]]]
 
 
+class PutOffError(Exception):
+    """Work that failed, has told why, and is to be tried again later."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        """Ask for *seconds* at least before the next attempt, whatever the usual wait is."""
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How hard the queue works; times in seconds."""
@@ -119,33 +128,36 @@ class WorkQueue:
             self._waiting.discard(key)
             self._running[key] = self._timer.time()
             try:
-                done = await self._attempt(key)
+                put_off = await self._attempt(key)
             finally:
                 del self._running[key]
-            self._settle(key, done=done)
+            self._settle(key, put_off)
 
-    async def _attempt(self, key: Key) -> bool:
-        """Do the work and tell whether it is done. No exception leaves."""
+    async def _attempt(self, key: Key) -> PutOffError | None:
+        """Do the work; return why it is to be tried again, None when it is done. No exception leaves."""
         try:
             async with asyncio.timeout(self._pace.limit):
-                return not await self._work(key)
+                return PutOffError() if await self._work(key) else None
+        except PutOffError as error:
+            return error
         except Exception:  # noqa: BLE001 a worker outlives whatever one gateway does to it
             self._log.exception("reconcile failed", gateway=str(key))
-            return False
+            return PutOffError()
 
-    def _settle(self, key: Key, *, done: bool) -> None:
-        if done:
+    def _settle(self, key: Key, put_off: PutOffError | None) -> None:
+        if put_off is None:
             self._failures.pop(key, None)
         if key in self._again:
             self._again.discard(key)
             self.add(key)
-        elif not done:
-            self._put_off(key)
+        elif put_off is not None:
+            self._put_off(key, put_off.seconds)
 
-    def _put_off(self, key: Key) -> None:
+    def _put_off(self, key: Key, at_least: float) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         self.retries += 1
-        self._timers[key] = self._timer.call_later(wait(failures, self._pace, self._chance()), lambda: self._due(key))
+        seconds = max(at_least, wait(failures, self._pace, self._chance()))
+        self._timers[key] = self._timer.call_later(seconds, lambda: self._due(key))
 
     def _due(self, key: Key) -> None:
         self._timers.pop(key, None)

@@ -58,7 +58,7 @@ async def hang() -> None:
 @pytest.mark.parametrize(
     "fail",
     [
-        raising(UnavailableError("admission webhook timed out", retry_after=30.0)),
+        raising(UnavailableError("admission webhook timed out")),
         raising(RejectedError("no")),
         raising(ForbiddenError("exceeded quota")),
         raising(ClusterError("never seen before")),

@@ -18,6 +18,7 @@ from smtp_gateway_operator.cluster.api import (
     RejectedError,
     UnavailableError,
 )
+from smtp_gateway_operator.workqueue import PutOffError
 from tests.unit.operator.setting import KEY, LOGINS, Setting, ref, resource, secret
 
 
@@ -147,6 +148,17 @@ async def test_a_failing_api_server_is_tried_again(setting: Setting, verb: str) 
     assert await setting.reconcile(KEY) is False
     assert await setting.exists(STATEFUL_SET, "mail")
     assert (await setting.condition("ConfigValid"))[0] == "True"
+
+
+async def test_a_busy_api_server_is_left_alone_for_as_long_as_it_asks(setting: Setting) -> None:
+    """`Retry-After` is passed on to the work queue."""
+    setting.cluster.fail("create", UnavailableError("too many requests", retry_after=7.0))
+
+    with pytest.raises(PutOffError) as told:
+        await setting.reconcile(KEY)
+
+    assert told.value.seconds == 7.0
+    assert await setting.reconcile(KEY) is False
 
 
 @pytest.mark.parametrize(("error", "reason"), [(ForbiddenError("exceeded quota: objects"), "Forbidden"), (RejectedError("no"), "Rejected")])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smtp_gateway_operator.names import Key
-from smtp_gateway_operator.workqueue import Pace, WorkQueue, wait
+from smtp_gateway_operator.workqueue import Pace, PutOffError, WorkQueue, wait
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -158,6 +158,21 @@ async def test_a_failure_is_tried_again_after_growing_waits(running: Running, ou
 
     await eventually(lambda: len(running.works.ended) == 4)
     assert running.clock.waiting == [300.0 - 3.5]
+
+
+async def test_work_that_says_how_long_to_wait_is_waited_for(running: Running) -> None:
+    """What the API server asked for counts when it is longer than the usual wait, and nothing is logged about it."""
+    running.works.outcomes = [PutOffError(7.0), PutOffError(0.1), False]
+    running.queue.add(A)
+    await eventually(lambda: running.queue.retries == 1)
+    assert running.clock.waiting[0] == 7.0
+    running.clock.advance(7.0)
+
+    await eventually(lambda: running.queue.retries == 2)
+    assert running.clock.waiting[0] == 1.0  # as after any second failure in a row
+    running.clock.advance(1.0)
+
+    await eventually(lambda: len(running.works.ended) == 3)
 
 
 async def test_success_forgets_the_failures(running: Running) -> None:
