@@ -14,8 +14,6 @@ from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import structlog
-
 from smtp_gateway_operator.cluster.api import (
     BACKGROUND,
     CHILD_KINDS,
@@ -63,7 +61,6 @@ class CachedCluster:
         self._complete: set[Kind] = set()
         self._doubtful: defaultdict[Key, set[Kind]] = defaultdict(set)
         self._awaited: dict[Ref, tuple[int, float]] = {}
-        self._log = structlog.get_logger()
 
     def heard(self, kind: Kind, news: News) -> None:
         """Take in what a watch told."""
