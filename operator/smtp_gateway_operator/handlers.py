@@ -1,4 +1,4 @@
-"""What kopf calls, each handler one call long: kopf watches, logs in and answers probes; everything else happens behind `Operator`.
+"""What kopf calls, each handler one call long: kopf watches and logs in; everything else happens behind `Operator`.
 
 Only `@kopf.on.event` handlers, so kopf writes nothing to any object: no finalizer, no annotation, and a resource can always be deleted.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import kopf
 
-from smtp_gateway_operator.cluster.api import CHILD_KINDS, GATEWAY, POD, Kind
+from smtp_gateway_operator.cluster.api import CHILD_KINDS, GATEWAY, POD, Kind, News
 from smtp_gateway_operator.names import INSTANCE_LABEL, MANAGED_BY_LABEL, OPERATOR, Key
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ class Operator(Protocol):
     async def stop(self) -> None:
         """Finish and let go of everything."""
 
-    def health(self) -> str:
-        """Return a word for a probe. Raises when the process should be restarted."""
+    async def login(self, settings: kopf.OperatorSettings) -> kopf.AiohttpSession | None:
+        """Return a session with the API server, with the credentials of this moment; None when there are none."""
 
-    def heard(self, kind: Kind, key: Key) -> None:
+    def heard(self, kind: Kind, key: Key, news: News) -> None:
         """Take note that something about the gateway changed."""
 
 
@@ -42,8 +42,8 @@ def registry_of(operator: Operator) -> kopf.OperatorRegistry:
 
     # kopf hands over some twenty arguments by name and demands that handlers take them all.
     @kopf.on.event(GATEWAY.group, GATEWAY.version, GATEWAY.plural, registry=registry)
-    async def gateway_changed(name: str, namespace: str | None, **_: Any) -> None:
-        operator.heard(GATEWAY, Key(namespace or "", name))
+    async def gateway_changed(name: str, namespace: str | None, event: Mapping[str, Any], **_: Any) -> None:
+        operator.heard(GATEWAY, Key(namespace or "", name), _news(event))
 
     for kind in WATCHED_CHILDREN:
         _register_child(operator, registry, kind)
@@ -59,17 +59,16 @@ def _register_activities(operator: Operator, registry: kopf.OperatorRegistry) ->
     async def stop(**_: Any) -> None:
         await operator.stop()
 
-    @kopf.on.probe(id="queue", registry=registry)
-    async def queue(**_: Any) -> str:
-        return operator.health()
-
-    # Not async: kopf runs it in a thread, because it reads files.
     @kopf.on.login(id="login", registry=registry)
-    def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+    async def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.AiohttpSession | None:
+        return await operator.login(settings)
 
 
 def _register_child(operator: Operator, registry: kopf.OperatorRegistry, kind: Kind) -> None:
     @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, labels={MANAGED_BY_LABEL: OPERATOR})
-    async def child_changed(labels: Mapping[str, str], namespace: str | None, **_: Any) -> None:
-        operator.heard(kind, Key(namespace or "", labels.get(INSTANCE_LABEL, "")))
+    async def child_changed(labels: Mapping[str, str], namespace: str | None, event: Mapping[str, Any], **_: Any) -> None:
+        operator.heard(kind, Key(namespace or "", labels.get(INSTANCE_LABEL, "")), _news(event))
+
+
+def _news(event: Mapping[str, Any]) -> News:
+    return News(event["object"], deleted=event["type"] == "DELETED")

@@ -70,6 +70,19 @@ METRICS = (
         ("resource",),
         "When the watch of a resource last told anything, in seconds since the epoch.",
     ),
+    Documented(
+        f"{PREFIX}_watch_last_answer_timestamp_seconds",
+        "gauge",
+        ("resource",),
+        "When the API server last answered the watch of a resource, in seconds since the epoch; watches ask again every 5 minutes.",
+    ),
+    Documented(
+        f"{PREFIX}_watch_missed_total",
+        "counter",
+        ("resource",),
+        "Changes that a resync found before the watch of the resource had told them.",
+    ),
+    Documented(f"{PREFIX}_leader", "gauge", (), "1 while this process holds its Leases and works, 0 while it waits for another operator."),
     Documented(f"{PREFIX}_build_info", "gauge", ("version",), "Always 1; the label says which version runs."),
 )
 _TABLE = {metric.name: metric for metric in METRICS}
@@ -87,6 +100,9 @@ class Metrics:
         self._managed = Gauge(*self._of("managed_resources"), registry=self._registry)
         self._ready = Gauge(*self._of("resource_ready"), registry=self._registry)
         self._watched = Gauge(*self._of("watch_last_event_timestamp_seconds"), registry=self._registry)
+        self._answered = Gauge(*self._of("watch_last_answer_timestamp_seconds"), registry=self._registry)
+        self._missed = Counter(*self._of("watch_missed_total"), registry=self._registry)
+        self._leader = Gauge(*self._of("leader"), registry=self._registry)
         Gauge(*self._of("build_info"), registry=self._registry).labels(__version__).set(1)
         self._children: dict[Key, Tally[str]] = {}
 
@@ -128,6 +144,18 @@ class Metrics:
     def heard(self, resource: str, now: float) -> None:
         """Note that the watch of *resource* told something at *now*, in seconds since the epoch."""
         self._watched.labels(resource).set(now)
+
+    def answered(self, resource: str, now: float) -> None:
+        """Note that the API server answered the watch of *resource* at *now*, in seconds since the epoch."""
+        self._answered.labels(resource).set(now)
+
+    def missed(self, resource: str, number: int) -> None:
+        """Count changes that the watch of *resource* had not told when a list did."""
+        self._missed.labels(resource).inc(number)
+
+    def leading(self) -> None:
+        """Note that this process holds its Leases."""
+        self._leader.set(1)
 
     def exposition(self) -> bytes:
         """Return all metrics in the text format."""

@@ -30,15 +30,18 @@ from smtp_gateway_operator.cluster.api import (
     NotFoundError,
     Ref,
     RejectedError,
+    UnavailableError,
     ref_of,
 )
 from smtp_gateway_operator.cluster.children import Children, OwnershipError, PredecessorError, controls
 from smtp_gateway_operator.names import Key, Owner
 from smtp_gateway_operator.publishing import Publishing
 from smtp_gateway_operator.spec import ConfigTooLargeError, SmtpGateway, config_hash, login_secrets, sentence_of, to_config
+from smtp_gateway_operator.status.catalogue import MADE_ANEW, NORMAL
 from smtp_gateway_operator.status.conditions import Findings, Problem, is_ready, status_of
 from smtp_gateway_operator.status.reasons import CONFIG_VALID, PROGRESSING, REFERENCES_RESOLVED, Reason
 from smtp_gateway_operator.status.rollout import Rollout, rollout_of
+from smtp_gateway_operator.status.transitions import Transition, event_of
 from smtp_gateway_operator.workqueue import Occasion, PutOffError
 
 if TYPE_CHECKING:
@@ -51,11 +54,17 @@ if TYPE_CHECKING:
     from smtp_gateway_operator.fleet.api import Fleet
     from smtp_gateway_operator.metrics import Metrics
 
+
+class PausedError(Exception):
+    """The resource says that nothing is to be changed for now."""
+
+
 _CAUSES: dict[type[Exception], tuple[str, Reason]] = {
     ValidationError: (CONFIG_VALID, Reason.INVALID),
     ConfigTooLargeError: (CONFIG_VALID, Reason.TOO_LARGE),
     issuing.AuthorityDamagedError: (PROGRESSING, Reason.AUTHORITY_DAMAGED),
     OwnershipError: (PROGRESSING, Reason.OWNERSHIP_CONFLICT),
+    PausedError: (PROGRESSING, Reason.PAUSED),
     PredecessorError: (PROGRESSING, Reason.WAITING_FOR_DELETION),
     ForbiddenError: (PROGRESSING, Reason.FORBIDDEN),
     RejectedError: (PROGRESSING, Reason.REJECTED),
@@ -104,7 +113,7 @@ class Reconciler:
         self._images = images
         self._metrics = metrics
         self._now = surroundings.now
-        self._children = Children(self._cluster)
+        self._children = Children(self._cluster, self._made_anew)
         self._asking = Asking(surroundings.fleet, self._cluster, self._now)
         self._publishing = Publishing(self._cluster, self._now)
         self._known: dict[Key, _Known] = {}
@@ -124,7 +133,7 @@ class Reconciler:
                 return await self._reconcile(key)
         except ClusterError as error:
             self._log.warning("reconcile put off", gateway=str(key), error=f"{type(error).__name__}: {error}")
-            raise PutOffError from error
+            raise PutOffError(error.retry_after if isinstance(error, UnavailableError) else 0.0) from error
 
     async def _reconcile(self, key: Key) -> float | None:
         async with self._turns:
@@ -132,7 +141,7 @@ class Reconciler:
         if known is None:
             return None
         following = await self._look(key, known, at_once=True)
-        if known.problem is not None and known.problem.condition != CONFIG_VALID:
+        if known.problem is not None and known.problem.condition != CONFIG_VALID and known.problem.reason != Reason.PAUSED:
             raise PutOffError
         return following
 
@@ -171,6 +180,7 @@ class Reconciler:
         gateway = None
         try:
             gateway = SmtpGateway.model_validate(body)
+            _check_paused(gateway)
             requested = await self._requested(gateway, owner, live)
             config = to_config(gateway, await references.logins(self._cluster, gateway, *requested))
             children = desired.children(gateway, config, self._images)
@@ -217,6 +227,11 @@ class Reconciler:
         pods = await self._cluster.list(POD, owner.namespace, names.children_selector(owner.name))
         return rollout_of(wanted, workload, pods), pods
 
+    async def _made_anew(self, owner: Owner, message: str) -> None:
+        body = await self._cluster.get(Ref(GATEWAY, owner.namespace, owner.name))
+        if body is not None:
+            await self._cluster.record_event(event_of(body, Transition(NORMAL, MADE_ANEW, message), self._now()))
+
     def _forget(self, key: Key) -> None:
         """Drop what is remembered of a gateway that is gone; the garbage collector takes its children."""
         self._known.pop(key, None)
@@ -244,6 +259,12 @@ def _question(owner: Owner, gateway: SmtpGateway | None, found: tuple[Live, tupl
     if gateway is None:
         return Question(owner, pods, authority, config_hash, None, issued=False)
     return Question(owner, pods, authority, config_hash, gateway.spec.routes, issued=gateway.spec.tls is None)
+
+
+def _check_paused(gateway: SmtpGateway) -> None:
+    if gateway.spec.paused:
+        message = "spec.paused is true: nothing is changed, and no certificate renewed"
+        raise PausedError(message)
 
 
 def _kept(gateway: SmtpGateway) -> set[str]:

@@ -68,7 +68,17 @@ def test_rights_follow_the_watched_namespaces() -> None:
     assert [role["metadata"]["namespace"] for role in of_kind(two, "Role")] == ["a", "b"]
     assert of_kind(own, "ClusterRole") == of_kind(two, "ClusterRole") == []
     assert len(of_kind(wide, "ClusterRole")) == 1
-    assert of_kind(wide, "Role") == []
+    (lease,) = of_kind(wide, "Role")
+    assert lease["metadata"]["namespace"] == "default"
+    assert {resource for rule in lease["rules"] for resource in rule["resources"]} == {"leases"}
+
+
+def test_each_operator_may_have_its_lease_where_it_works() -> None:
+    """Only the Lease of that name can be read and written; a right to create cannot be limited to a name."""
+    for rules in [role["rules"] for role in of_kind(render("--set=watchNamespaces={a,b}"), "Role")]:
+        named, creating = [rule for rule in rules if rule["resources"] == ["leases"]]
+        assert (named["resourceNames"], named["verbs"]) == (["smtp-gateway-operator"], ["get", "patch"])
+        assert creating["verbs"] == ["create"]
 
 
 def test_arguments_follow_the_watched_namespaces() -> None:

@@ -65,7 +65,7 @@ def sink(kube: Kube, images: dict[str, str]) -> Iterator[Kube]:
 @pytest.fixture(scope="session")
 def operator(kube: Kube, images: dict[str, str]) -> Iterator[str]:
     """The operator, installed as users install it; the name of its Deployment."""
-    kube.helm("upgrade", "--install", RELEASE, CHART, "--take-ownership", "--wait", "--timeout=180s", *_image_values(images))
+    kube.helm("upgrade", "--install", RELEASE, CHART, "--take-ownership", "--wait", "--timeout=180s", *image_values(images))
     yield RELEASE
     kube.helm("uninstall", RELEASE, "--wait")
 
@@ -80,7 +80,8 @@ def gateway(kube: Kube, sink: Kube, operator: str) -> Iterator[Gateway]:
     gateway.delete()
 
 
-def _image_values(images: dict[str, str]) -> list[str]:
+def image_values(images: dict[str, str]) -> list[str]:
+    """Return the options of helm that name the images."""
     values: list[str] = []
     for key, image in (("image", images["operator"]), ("gateway.image", images["gateway"])):
         repository, _, tag = image.rpartition(":")

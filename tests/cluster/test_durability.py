@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import world
+from tests.support import processes, world
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
@@ -23,17 +20,7 @@ QUEUED = 200
 
 def kill_process(gateway: Gateway) -> None:
     """SIGKILL the gateway's process, found by its pod's uid; the kubelet starts the container again."""
-    uid = gateway.kube.get("pod", gateway.pod)["metadata"]["uid"]
-    pids = [folder.name for folder in Path("/proc").iterdir() if folder.name.isdigit() and _is_gateway(folder, uid)]
-    assert len(pids) == 1, pids
-    os.kill(int(pids[0]), signal.SIGKILL)
-
-
-def _is_gateway(process: Path, uid: str) -> bool:
-    try:
-        return uid in (process / "cgroup").read_text() and b"smtp-gateway" in (process / "cmdline").read_bytes()
-    except OSError:
-        return False  # it has ended meanwhile
+    processes.kill(gateway.kube.get("pod", gateway.pod), "smtp-gateway")
 
 
 def delete_pod(gateway: Gateway) -> None:

@@ -5,6 +5,7 @@ Objects of the contract that the other tests need no cluster for: Secrets, Servi
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from smtp_gateway_operator.cluster.api import (
     STATEFUL_SET,
     Cluster,
     ConflictError,
+    ImmutableError,
     Kind,
     NotFoundError,
     Object,
@@ -39,6 +41,7 @@ class Space:
         self.cluster = cluster
         self.others = others
         self.namespace = namespace
+        self.told: list[str] = []
 
     def secret(self, name: str = "one", data: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None) -> Object:
         """Return a Secret; *data* is base64."""
@@ -74,6 +77,10 @@ class Space:
         """Return an object of the namespace."""
         return Ref(kind, self.namespace, name)
 
+    async def note(self, _: Owner, sentence: str) -> None:
+        """Keep what is told of a child that was made anew."""
+        self.told.append(sentence)
+
     async def children(self) -> tuple[Children, Owner, Object]:
         """Return what brings children about, the owner of one, and that child: a Service.
 
@@ -83,12 +90,22 @@ class Space:
         spec = {"hostname": "mail.example.com"}
         stored = await self.cluster.create({"apiVersion": GATEWAY.api_version, "kind": GATEWAY.name, "metadata": meta, "spec": spec})
         owner = Owner(self.namespace, "one", stored["metadata"]["uid"])
-        return Children(self.cluster), owner, self.service(25) | {"metadata": metadata(owner, "one")}
+        return Children(self.cluster, self.note), owner, self.service(25) | {"metadata": metadata(owner, "one")}
 
 
 def with_uid(body: Object, stored: Object) -> Object:
     """Return *body* as it is applied to *stored*."""
     return {**body, "metadata": body["metadata"] | {"uid": stored["metadata"]["uid"]}}
+
+
+async def made_anew(children: Children, owner: Owner, wanted: Object) -> Object:
+    """Return the child once the garbage collector has let go of the old one; as the work queue does, try until then."""
+    for _ in range(100):
+        try:
+            return await children.bring_about(owner, wanted, await children.live(owner))
+        except ConflictError:
+            await asyncio.sleep(0.1)
+    pytest.fail("the old one is still there")
 
 
 class ClusterContract:
@@ -174,6 +191,43 @@ class ClusterContract:
         with pytest.raises(ConflictError):
             await space.cluster.apply(with_uid(space.secret(data={"b": "Yg=="}), stored))
         assert await space.get(space.ref(SECRET)) == successor
+
+    async def test_a_field_that_cannot_be_changed_is_refused_as_such(self, space: Space) -> None:
+        """It is another refusal than that of a wrong value: with another object it could be had."""
+        workload, secret = await space.cluster.create(space.workload()), await space.cluster.create(space.secret())
+        changed = space.workload()
+        changed["spec"]["serviceName"] = "other"
+
+        with pytest.raises(ImmutableError):
+            await space.cluster.apply(with_uid(changed, workload))
+        with pytest.raises(ImmutableError):
+            await space.cluster.apply(with_uid(space.secret() | {"type": "example.com/other"}, secret))
+        assert (await space.get(space.ref(STATEFUL_SET)))["spec"] == workload["spec"]
+
+    async def test_a_workload_is_made_anew_and_leaves_its_pods(self, space: Space) -> None:
+        """A StatefulSet that cannot be changed is deleted without its pods and made again, with one sentence about it."""
+        children, owner, _ = await space.children()
+        wanted = space.workload() | {"metadata": metadata(owner, "one")}
+        before = await children.bring_about(owner, wanted, {})
+        wanted["spec"]["serviceName"] = "other"
+
+        after = await made_anew(children, owner, wanted)
+
+        assert after["metadata"]["uid"] != before["metadata"]["uid"]
+        assert after["spec"]["serviceName"] == "other"
+        (sentence,) = space.told
+        assert sentence.startswith("StatefulSet one is made anew, because a field of it cannot be changed: ")
+
+    async def test_a_secret_is_never_made_anew(self, space: Space) -> None:
+        """What cannot be changed there stays as it is."""
+        children, owner, _ = await space.children()
+        wanted = space.secret() | {"metadata": metadata(owner, "one")}
+        before = await children.bring_about(owner, wanted, {})
+
+        with pytest.raises(ImmutableError):
+            await children.bring_about(owner, wanted | {"type": "example.com/other"}, await children.live(owner))
+        assert (await space.get(space.ref(SECRET)))["metadata"]["uid"] == before["metadata"]["uid"]
+        assert space.told == []
 
     async def test_a_patch_merges_and_checks(self, space: Space) -> None:
         """None removes a field; another uid or an old version is a conflict; an object that is gone is not found."""

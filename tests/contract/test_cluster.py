@@ -1,10 +1,12 @@
-"""The twin of the Kubernetes API keeps the port's promises."""
+"""The twin of the Kubernetes API keeps the port's promises, and so does the cache in front of it."""
 
 from __future__ import annotations
 
 import pytest
 
-from smtp_gateway_operator.cluster.api import SECRET, UnavailableError
+from smtp_gateway_operator.cluster.api import SECRET, UnavailableError, ref_of
+from smtp_gateway_operator.cluster.cache import CachedCluster
+from smtp_gateway_operator.cluster.followed import Followed
 from smtp_gateway_operator.cluster.memory import Call, MemoryCluster
 from tests.contract.cluster_contract import ClusterContract, Space
 
@@ -28,3 +30,17 @@ class TestMemoryCluster(ClusterContract):
             await space.cluster.get(space.ref(SECRET))
         assert await space.cluster.get(space.ref(SECRET)) is None
         assert space.cluster.calls == [Call("get", SECRET)] * 2
+
+
+class TestCachedCluster(ClusterContract):
+    """The contract, of the cache in front of the twin: with watches that tell at once, and before anything was told."""
+
+    @pytest.fixture(params=[True, False], ids=["told at once", "told nothing"])
+    async def space(self, request: pytest.FixtureRequest) -> Space:
+        """A namespace behind a cache; as long as it was told nothing, everything is read live."""
+        cluster = MemoryCluster()
+        cache = CachedCluster(cluster, Followed(cluster, lambda _: None, lambda: 0.0), ["one"], lambda: 0.0)
+        if request.param:
+            await cache.refresh()
+            cluster.listeners.append(lambda news: cache.heard(ref_of(news.body).kind, news))
+        return Space(cache, cluster, "one")

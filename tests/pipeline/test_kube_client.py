@@ -19,7 +19,9 @@ from smtp_gateway_operator.cluster.api import (
     STATEFUL_SET,
     ClusterError,
     ConflictError,
+    ExpiredError,
     ForbiddenError,
+    ImmutableError,
     NotFoundError,
     Object,
     Ref,
@@ -183,7 +185,7 @@ async def test_a_list_has_all_of_its_pages(cluster: KubeCluster, api: ApiServer)
         (403, ForbiddenError),
         (404, NotFoundError),
         (409, ConflictError),
-        (410, UnavailableError),
+        (410, ExpiredError),
         (422, RejectedError),
         (429, UnavailableError),
         (500, UnavailableError),
@@ -198,6 +200,47 @@ async def test_what_a_status_code_means(cluster: KubeCluster, api: ApiServer, st
 
     assert type(error) is kind
     assert str(error) == "the server's own words"
+
+
+@pytest.mark.parametrize(("status", "header", "seconds"), [(429, "7", 7.0), (503, "1", 1.0), (429, "", 0.0), (429, "tomorrow", 0.0)])
+async def test_the_server_says_how_long_it_wants_peace(
+    cluster: KubeCluster, api: ApiServer, status: int, header: str, seconds: float
+) -> None:
+    """`Retry-After` goes with the failure, in seconds, which is how the API server says it."""
+    api.answers_with(status, {"message": "too many requests"})
+    api.answers[0].headers["Retry-After"] = header
+
+    error = await refusal(cluster)
+
+    assert isinstance(error, UnavailableError)
+    assert error.retry_after == seconds
+
+
+IMMUTABLE = [
+    'Invalid value: "Opaque": field is immutable',
+    "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', ... are forbidden",
+    'Invalid value: "internal": may not change once set',
+]
+WRONG = 'Invalid value: "x": must be a valid port'
+
+
+@pytest.mark.parametrize(
+    ("messages", "kind"),
+    [
+        *(([message], ImmutableError) for message in IMMUTABLE),
+        ([WRONG], RejectedError),
+        ([IMMUTABLE[0], WRONG], RejectedError),
+        ([], RejectedError),
+    ],
+)
+async def test_a_field_that_cannot_be_changed_is_told_from_a_wrong_one(
+    cluster: KubeCluster, api: ApiServer, messages: list[str], kind: type[ClusterError]
+) -> None:
+    """Another object could have it so, but only when nothing else is wrong."""
+    causes = [{"reason": "FieldValueInvalid", "message": message, "field": "spec"} for message in messages]
+    api.answers_with(422, {"message": "is invalid", "details": {"causes": causes}})
+
+    assert type(await refusal(cluster)) is kind
 
 
 async def test_another_uid_is_a_conflict(cluster: KubeCluster, api: ApiServer) -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway_operator.cluster.api import GATEWAY, STATEFUL_SET, NotFoundError
+from smtp_gateway_operator.cluster.api import GATEWAY, LEASE, SECRET, STATEFUL_SET, News, NotFoundError, Ref, ref_of
+from smtp_gateway_operator.cluster.cache import CachedCluster
 from smtp_gateway_operator.cluster.memory import MemoryCluster
+from smtp_gateway_operator.names import OPERATOR
 from smtp_gateway_operator.startup import process as module
+from smtp_gateway_operator.startup.contact import Contact
+from smtp_gateway_operator.startup.lease import Terms
 from smtp_gateway_operator.startup.process import Options, Process
 from tests.support.waiting import eventually
-from tests.unit.operator.setting import IMAGES, KEY, resource
+from tests.unit.operator.setting import IMAGES, KEY, LOGINS, ref, resource, secret
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, MutableMapping
-    from typing import Any
 
     Logs = list[MutableMapping[str, Any]]
 
@@ -50,12 +54,13 @@ def cluster(monkeypatch: pytest.MonkeyPatch, client: Client) -> MemoryCluster:
     """The cluster that the process finds at the other end of its connection."""
     cluster = MemoryCluster()
 
-    async def connect() -> Client:
+    async def connect(_: int) -> Client:
         return client
 
     monkeypatch.setattr(module, "connect", connect)
     monkeypatch.setattr(module, "KubeCluster", lambda _: cluster)
     monkeypatch.setattr(module, "AGAIN", 0.01)
+    monkeypatch.setattr(module, "TERMS", Terms(renew=0.02, retry=0.01))
     return cluster
 
 
@@ -63,7 +68,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, client: Client) -> MemoryCluster:
 async def process(cluster: MemoryCluster, unused_tcp_port: int) -> AsyncIterator[Process]:
     """A process that watches one namespace; stopped in any case."""
     assert cluster.calls == []
-    process = Process(Options((KEY.namespace,), IMAGES, http_port=unused_tcp_port))
+    process = Process(Options((KEY.namespace,), IMAGES, http_port=unused_tcp_port, probe_port=0))
     yield process
     await process.stop()
 
@@ -93,9 +98,9 @@ async def test_gateways_that_are_there_are_reconciled_at_the_start(cluster: Memo
 async def test_news_of_a_gateway_is_acted_on(cluster: MemoryCluster, process: Process, unused_tcp_port: int) -> None:
     """A gateway that a watch tells of is reconciled, and the moment of the news is a metric."""
     await process.start()
-    await cluster.create(resource("late"))
+    created = await cluster.create(resource("late"))
 
-    process.heard(GATEWAY, KEY._replace(name="late"))
+    process.heard(GATEWAY, KEY._replace(name="late"), News(created))
 
     await eventually(lambda: has_stateful_set(cluster, "late"), what="the gateway is reconciled")
     text = await exposition(unused_tcp_port)
@@ -126,3 +131,84 @@ async def test_stop_ends_the_work_and_closes_the_connection(process: Process, cl
         process.health()
     with pytest.raises(aiohttp.ClientError):
         await exposition(unused_tcp_port)
+
+
+async def answer(port: int, path: str) -> tuple[int, str]:
+    """Return what a probe gets."""
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as response:
+        return response.status, await response.text()
+
+
+async def test_a_second_operator_is_alive_and_not_ready(cluster: MemoryCluster, unused_tcp_port: int) -> None:
+    """While another one holds the Lease it does nothing but say so, and it begins when that one lets go."""
+    first = Process(Options((KEY.namespace,), IMAGES, http_port=0, probe_port=0, identity="first"))
+    await first.start()
+    second = Process(Options((KEY.namespace,), IMAGES, http_port=0, probe_port=unused_tcp_port, identity="second"))
+    starting = asyncio.create_task(second.start())
+    await cluster.create(resource("late"))
+    lease = Ref(LEASE, KEY.namespace, OPERATOR)
+    await eventually(lambda: second.waits_for() == "first", what="it knows who works")
+
+    assert await answer(unused_tcp_port, "/readyz") == (503, "first holds the Lease\n")
+    assert (await answer(unused_tcp_port, "/healthz"))[0] == 200
+    assert not has_stateful_set(cluster, "late")
+
+    await first.stop()
+    await starting
+    assert await answer(unused_tcp_port, "/readyz") == (200, "working\n")
+    found = await cluster.get(lease)
+    assert found is not None
+    assert found["spec"]["holderIdentity"] == "second"
+    await second.stop()
+
+
+async def test_a_lost_lease_ends_the_work_at_once(cluster: MemoryCluster, unused_tcp_port: int) -> None:
+    """Another name in the Lease is the end: the work is broken off, and the process is told to end with a failure."""
+    ended = asyncio.Event()
+    process = Process(Options((KEY.namespace,), IMAGES, http_port=0, probe_port=unused_tcp_port, identity="first"), ended.set)
+    await process.start()
+
+    await cluster.patch(Ref(LEASE, KEY.namespace, OPERATOR), {"spec": {"holderIdentity": "second"}})
+
+    await asyncio.wait_for(ended.wait(), 10)
+    assert process.lost
+    await eventually(lambda: process_is_unhealthy(process), what="nothing works any more")
+    await process.stop()
+    found = await cluster.get(Ref(LEASE, KEY.namespace, OPERATOR))
+    assert found is not None
+    assert found["spec"]["holderIdentity"] == "second"
+
+
+def process_is_unhealthy(process: Process) -> bool:
+    """Tell whether the liveness probe fails."""
+    try:
+        process.health()
+    except RuntimeError:
+        return True
+    return False
+
+
+async def test_a_stale_watch_fails_the_probe(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that a resync found and no watch tells is worth a new process, and so is a watch that asks no more."""
+    await process.start()
+    assert process.health() == "working"
+    monkeypatch.setattr(CachedCluster, "stale", lambda _: ref(STATEFUL_SET))
+    with pytest.raises(RuntimeError, match="the watch of statefulsets did not tell of mail in apps"):
+        process.health()
+    monkeypatch.setattr(Contact, "silent", lambda _: "/api/v1/pods")
+    with pytest.raises(RuntimeError, match="the watch of /api/v1/pods is dead"):
+        process.health()
+
+
+async def test_a_changed_secret_is_acted_on(cluster: MemoryCluster, process: Process) -> None:
+    """A login Secret is followed by its name: a change of it reconciles its gateway, without any other news."""
+    await cluster.create(secret("app", alice="one"))
+    await cluster.create(resource(logins=LOGINS))
+    await process.start()
+    await eventually(lambda: has_stateful_set(cluster, "mail") and ref(SECRET, "app") in cluster.watched, what="the Secret is followed")
+    config = Ref(SECRET, KEY.namespace, "mail-config-0")
+    told: list[News] = []
+    cluster.listeners.append(told.append)
+    await cluster.patch(ref(SECRET, "app"), {"data": {"alice": "dHdv"}})
+
+    await eventually(lambda: any(ref_of(one.body) == config for one in told), what="the configuration is written anew")

@@ -33,3 +33,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - {apiGroups: [""], resources: [pods], verbs: [list, watch, patch]}
 - {apiGroups: [""], resources: [events], verbs: [create]}
 {{- end }}
+
+{{- /* The Lease that keeps a second operator waiting; a creation cannot be limited to a name. */ -}}
+{{- define "operator.leaseRules" -}}
+- {apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [smtp-gateway-operator], verbs: [get, patch]}
+- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create]}
+{{- end }}

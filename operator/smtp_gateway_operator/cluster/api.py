@@ -1,6 +1,7 @@
-"""The port to the Kubernetes API: plain dicts in and out, five kinds of failure.
+"""The port to the Kubernetes API: plain dicts in and out, six kinds of failure.
 
-Two implementations live behind it, `kube` and its twin `memory`; one contract test holds for both. Writes are safe to repeat.
+Two implementations live behind it, `kube` and its twin `memory`; one contract test holds for both, and for `cache` in front of
+either. Writes are safe to repeat. What is returned is the caller's own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from smtp_gateway_operator.spec import API_VERSION, KIND, PLURAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
+
+    from smtp_gateway_operator.names import Key
 
 Object: TypeAlias = dict[str, Any]
 """A Kubernetes object as its JSON says it."""
@@ -47,6 +50,7 @@ CERTIFICATE = Kind("cert-manager.io/v1", "Certificate", "certificates")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 POD = Kind("v1", "Pod", "pods")
 EVENT = Kind("v1", "Event", "events")
+LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 CHILD_KINDS = (SERVICE_ACCOUNT, SECRET, CONFIG_MAP, SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, STATEFUL_SET)
 """The kinds that the operator makes."""
@@ -67,12 +71,41 @@ class Ref:
         return f"{self.kind.name} {self.name}"
 
 
-KINDS = {(kind.api_version, kind.name): kind for kind in (GATEWAY, *CHILD_KINDS, *OPTIONAL_KINDS, POD, EVENT)}
+KINDS = {(kind.api_version, kind.name): kind for kind in (GATEWAY, *CHILD_KINDS, *OPTIONAL_KINDS, POD, EVENT, LEASE)}
 
 
 def ref_of(body: Object) -> Ref:
     """Return which object *body* is."""
     return Ref(KINDS[body["apiVersion"], body["kind"]], body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def version_of(body: Object) -> int:
+    """Return the object's resource version as a number, see `number_of`."""
+    return number_of(body["metadata"].get("resourceVersion", ""))
+
+
+def number_of(version: str) -> int:
+    """Return a resource version as a number that grows with every change, so that two can be compared.
+
+    Kubernetes says that they can be (KEP 5504). 0, which is older than any, for a server that has versions of another kind.
+    """
+    return int(version) if version.isdecimal() else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a list told: the objects, and the resource version of the moment at which they were so."""
+
+    version: str
+    objects: tuple[Object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a watch told: an object as it is now, or as it was when it was deleted."""
+
+    body: Object
+    deleted: bool = False
 
 
 class ClusterError(Exception):
@@ -81,6 +114,11 @@ class ClusterError(Exception):
 
 class UnavailableError(ClusterError):
     """Nothing is known about the outcome, or it is too early: connection failures, timeouts, 401, 429, 5yz. Worth trying again."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        """Keep the seconds that the server asked to be left alone (`Retry-After`, RFC 9110 section 10.2.3); 0 when it did not."""
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ConflictError(ClusterError):
@@ -96,7 +134,20 @@ class ForbiddenError(ClusterError):
 
 
 class RejectedError(ClusterError):
-    """The object is not valid (400, 422), or a field of it cannot be changed."""
+    """The object is not valid (400, 422)."""
+
+
+class ImmutableError(RejectedError):
+    """A field of an existing object cannot be changed (422): only another object could have it so."""
+
+
+class ExpiredError(UnavailableError):
+    """The version to watch from is forgotten (410): the objects have to be listed anew."""
+
+
+BACKGROUND = "Background"
+ORPHAN = "Orphan"
+"""What becomes of an object's dependants (`propagationPolicy`)."""
 
 
 class Cluster(Protocol):
@@ -108,6 +159,9 @@ class Cluster(Protocol):
     async def list(self, kind: Kind, namespace: str | None, labels: Mapping[str, str] | None = None) -> tuple[Object, ...]:
         """Return the objects of *kind* that carry all *labels*, in *namespace* or, when None, in all of them."""
 
+    async def snapshot(self, kind: Kind, namespace: str | None, labels: Mapping[str, str] | None = None) -> Snapshot:
+        """Return what `list` does, as the API server has it now and not as anybody remembers it."""
+
     async def create(self, body: Object) -> Object:
         """Create the object and return it as stored. Raises `ConflictError` when the name is taken."""
 
@@ -115,17 +169,38 @@ class Cluster(Protocol):
         """Make the fields of *body* those of an existing object, taking them from whoever set them, and return it as stored.
 
         Fields that were applied before and are gone from *body* are removed; fields of others stay. *body* names the object's uid;
-        raises `ConflictError` when the object is another one by now, or gone. Changes nothing when nothing differs.
+        raises `ConflictError` when the object is another one by now, or gone, and `ImmutableError` when a field cannot be changed.
+        Changes nothing when nothing differs.
         """
 
     async def patch(self, ref: Ref, body: Object) -> Object:
         """Merge *body* into the object (RFC 7386) and return it. Raises `ConflictError` when *body* names another uid or version."""
 
-    async def delete(self, ref: Ref, uid: str) -> None:
-        """Delete the object if it is still the one with *uid*, its dependants in the background; return quietly if it is gone."""
+    async def delete(self, ref: Ref, uid: str, dependants: str = BACKGROUND) -> None:
+        """Delete the object if it is still the one with *uid*; return quietly if it is gone.
 
-    async def patch_status(self, ref: Ref, status: Object) -> None:
-        """Merge *status* into the object's status (RFC 7386)."""
+        Its *dependants* follow in the background, or stay as they are with `ORPHAN`.
+        """
+
+    async def patch_status(self, ref: Ref, status: Object) -> Object:
+        """Merge *status* into the object's status (RFC 7386) and return the object as stored."""
+
+    def refer(self, gateway: Key, refs: Iterable[Ref]) -> None:
+        """Take note that *gateway* refers to these objects, and to no others any more. A cluster that can follows them."""
 
     async def record_event(self, event: Object) -> None:
         """Write down an Event. A failure is logged and never raised: an Event is a courtesy."""
+
+
+class Watching(Protocol):
+    """What it takes to follow one object. Every call raises a `ClusterError` when it fails."""
+
+    async def snapshot_of(self, ref: Ref) -> Snapshot:
+        """Return the object, if there is one, by a list of that name alone."""
+
+    def watch(self, ref: Ref, version: str) -> AsyncIterator[News | str]:
+        """Yield what becomes of the object after *version*: news of it, or only a version up to which there is none (a bookmark).
+
+        Ends when the server ends it, which is its usual end. Raises `ExpiredError` when *version* is too old to go on from, and
+        `UnavailableError` when nothing was heard for longer than bookmarks take.
+        """

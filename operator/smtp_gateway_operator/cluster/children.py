@@ -1,7 +1,9 @@
 """A gateway's children, brought about through the port: created, applied, trimmed, pruned.
 
-Three rules of this file. An object that the gateway does not control is never written to and never deleted. A write names the uid
-that was checked, so that an object which took the name since is not hit. What is as it was applied is not applied again.
+Four rules of this file. An object that the gateway does not control is never written to and never deleted. A write names the uid
+that was checked, so that an object which took the name since is not hit. What is as it was applied is not applied again. An object
+with a field that cannot be changed is made anew only where nothing is lost with it: a Secret would take keys along, and volumes are no
+children at all; a StatefulSet leaves its pods running, and the new one takes them over.
 
 What can go wrong: `OwnershipError` when somebody else's object has a child's name, `PredecessorError` while the child of a deleted
 namesake is still there, and the errors of the port.
@@ -13,11 +15,19 @@ from typing import TYPE_CHECKING
 
 from smtp_gateway_operator import names
 from smtp_gateway_operator.cluster.api import (
+    BACKGROUND,
     CHILD_KINDS,
+    CONFIG_MAP,
+    DISRUPTION_BUDGET,
+    NETWORK_POLICY,
     OPTIONAL_KINDS,
+    ORPHAN,
     SECRET,
     SERVICE,
+    SERVICE_ACCOUNT,
+    STATEFUL_SET,
     ConflictError,
+    ImmutableError,
     Kind,
     NotFoundError,
     Object,
@@ -28,11 +38,13 @@ from smtp_gateway_operator.names import OPERATOR, Key, Owner
 from smtp_gateway_operator.spec import KIND
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
     from smtp_gateway_operator.cluster.api import Cluster
 
 Live = dict[Ref, Object]
+MADE_ANEW = (SERVICE_ACCOUNT, CONFIG_MAP, SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, STATEFUL_SET)
+"""Kinds of children that hold nothing that could not be made again."""
 
 
 class OwnershipError(Exception):
@@ -46,9 +58,10 @@ class PredecessorError(Exception):
 class Children:
     """The children of all gateways."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        """Use *cluster*."""
+    def __init__(self, cluster: Cluster, made_anew: Callable[[Owner, str], Awaitable[None]]) -> None:
+        """Use *cluster*. *made_anew* is told a sentence when a child of an owner was deleted to be made again."""
         self._cluster = cluster
+        self._made_anew = made_anew
         self._applied: dict[Ref, tuple[str, str]] = {}
         """What was applied last: the hash of what was wanted, and the version of the object that this made."""
         self._unknown: set[Kind] = set()
@@ -93,7 +106,7 @@ class Children:
         elif self._applied.get(ref) == (wanted, present["metadata"]["resourceVersion"]):
             stored = present
         else:
-            stored = await self._apply(ref, desired, present)
+            stored = await self._changed(owner, ref, desired, present)
         if trim := additions(stored, desired):
             stored = await self._cluster.patch(ref, trim)
         self._applied[ref] = (wanted, stored["metadata"]["resourceVersion"])
@@ -108,7 +121,8 @@ class Children:
                 self._applied.pop(ref, None)
 
     def forget(self, key: Key) -> None:
-        """Forget what was applied for a gateway that is gone."""
+        """Forget what was applied for a gateway that is gone, and what it referred to."""
+        self._cluster.refer(key, ())
         for ref in [ref for ref in self._applied if ref.namespace == key.namespace and _of(ref, key)]:
             del self._applied[ref]
         self._without = {one for one in self._without if one[1] != key}
@@ -125,6 +139,22 @@ class Children:
                 raise
         _check(owner, ref, present)
         return await self._apply(ref, desired, present)
+
+    async def _changed(self, owner: Owner, ref: Ref, desired: Object, present: Object) -> Object:
+        """Apply the child; make it anew when it cannot become what is wanted and holds nothing.
+
+        Raises `ConflictError` while the old one is still there: the garbage collector has to let go of its pods first.
+        """
+        try:
+            return await self._apply(ref, desired, present)
+        except ImmutableError as error:
+            if ref.kind not in MADE_ANEW:
+                raise
+            dependants = ORPHAN if ref.kind == STATEFUL_SET else BACKGROUND
+            await self._cluster.delete(ref, present["metadata"]["uid"], dependants)
+            if not present["metadata"].get("deletionTimestamp"):
+                await self._made_anew(owner, f"{ref} is made anew, because a field of it cannot be changed: {error}")
+            return await self._cluster.create(desired)
 
     async def _apply(self, ref: Ref, desired: Object, present: Object) -> Object:
         if handover := creation_as_application(present):

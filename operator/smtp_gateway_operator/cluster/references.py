@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from smtp_gateway_operator.cluster.api import CERTIFICATE, SECRET, ForbiddenError, Object, Ref
-from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY, served_secret
+from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY, Key, served_secret
 from smtp_gateway_operator.spec import Login, SecretContentError, SmtpGateway, login_secrets, logins_of
 
 if TYPE_CHECKING:
@@ -33,9 +33,11 @@ async def logins(cluster: Cluster, gateway: SmtpGateway, requested: Object | Non
     *requested* is the Certificate that cert-manager was asked for, if it was: it says why there is no Secret yet.
     """
     certificate = (served_secret(gateway.metadata.name, gateway.spec.tls),) if gateway.spec.tls else ()
+    namespace, named = gateway.metadata.namespace, dict.fromkeys((*login_secrets(gateway), *certificate))
+    cluster.refer(Key(namespace, gateway.metadata.name), [Ref(SECRET, namespace, name) for name in named])
     if requested is not None:
         await _check_issued(cluster, requested)
-    secrets = await _read(cluster, gateway.metadata.namespace, dict.fromkeys((*login_secrets(gateway), *certificate)))
+    secrets = await _read(cluster, namespace, named)
     for name in certificate:
         _check_certificate(secrets[name])
     return _distinct([login for name in login_secrets(gateway) for login in _logins_in(secrets[name])])

@@ -9,12 +9,12 @@ from kubernetes.aio.config import ConfigException
 from smtp_gateway_operator.names import OPERATOR
 
 
-async def connect() -> ApiClient:
-    """Return a client with a pool of connections; close it after use.
+async def connect(connections: int) -> ApiClient:
+    """Return a client with a pool of at most that many *connections*, of any number when 0; close it after use.
 
     Raises `ConfigException` when neither a service account nor a kubeconfig is there.
     """
-    configuration = Configuration()
+    configuration = Configuration(connection_pool_maxsize=connections)
     try:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # the client is not annotated here
     except ConfigException:

@@ -61,6 +61,7 @@ CATALOGUE = (
     Entry(PROGRESSING, "True", Reason.WAITING_FOR_DELETION, NONE, "Objects of a deleted gateway of the same name are still there.", "Wait; they go with it. If they do not, look for their finalizers."),
     Entry(PROGRESSING, "False", Reason.CONFIGURATION_NOT_LOADED, WARNING, "For three minutes pods have not loaded the changed configuration, although their volumes were refreshed again and again.", "Look at the kubelet of the pods' nodes. A pod that is deleted comes back with the new configuration and keeps its queue."),
     Entry(PROGRESSING, "False", Reason.WAITING, NONE, "Nothing is changed before another condition is True.", "See the condition that the message names."),
+    Entry(PROGRESSING, "False", Reason.PAUSED, WARNING, "`spec.paused` is true: pods run on as they are, changes and renewals wait.", "Set `spec.paused` to false to have them brought about."),
     Entry(PROGRESSING, "False", Reason.OWNERSHIP_CONFLICT, WARNING, "An object that belongs to somebody else has the name of one of the gateway's.", "Rename or delete that object, or give the gateway another name."),
     Entry(PROGRESSING, "False", Reason.AUTHORITY_DAMAGED, WARNING, "The Secret with the gateway's certificate authority cannot be used.", "Restore it from a backup. Deleting it makes a new authority, which clients must then trust."),
     Entry(PROGRESSING, "False", Reason.FORBIDDEN, WARNING, "The API server does not let the operator do something: missing rights, a quota or a policy.", "The message is the API server's own; compare the operator's role with the chart's."),
@@ -115,11 +116,13 @@ CATALOGUE = (
 _BY_REASON = {(entry.condition, entry.reason): entry for entry in CATALOGUE}
 
 NOT_READY = "NotReady"
+MADE_ANEW = "MadeAnew"
 EVENTS = (
     (NORMAL, READY, "Ready has become True."),
     (WARNING, NOT_READY, "Ready has become False. The message says why."),
+    (NORMAL, MADE_ANEW, "A field of a child cannot be changed, so the child was deleted and made again. Pods and volumes stay."),
 )
-"""Events about Ready itself; all the others have the reason of the condition that they are about."""
+"""Events about Ready itself, and about children; all the others have the reason of the condition that they are about."""
 
 
 def event_type(condition: str, reason: str) -> str:

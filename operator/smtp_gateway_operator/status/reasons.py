@@ -51,6 +51,7 @@ class Reason(StrEnum):
     OVERDUE = "Overdue"
     OWNERSHIP_CONFLICT = "OwnershipConflict"
     PARTLY_REACHABLE = "PartlyReachable"
+    PAUSED = "Paused"
     PODS_NOT_READY = "PodsNotReady"
     PODS_READY = "PodsReady"
     PORT_25_BLOCKED = "Port25Blocked"

@@ -2,7 +2,10 @@
 
 The job: {"host", "port", "via" (address to connect to instead of the host, with the host's name still verified), "authority" (PEM),
 "login", "password", "tls" ("StartTLS" | "Implicit" | "None"), "messages": [{"sender", "recipients", "data" (base64)}]}.
-A line: {"code", "reply"} of the last reply that the message got. Standard library only.
+A line: {"code", "reply"} of the last reply that the message got.
+
+With a file as its argument the job is read from there, and messages are sent for ever: copies of the job's one message whose Subject is
+its "subject" and a number. Each line is then the number of a message that was acknowledged. Standard library only.
 """
 
 from __future__ import annotations
@@ -13,10 +16,16 @@ import smtplib
 import socket
 import ssl
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 TIMEOUT = 30
 """Seconds that any one reply may take."""
+CONNECTION = 10
+"""Messages of a stream on one connection."""
+PAUSE = 0.5
+"""Seconds between two connections of a stream."""
 
 
 class Client(smtplib.SMTP):
@@ -73,10 +82,30 @@ def submit(client: Client, message: dict[str, Any]) -> dict[str, Any]:
     return {"code": code, "reply": _text(reply)}
 
 
+def stream(job: dict[str, Any]) -> None:
+    """Send messages until the process is ended, through whatever happens to the server; print the numbers of those it took."""
+    first = 0
+    while True:
+        numbers = range(first, first + CONNECTION)
+        outcomes = send(job | {"messages": [_numbered(job, number) for number in numbers]})
+        for number, outcome in zip(numbers, outcomes, strict=False):  # an error ends a connection
+            if outcome["code"] == 250:
+                print(number, flush=True)
+        first = numbers.stop
+        time.sleep(PAUSE)
+
+
+def _numbered(job: dict[str, Any], number: int) -> dict[str, Any]:
+    data = f"Subject: {job['subject']} {number:06}\r\n\r\n{number}\r\n".encode()
+    return {**job["message"], "data": base64.b64encode(data).decode()}
+
+
 def _text(reply: bytes | str) -> str:
     return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        stream(json.loads(Path(sys.argv[1]).read_text()))
     for outcome in send(json.load(sys.stdin)):
         print(json.dumps(outcome), flush=True)

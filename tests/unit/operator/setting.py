@@ -8,7 +8,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from smtp_gateway_operator.cluster.api import GATEWAY, POD, SECRET, STATEFUL_SET, Kind, Object, Ref
+from smtp_gateway_operator.cluster.api import GATEWAY, POD, SECRET, STATEFUL_SET, Cluster, Kind, Object, Ref
 from smtp_gateway_operator.cluster.memory import MemoryCluster
 from smtp_gateway_operator.desired import Images
 from smtp_gateway_operator.fleet.memory import MemoryFleet
@@ -92,6 +92,10 @@ class Setting:
 
     def _reconciler(self, metrics: Metrics) -> Reconciler:
         return Reconciler(Surroundings(self.cluster, self.fleet, lambda: self.now), IMAGES, metrics)
+
+    def reconciler(self, cluster: Cluster) -> Reconciler:
+        """Return a reconciler that sees the cluster through another, such as a cache."""
+        return Reconciler(Surroundings(cluster, self.fleet, lambda: self.now), IMAGES, self.metrics)
 
     def restarted(self) -> Reconciler:
         """Return the reconciler of a fresh process, which remembers nothing."""

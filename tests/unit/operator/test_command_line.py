@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from dataclasses import replace
 from typing import Any
 
 import kopf
@@ -29,7 +31,10 @@ GIVEN = Images("example.com/smtp-gateway:1")
 )
 def test_what_is_understood(arguments: list[str], environment: dict[str, str], options: Options) -> None:
     """Namespaces once each, in their order; the image from the command line, else from the environment."""
-    assert options_of(arguments, environment) == options
+    given = options_of(arguments, environment | {"POD_UID": "uid-1"})
+
+    assert given == replace(options, identity=f"{socket.gethostname()}_uid-1")
+    assert options_of(arguments, environment).identity != options_of(arguments, environment).identity
 
 
 @pytest.mark.parametrize(
@@ -53,14 +58,14 @@ def test_what_is_refused(arguments: list[str], sentence: str, capsys: pytest.Cap
 
 @pytest.mark.parametrize(("scope", "namespaces"), [(["--all-namespaces"], []), (["--namespace=a", "--namespace=b"], ["a", "b"])])
 def test_kopf_watches_what_was_asked_for(monkeypatch: pytest.MonkeyPatch, scope: list[str], namespaces: list[str]) -> None:
-    """The scope, the probe's port and an identity that needs no user name reach kopf, and it looks for nothing beyond the scope."""
+    """The scope, a way to end it and an identity that needs no user name reach kopf, and it looks for nothing beyond the scope."""
     told: dict[str, Any] = {}
     monkeypatch.setattr(logs, "configure", lambda: told.update(logs=True))
     monkeypatch.setattr(kopf, "run", told.update)
 
-    main([*scope, IMAGE, "--probe-port=9"])
+    main([*scope, IMAGE])
 
     assert (told["namespaces"], told["clusterwide"]) == (namespaces, not namespaces)
     assert told["settings"].scanning.disabled is True
-    assert told["liveness_endpoint"] == "http://0.0.0.0:9/healthz"
+    assert not told["stop_flag"].is_set()
     assert (told["standalone"], told["identity"], told["logs"]) == (True, "smtp-gateway-operator", True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import kopf
 import pytest
 
-from smtp_gateway_operator.cluster.api import CHILD_KINDS, GATEWAY, POD, SECRET, Kind
+from smtp_gateway_operator.cluster.api import CHILD_KINDS, GATEWAY, POD, SECRET, Kind, News
 from smtp_gateway_operator.desired import Images
 from smtp_gateway_operator.handlers import WATCHED_CHILDREN, registry_of
 from smtp_gateway_operator.names import INSTANCE_LABEL, MANAGED_BY_LABEL, OPERATOR, Key, pod_labels
@@ -25,9 +25,8 @@ class Recorder:
 
     def __init__(self) -> None:
         """Start well, with nothing heard."""
-        self.heard_of: list[tuple[Kind, Key]] = []
+        self.heard_of: list[tuple[Kind, Key, News]] = []
         self.steps: list[str] = []
-        self.trouble = ""
 
     async def start(self) -> None:
         """Note it."""
@@ -37,15 +36,15 @@ class Recorder:
         """Note it."""
         self.steps.append("stop")
 
-    def health(self) -> str:
-        """Return a word, or raise what the test wants."""
-        if self.trouble:
-            raise RuntimeError(self.trouble)
-        return "working"
+    async def login(self, settings: kopf.OperatorSettings) -> kopf.AiohttpSession | None:
+        """Have no credentials."""
+        assert settings
+        self.steps.append("login")
+        return None
 
-    def heard(self, kind: Kind, key: Key) -> None:
+    def heard(self, kind: Kind, key: Key, news: News) -> None:
         """Note it."""
-        self.heard_of.append((kind, key))
+        self.heard_of.append((kind, key, news))
 
 
 @pytest.fixture
@@ -98,31 +97,34 @@ async def test_a_change_of_a_gateway_is_heard_with_its_key(registry: kopf.Operat
     """Namespace and name are the key; whatever else kopf knows is not looked at."""
     handler = watching(registry)[GATEWAY.group, GATEWAY.version, GATEWAY.plural]
 
-    await handler.fn(name="mail", namespace="apps", type="DELETED", labels={}, body={}, retry=0)
+    body = {"metadata": {"name": "mail"}}
+    event = {"type": "DELETED", "object": body}
+    await handler.fn(name="mail", namespace="apps", event=event, type="DELETED", labels={}, body={}, retry=0)
 
-    assert operator.heard_of == [(GATEWAY, Key("apps", "mail"))]
+    assert operator.heard_of == [(GATEWAY, Key("apps", "mail"), News(body, deleted=True))]
 
 
 @pytest.mark.parametrize("kind", WATCHED_CHILDREN, ids=attrgetter("name"))
-async def test_a_change_of_a_child_concerns_its_gateway(registry: kopf.OperatorRegistry, operator: Recorder, kind: Kind) -> None:
-    """The key is that of the gateway that the child's label names, and not the child's own name."""
+@pytest.mark.parametrize("told", ["MODIFIED", None])
+async def test_a_change_of_a_child_concerns_its_gateway(
+    registry: kopf.OperatorRegistry, operator: Recorder, kind: Kind, told: str | None
+) -> None:
+    """The key is that of the gateway that the child's label names, and not the child's own name; listed at the start or told later."""
     handler = watching(registry)[kind.group, kind.version, kind.plural]
 
-    await handler.fn(name="mail-0", namespace="apps", labels=pod_labels("mail"), type="MODIFIED", body={})
+    body = {"metadata": {"name": "mail-0"}}
+    event = {"type": told, "object": body}
+    await handler.fn(name="mail-0", namespace="apps", labels=pod_labels("mail"), event=event, body={})
 
-    assert operator.heard_of == [(kind, Key("apps", "mail"))]
+    assert operator.heard_of == [(kind, Key("apps", "mail"), News(body))]
 
 
-async def test_start_stop_and_probe_are_the_operators(registry: kopf.OperatorRegistry, operator: Recorder) -> None:
-    """A probe that raises is a failed probe, so what it raises is passed on."""
+async def test_start_stop_and_login_are_the_operators(registry: kopf.OperatorRegistry, operator: Recorder) -> None:
+    """What kopf calls around its watches is passed on."""
     await activity(registry, "start")(settings=kopf.OperatorSettings())
-    assert await activity(registry, "queue")(param=None) == "working"
+    assert await activity(registry, "login")(settings=kopf.OperatorSettings(), retry=0) is None
     await activity(registry, "stop")()
-    assert operator.steps == ["start", "stop"]
-
-    operator.trouble = "a worker hangs in apps/mail"
-    with pytest.raises(RuntimeError, match="a worker hangs in apps/mail"):
-        await activity(registry, "queue")(param=None)
+    assert operator.steps == ["start", "login", "stop"]
 
 
 def test_two_registries_share_nothing(registry: kopf.OperatorRegistry) -> None:
@@ -131,14 +133,15 @@ def test_two_registries_share_nothing(registry: kopf.OperatorRegistry) -> None:
     assert not kopf.get_default_registry()._watching.get_all_handlers()  # noqa: SLF001 kopf has no other way to look at a registry
 
 
-def test_a_process_that_does_not_work_yet_fails_the_probe_and_takes_news() -> None:
+def test_a_process_that_does_not_work_yet_is_alive_and_takes_news() -> None:
     """Before the queue runs nothing is lost by what is heard, because the first round looks at every gateway."""
     process = Process(Options((), Images("example.com/smtp-gateway:1")))
 
-    process.heard(SECRET, Key("apps", "mail"))
+    process.heard(SECRET, Key("apps", "mail"), News({"metadata": {"name": "mail-ca", "namespace": "apps"}}))
 
-    with pytest.raises(RuntimeError, match="the work queue does not run"):
-        process.health()
+    assert process.health() == "starting"
+    with pytest.raises(RuntimeError, match="the API server is not there yet"):
+        process.ready()
 
 
 def test_the_label_of_a_child_is_its_gateways_name() -> None:

@@ -58,6 +58,8 @@ def test_every_metric_carries_the_labels_of_the_table() -> None:
     metrics.watch_queue(Queue())
     metrics.observed(MAIL, {"Secret": 1}, ready=True)
     metrics.heard("pods", 0)
+    metrics.answered("pods", 0)
+    metrics.missed("pods", 0)
     reconcile(metrics, None, ValueError())
     page = metrics.exposition().decode()
 

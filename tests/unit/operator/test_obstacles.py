@@ -18,6 +18,7 @@ from smtp_gateway_operator.cluster.api import (
     RejectedError,
     UnavailableError,
 )
+from smtp_gateway_operator.workqueue import PutOffError
 from tests.unit.operator.setting import KEY, LOGINS, Setting, ref, resource, secret
 
 
@@ -149,6 +150,17 @@ async def test_a_failing_api_server_is_tried_again(setting: Setting, verb: str) 
     assert (await setting.condition("ConfigValid"))[0] == "True"
 
 
+async def test_a_busy_api_server_is_left_alone_for_as_long_as_it_asks(setting: Setting) -> None:
+    """`Retry-After` is passed on to the work queue."""
+    setting.cluster.fail("create", UnavailableError("too many requests", retry_after=7.0))
+
+    with pytest.raises(PutOffError) as told:
+        await setting.reconcile(KEY)
+
+    assert told.value.seconds == 7.0
+    await setting.reconcile(KEY)
+
+
 @pytest.mark.parametrize(("error", "reason"), [(ForbiddenError("exceeded quota: objects"), "Forbidden"), (RejectedError("no"), "Rejected")])
 async def test_a_refusal_of_the_api_server_is_told(setting: Setting, error: Exception, reason: str) -> None:
     """A quota, a policy or an invalid object is the status's business, in the server's own words, and tried again."""
@@ -161,6 +173,22 @@ async def test_a_refusal_of_the_api_server_is_told(setting: Setting, error: Exce
     assert setting.reasons() == [("Warning", reason)]
     assert await setting.reconcile(KEY) is None
     assert setting.reasons()[-1] == ("Normal", "RollingOut")
+
+
+async def test_a_child_that_cannot_be_changed_is_made_anew(setting: Setting) -> None:
+    """An earlier version made the StatefulSet in a way that cannot be changed: it is made again, its pods stay, and one Event says so."""
+    await setting.reconcile(KEY)
+    old = await setting.get(STATEFUL_SET)
+    await setting.cluster.delete(ref(STATEFUL_SET), old["metadata"]["uid"])
+    await setting.given(old | {"spec": old["spec"] | {"podManagementPolicy": "OrderedReady"}})
+
+    await setting.reconcile(KEY)
+
+    new = await setting.get(STATEFUL_SET)
+    assert new["metadata"]["uid"] != old["metadata"]["uid"]
+    assert new["spec"] == old["spec"]
+    assert setting.cluster.orphaned == [ref(STATEFUL_SET)]
+    assert setting.reasons() == [("Normal", "MadeAnew")]
 
 
 async def test_a_secret_that_may_not_be_read_is_told(setting: Setting) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 from contextlib import suppress
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from smtp_gateway_operator.cluster.api import CERTIFICATE, CHILD_KINDS, GATEWAY, SECRET, STATEFUL_SET, Kind
+from smtp_gateway_operator.cluster.api import CERTIFICATE, CHILD_KINDS, GATEWAY, LEASE, SECRET, STATEFUL_SET, Kind, Ref
 from smtp_gateway_operator.handlers import WATCHED_CHILDREN
-from smtp_gateway_operator.names import Owner, metadata
+from smtp_gateway_operator.names import OPERATOR, Owner, metadata
+from smtp_gateway_operator.startup.lease import Clock, Lease
 from smtp_gateway_operator.workqueue import PutOffError
 from tests.unit.operator.setting import KEY, LOGINS, Setting, ref, resource, secret
 
@@ -25,10 +27,11 @@ Right = tuple[str, str, str]
 
 
 def granted() -> set[Right]:
-    """Return every right in the chart's rules, which are plain YAML between two lines of the template."""
-    block = re.search(r'define "operator\.rules" -}}\n(.*?)\{\{- end', TEMPLATE.read_text(), re.DOTALL)
-    assert block
-    return {right for rule in yaml.safe_load(block[1]) for right in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])}
+    """Return every right in the chart's rules, which are plain YAML between the lines of the template."""
+    blocks = re.findall(r'define "operator\.(?:rules|leaseRules)" -}}\n(.*?)\{\{- end', TEMPLATE.read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    rules = [rule for block in blocks for rule in yaml.safe_load(block)]
+    return {right for rule in rules for right in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])}
 
 
 def right(kind: Kind, verb: str) -> Right:
@@ -52,6 +55,16 @@ class Watchman:
             await (reconcile or self.setting.reconcile)(KEY)
         self.used |= {right(call.kind, call.verb) for call in self.setting.cluster.calls}
 
+    async def lease(self) -> None:
+        """Take the Lease, renew it, and let it go."""
+        self.setting.cluster.calls.clear()
+        clock = Clock(lambda: 0.0, lambda: self.setting.now, sleep=lambda _: asyncio.sleep(0))
+        lease = Lease(self.setting.cluster, Ref(LEASE, KEY.namespace, OPERATOR), "a", clock)
+        for _ in range(2):
+            await lease.acquire()
+        await lease.release()
+        self.used |= {right(call.kind, call.verb) for call in self.setting.cluster.calls}
+
     async def children(self) -> list[Any]:
         """Return every child that there is."""
         found = [await self.setting.cluster.list(kind, KEY.namespace) for kind in CHILD_KINDS]
@@ -63,6 +76,7 @@ async def whole_life() -> set[Right]:
     watchman = Watchman()
     setting = watchman.setting
     await setting.given(resource(logins=LOGINS, networkPolicy={"enabled": True}), secret("app", alice="wonderland"))
+    await watchman.lease()
     await watchman.reconcile()
     await setting.pods_become_ready()  # which is worth an Event
     await watchman.reconcile()

@@ -31,6 +31,10 @@ class Spec(Model):
     replicas: Annotated[int, Field(ge=0, le=64)] = Field(
         default=1, description="Number of pods, each with a queue of its own. 0 stops the pods and keeps their volumes."
     )
+    paused: bool = Field(
+        default=False,
+        description="While true the operator changes nothing for this gateway: pods keep running as they are, changes of the resource and of its Secrets wait, and certificates are not renewed. It still says how the gateway stands.",
+    )
     hostname: Hostname = Field(description="Name that the gateway greets with and that it sends in EHLO to next hops.")
     listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=8), LISTENERS_RULE] = Field(
         default=DEFAULT_LISTENERS, description="Ports on which mail is accepted.", json_schema_extra=list_map("name")

@@ -1,0 +1,55 @@
+"""The connection to the API server as a pod has it: with the token that the kubelet writes, also when it has written another one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+from kubernetes.aio.config import incluster_config
+
+from smtp_gateway_operator.startup.connection import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from kubernetes.aio.client import ApiClient
+
+
+@pytest.fixture
+def rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+    """What the kubelet does with the token's file, in a pod whose client reads it again at once instead of once a minute."""
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.crt")
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    read = incluster_config.InClusterConfigLoader._read_token_file  # noqa: SLF001 the library has no other way to hurry it
+
+    def read_and_expire(loader: incluster_config.InClusterConfigLoader) -> None:
+        read(loader)  # type: ignore[no-untyped-call] # the client is not annotated here
+        loader.token_expires_at = datetime.min  # noqa: DTZ901 the library compares with local times
+
+    monkeypatch.setattr(incluster_config.InClusterConfigLoader, "_read_token_file", read_and_expire)
+    return (tmp_path / "token").write_text
+
+
+async def authorization(client: ApiClient) -> tuple[str, str]:
+    """Return where the next request goes, and the token that goes along."""
+    _, url, headers, *_ = await client.param_serialize("GET", "/version", auth_settings=["BearerToken"])
+    return url, headers["authorization"]
+
+
+@pytest.mark.allow_blocking  # the library reads the token's file, of a kilobyte, in the event loop
+async def test_a_rotated_token_is_used(rotate: Callable[[str], int]) -> None:
+    """Bound tokens end after an hour; the kubelet writes a new one before, and requests take it along without a restart."""
+    rotate("one")
+    client = await connect(1)
+    assert await authorization(client) == ("https://[fd00::1]:443/version", "bearer one")
+
+    rotate("two")
+
+    assert (await authorization(client))[1] == "bearer two"
+    await client.close()  # type: ignore[no-untyped-call] # the client is not annotated here
