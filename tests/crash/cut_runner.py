@@ -3,7 +3,7 @@
     python -m tests.crash.cut_runner FOLDER DIARY first|again
 
 `first` puts, settles, defers, returns, turns the log, closes and opens again, loses a body to the disk, and then becomes `again` as if it had been killed: that one
-finds an unclean stop. Only the port of the spool is used, and two thresholds are lowered, because a log of megabytes has more steps than
+finds an unclean stop. Only the port of the spool is used, and some thresholds are lowered, because a log of megabytes has more steps than
 it has meaning.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from smtp_gateway.mail.body import DamagedBodyError
 from smtp_gateway.mail.envelope import Envelope, MessageId
-from smtp_gateway.spool import journal, syncing, writer
+from smtp_gateway.spool import journal, room, syncing, writer
 from smtp_gateway.spool.api import NewMessage, Settlement
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.telemetry.observer import NullObserver
@@ -28,6 +28,8 @@ from tests.support.messages import whole
 
 LOG = 64 * 1024
 """Octets of log after which it is turned, and to which it is cut then."""
+BALLAST = 16 * 1024
+"""Octets of the ballast: its content means nothing, and each disk that is replayed has a copy of it."""
 
 
 async def bounce(spool: DiskSpool, diary: Diary, message_id: MessageId) -> None:
@@ -125,6 +127,7 @@ async def again(folder: Path, diary: Diary) -> None:
 
 if __name__ == "__main__":
     writer.LOG_HARD = journal.LOG_SOFT = LOG
+    room.BALLAST = BALLAST
     syncing.CALLS.clear()  # the recorder sees system calls: a sync that is requested begins at the same place and ends unseen
     _, FOLDER, DIARY, PART = sys.argv
     asyncio.run((first if PART == "first" else again)(Path(FOLDER), Diary(Path(DIARY))))

@@ -30,7 +30,7 @@ _LINE = re.compile(r"(\d+) +(.*)")
 _WHOLE = re.compile(r"(\w+)\((.*)\) += (-?\d+|0x[0-9a-f]+|\?).*")
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>(.*)")
 _HEX = re.compile(r"\\x([0-9a-f]{2})")
-_ON_DATA = frozenset({"write", "pwrite64", "fsync", "fdatasync", "ftruncate"})
+_ON_DATA = frozenset({"write", "pwrite64", "fsync", "fdatasync", "ftruncate", "fallocate"})
 """Calls on a descriptor that change a file or make it durable, and that are modelled; others on files under test are refused."""
 _UNFINISHED = " <unfinished ...>"
 
@@ -224,8 +224,18 @@ class _Reader:
         elif name == "ftruncate":
             yield Truncate(one.file, int(arguments[1]))
             self.sizes[one.file] = int(arguments[1])
+        elif name == "fallocate":
+            yield self._grown(one.file, arguments)
         else:
             yield self._write(one, one.file, arguments)
+
+    def _grown(self, file: int, arguments: list[str]) -> Truncate:
+        """Return what allocated octets are to a reader: zeros, as far as the file has become longer."""
+        if arguments[1] != "0":
+            message = f"fallocate({_shown(', '.join(arguments))})"
+            raise UntraceableError(message)
+        self.sizes[file] = max(self.sizes[file], int(arguments[2]) + int(arguments[3]))
+        return Truncate(file, self.sizes[file])
 
     def _write(self, one: _Open, file: int, arguments: list[str]) -> Write:
         octets = _octets(arguments[1])

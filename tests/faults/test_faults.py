@@ -14,7 +14,8 @@ import pytest
 from smtp_gateway.spool import schema, writer
 from smtp_gateway.spool.api import FULL, Depth, Settlement, SpoolFullError, SpoolUnavailableError
 from smtp_gateway.spool.disk import DiskSpool
-from smtp_gateway.spool.folder import Folder, Room
+from smtp_gateway.spool.folder import Folder
+from smtp_gateway.spool.room import Volume
 from smtp_gateway.telemetry.observer import NullObserver
 from tests.support.disks import failing, opened
 from tests.support.messages import BODY, NOW, new_message
@@ -103,20 +104,20 @@ async def test_a_full_disk_still_settles(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "sentence", "expected"),
+    ("volume", "sentence", "expected"),
     [
-        (Room(free=0), "the spool's volume is full", SpoolFullError),
-        (Room(free=10**9, read_only=True), "the spool's volume is read-only", SpoolUnavailableError),
+        (Volume(size=10**9, left=0), "the spool's volume is full", SpoolFullError),
+        (Volume(size=10**9, left=10**9, read_only=True), "the spool's volume is read-only", SpoolUnavailableError),
     ],
 )
 async def test_trap_09_health_follows_the_volume(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: Room, sentence: str, expected: type[Exception]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, volume: Volume, sentence: str, expected: type[Exception]
 ) -> None:
     """Trap 9: full or read-only makes the spool unhealthy without any mail, and it recovers by itself."""
     monkeypatch.setattr(writer, "TEND", 0.01)
     async with opened(tmp_path) as spool:
         with monkeypatch.context() as patch:
-            patch.setattr(Folder, "room", lambda *_: room)
+            patch.setattr(Folder, "volume", lambda _: volume)
             await eventually(lambda: spool.healthy() == sentence)
             with pytest.raises(expected):
                 await spool.put(new_message())

@@ -13,7 +13,7 @@ from smtp_gateway.spool import journal, rows, schema, writer
 from smtp_gateway.spool.api import Entry, Recipient, Selection, Settlement, SpoolUnavailableError
 from smtp_gateway.spool.checksum import checksum
 from smtp_gateway.spool.disk import DiskSpool
-from smtp_gateway.spool.journal import Journal, Synced
+from smtp_gateway.spool.journal import Journal
 from smtp_gateway.telemetry.observer import NullObserver
 from tests.support.disks import opened
 from tests.support.messages import BODY, NOW, new_message, whole
@@ -21,6 +21,8 @@ from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from smtp_gateway.spool.room import Look
 
 LARGE = b"x" * 400_000 + b"\r\n.\r\n"
 
@@ -70,13 +72,13 @@ async def test_an_idle_spool_turns_its_log(tmp_path: Path, monkeypatch: pytest.M
     loop, gate, turns = asyncio.get_running_loop(), asyncio.Event(), []
     real = Journal.turn
 
-    def slow(journal: Journal) -> Synced:
-        turns.append(journal)
+    def slow(one: Journal) -> Look:
+        turns.append(one)
         asyncio.run_coroutine_threadsafe(gate.wait(), loop).result()
-        return real(journal)
+        return real(one)
 
     monkeypatch.setattr(Journal, "turn", slow)
-    monkeypatch.setattr(writer, "LOG_SOFT", 100_000)
+    monkeypatch.setattr(journal, "LOG_SOFT", 100_000)
     monkeypatch.setattr(writer, "TEND", 0.01)
     async with opened(tmp_path) as spool:
         messages = [new_message(body=b"x" * 9000 + b"\r\n.\r\n") for _ in range(30)]
@@ -134,9 +136,7 @@ async def test_leasing_does_not_read_the_backlog(tmp_path: Path) -> None:
 async def test_space_is_given_back_after_a_backlog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file shrinks while the spool is idle, a part at a time, and what is left in it stays whole."""
     monkeypatch.setattr(journal, "SHRINK", 12)
-    monkeypatch.setattr(writer, "SHRINK", 12)
-    for module in (journal, writer):
-        monkeypatch.setattr(module, "LOG_SOFT", 40_000)
+    monkeypatch.setattr(journal, "LOG_SOFT", 40_000)
     monkeypatch.setattr(writer, "TEND", 0.01)
     body = b"x" * 9000 + b"\r\n.\r\n"
     async with opened(tmp_path) as spool:

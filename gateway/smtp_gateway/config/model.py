@@ -122,7 +122,7 @@ class Config(Model):
     lifetime: Annotated[float, Field(gt=0)] = 5 * 86400.0
     """Seconds that undelivered mail is retried before it is returned; RFC 5321 section 4.5.4.1 asks for 4 to 5 days."""
     reserve: Annotated[int, Field(gt=0)] | None = None
-    """Octets of the spool's volume that new mail may not use; None: what `smtp_gateway.spool.folder` reserves."""
+    """Octets of the spool's volume that new mail may not use; None, or less than is needed: what `smtp_gateway.spool.room` reserves."""
     serving: Annotated[int, Field(ge=0)] | None = None
     """Pods whose ordinal (the number that a StatefulSet puts at the end of a pod's name) is this or more take no new mail, and deliver
     what they have; None: all pods serve."""

@@ -119,6 +119,12 @@ def sweep(folder: Path, known: Collection[str]) -> int:
     return len(strangers)
 
 
+def sweep_unfinished(folder: Path) -> None:
+    """Remove the files that were not finished: nobody was answered for any of them. Raises `OSError`."""
+    for path in folder.glob(f"*{UNFINISHED}"):
+        path.unlink()
+
+
 def set_aside(folder: Path, entry: Entry, body: bytes | Path) -> None:
     """Keep a damaged body in *folder*, and beside it, as JSON, who sent it to whom. Durable when it returns. Raises `OSError`.
 

@@ -18,14 +18,14 @@ delivered body is removed only after the settlement is on the disk.
 
 **Turning the log** (SQLite's checkpoint) syncs, so it is done in the thread too: the connection is handed over whole, and meanwhile the loop
 only gathers: `lease` has nothing to hand out, `next_due` says "shortly", `body` waits. When the spool is idle for a second
-and the log is over 4 MB, or at 64 MB whatever goes on. In the same way an idle second gives a part of the space back that a backlog
-left unused in the index.
+and the log is over 4 MB, or at 64 MB whatever goes on; where the volume is short of room, at 4 MB or less. In the same way an idle second
+gives a part of the space back that a backlog left unused in the index, and so does any second in which new mail needs the room.
 
 **Failures.** A failed sync is never repeated on the same file: the kernel reports it once and may have dropped what it could not write. The
 group gets `SpoolUnavailableError`, and the spool is broken: `healthy` says so, nothing is taken, nothing is leased.
 After a second, and then at growing intervals up to a minute, the log is abandoned and the folder opened again as by a start, with every
-checksum; `smtp_gateway.spool.healing` has the rules for what was in somebody's hands. A full disk (`SpoolFullError`) is no failure: a
-reserve keeps room for settlements, and mail is taken again when there is room. A body whose checksum is wrong goes to `damaged/` and out of
+checksum; `smtp_gateway.spool.healing` has the rules for what was in somebody's hands. A full disk (`SpoolFullError`) is no failure: new
+mail is refused while a reserve is left, with which settlements, and the log's way into the index, go on (`smtp_gateway.spool.room`). A body whose checksum is wrong goes to `damaged/` and out of
 the queue. A damaged index, found at a start or at any later moment, is salvaged: `smtp_gateway.spool.salvage`.
 """
 
@@ -48,8 +48,9 @@ from smtp_gateway.spool.api import FULL, Arrears, Depth, Entry, Listed, NewMessa
 from smtp_gateway.spool.checksum import checksum
 from smtp_gateway.spool.draft import FileDraft
 from smtp_gateway.spool.folder import claim
-from smtp_gateway.spool.journal import Journal, Synced, open_journal
+from smtp_gateway.spool.journal import Journal, open_journal
 from smtp_gateway.spool.ledger import Altering, Ledger, Putting, Settling
+from smtp_gateway.spool.room import Look, Room, cost_of
 from smtp_gateway.spool.stored import StoredFile
 from smtp_gateway.spool.writer import Writer
 
@@ -77,10 +78,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 class DiskSpool:
     """A `smtp_gateway.spool.api.Spool` on a disk. Made by `open`."""
 
-    def __init__(self, journal: Journal, known: Synced, observer: Observer, clock: Callable[[], float]) -> None:
+    def __init__(self, journal: Journal, look: Look, observer: Observer, clock: Callable[[], float]) -> None:
         """Take what `open` prepared."""
-        self._ledger = Ledger(self._remove)
-        self._writer = Writer(journal, known, observer, self._ledger)
+        self._room = Room(look)
+        self._ledger = Ledger(self._remove, self._room)
+        self._writer = Writer(journal, observer, self._ledger)
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._files = ThreadPoolExecutor(2, "spool-files")
@@ -96,8 +98,8 @@ class DiskSpool:
 
         Raises `SpoolUnavailableError` with a sentence that says why not: in use, not writable, damaged, from a newer version.
         """
-        journal, known, depth = await asyncio.to_thread(_open, folder)
-        spool = cls(journal, known, observer, clock)
+        journal, look, depth = await asyncio.to_thread(_open, folder)
+        spool = cls(journal, look, observer, clock)
         spool._ledger.messages, spool._ledger.damaged, spool._oldest = depth.messages, depth.damaged, depth.oldest
         return spool
 
@@ -106,7 +108,7 @@ class DiskSpool:
         return self._writer.journal
 
     def reserve(self, octets: int | None) -> None:
-        """Keep *octets* of the volume for what is not new mail, from the next look at it on; None: a small part of it."""
+        """Keep *octets* of the volume for what is not new mail, from the next look at it on; None: a small part of it. Some is always kept."""
         self._journal.reserve = octets
 
     def put(self, message: NewMessage, *, leased: bool = False) -> asyncio.Future[Entry]:
@@ -125,13 +127,14 @@ class DiskSpool:
         else:
             draft = self._drafted(message)
             draft.finish(partial(self._finished, draft, putting))
+        putting.promise(cost_of(len(putting.arrival.body or b"")))
         self._ledger.unsynced.add(message.id)
         return done
 
     def draft(self, message_id: MessageId) -> FileDraft:
         """See `Spool.draft`."""
         _demand_name(message_id)
-        draft = FileDraft(self._journal.folder.bodies, message_id, self._files, self._has_room)
+        draft = FileDraft(self._journal.folder.bodies, message_id, self._files, self._room)
         if self._closed:
             draft.over.set_result(None)
         else:
@@ -257,9 +260,9 @@ class DiskSpool:
             return "the spool is closed"
         if self._writer.broken is not None:
             return self._writer.broken
-        if self._writer.known.room.read_only:
+        if self._room.look.volume.read_only:
             return "the spool's volume is read-only"
-        return None if self._has_room() else FULL
+        return FULL if self._room.full else None
 
     async def close(self) -> None:
         """See `Spool.close`."""
@@ -295,16 +298,12 @@ class DiskSpool:
 
     def _refusal(self, message: NewMessage) -> SpoolUnavailableError | None:
         """Return why *message* cannot be taken; None when it can. What was drafted has its room already."""
-        room = self._writer.known.room
-        if self._closed or self._writer.broken is not None or room.read_only:
+        if self._closed or self._writer.broken is not None or self._room.look.volume.read_only:
             return SpoolUnavailableError(self.healthy())
         if message.id in self._ledger.unsynced:
             return SpoolUnavailableError(f"{message.id} is in the spool already")
-        octets = len(message.body) if isinstance(message.body, bytes) else 1
-        return SpoolFullError(FULL) if octets > room.free else None
-
-    def _has_room(self) -> bool:
-        return self._writer.known.room.free > 0
+        octets = cost_of(len(message.body)) if isinstance(message.body, bytes) else cost_of(0)
+        return SpoolFullError(FULL) if octets > self._room.free else None
 
     def _drafted(self, message: NewMessage) -> FileDraft:
         """Return the draft of a large message, made now when it came whole."""
@@ -385,7 +384,7 @@ def _set_aside(folder: Path, entry: Entry, body: bytes | Path) -> int:
     return bodies.count_aside(folder)
 
 
-def _open(path: Path) -> tuple[Journal, Synced, Depth]:
+def _open(path: Path) -> tuple[Journal, Look, Depth]:
     folder = claim(path)
     try:
         journal = open_journal(folder)

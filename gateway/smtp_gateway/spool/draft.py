@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from smtp_gateway.mail.envelope import MessageId
+    from smtp_gateway.spool.room import Room
 
 
 class FileDraft:
     """A `smtp_gateway.spool.api.Draft` in a file. Belongs to the event loop; the file belongs to the thread that works."""
 
-    def __init__(self, folder: Path, message_id: MessageId, threads: Executor, has_room: Callable[[], bool]) -> None:
-        """Prepare the body of *message_id* in *folder*; while *has_room* says no, nothing is written."""
+    def __init__(self, folder: Path, message_id: MessageId, threads: Executor, room: Room) -> None:
+        """Prepare the body of *message_id* in *folder*; nothing is written that *room* does not have."""
         self.message_id = message_id
         self.size = 0
         self.backlog = 0
@@ -34,7 +35,7 @@ class FileDraft:
         """Done when the file is finished or removed."""
         self._file = Unfinished(folder, message_id)
         self._threads = threads
-        self._has_room = has_room
+        self._room = room
         self._gathered: list[bytes] = []
         self._fault: BaseException | None = None
         self._resume: list[Callable[[], None]] = []
@@ -50,12 +51,15 @@ class FileDraft:
     def write(self, octets: bytes) -> None:
         """See `Draft.write`."""
         self.size += len(octets)
-        if not self._has_room() and self._fault is None:
-            self._fault = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if self._fault is None and not self._ended:
+        if self._fault is not None or self._ended:
+            return
+        if len(octets) <= self._room.free:
+            self._room.promise(len(octets))
             self.backlog += len(octets)
             self._gathered.append(octets)
             self._go_on()
+        else:
+            self._fault = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def when_written(self, resume: Callable[[], None]) -> None:
         """See `Draft.when_written`."""
@@ -103,7 +107,8 @@ class FileDraft:
         self._go_on()
 
     def _note_backlog(self) -> None:
-        self.backlog = sum(map(len, self._gathered))
+        before, self.backlog = self.backlog, sum(map(len, self._gathered))
+        self._room.release(before - self.backlog, written=before - self.backlog)
         if not self.backlog:
             waiting, self._resume = self._resume, []
             for resume in waiting:

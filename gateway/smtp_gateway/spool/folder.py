@@ -1,6 +1,7 @@
 """The spool's folder: its layout, the lock that keeps a second process out, and what the volume beneath has left.
 
 ```
+ballast        room held for a full volume (smtp_gateway.spool.ballast)
 spool.lock     flock while a process uses the spool; its content means nothing
 index.db       SQLite: messages, recipients, bodies up to 256 KB (smtp_gateway.spool.schema), with index.db-wal beside it
 bodies/        larger bodies, one file each (smtp_gateway.spool.bodies)
@@ -17,25 +18,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from smtp_gateway.spool import bodies
+from smtp_gateway.spool import ballast, bodies
 from smtp_gateway.spool.api import SpoolUnavailableError
+from smtp_gateway.spool.room import Volume
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-RESERVE = 16 * 1024 * 1024
-"""Octets of the volume that new mail may not use unless it is configured: room to write down that old mail was delivered."""
-_RESERVE_PART = 20
-"""... or the twentieth part of a small volume."""
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What the volume has left."""
-
-    free: int
-    """Octets for new mail; 0 when only the reserve is left."""
-    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +59,16 @@ class Folder:
         """Where a damaged index is while it is salvaged."""
         return self.path / "salvaging"
 
-    def room(self, reserve: int | None = None) -> Room:
-        """Ask the file system what is left beside *reserve*. Raises `OSError`; on a network volume it may wait, so it belongs in a thread."""
-        volume = os.statvfs(self.path)
-        if reserve is None:
-            reserve = min(RESERVE, volume.f_blocks * volume.f_frsize // _RESERVE_PART)
-        return Room(max(volume.f_bavail * volume.f_frsize - reserve, 0), bool(volume.f_flag & os.ST_RDONLY))
+    @property
+    def ballast(self) -> Path:
+        """What holds room for a full volume."""
+        return self.path / "ballast"
+
+    def volume(self) -> Volume:
+        """Ask the file system what is left. Raises `OSError`; on a network volume it may wait, so it belongs in a thread."""
+        found = os.statvfs(self.path)
+        octets = found.f_frsize
+        return Volume(found.f_blocks * octets, found.f_bavail * octets, ballast.held(self.ballast), bool(found.f_flag & os.ST_RDONLY))
 
     def give_up(self) -> None:
         """Let another process have the folder."""

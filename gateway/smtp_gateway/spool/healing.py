@@ -14,15 +14,18 @@ What is read back is then written anew and synced before anything is acknowledge
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from smtp_gateway.spool import bodies, rows
-from smtp_gateway.spool.journal import Journal, Synced, open_journal
+from smtp_gateway.spool import ballast, bodies, rows
+from smtp_gateway.spool.api import SpoolUnavailableError
+from smtp_gateway.spool.journal import Journal, open_journal
 
 if TYPE_CHECKING:
     from smtp_gateway.mail.envelope import MessageId
     from smtp_gateway.spool.ledger import Ledger
+    from smtp_gateway.spool.room import Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Healed:
     """The spool after its folder was opened again."""
 
     journal: Journal
-    known: Synced
+    look: Look
     messages: int
     damaged: int
     patient: Patient
@@ -63,22 +66,31 @@ def patient_of(ledger: Ledger, *, damaged: bool) -> Patient:
 
 
 def heal(broken: Journal, patient: Patient) -> Healed:
-    """Give up *broken* and open its folder again; in the thread that syncs.
+    """Give up *broken* and open its folder again, with the ballast's room if it cannot be done without; in the thread that syncs.
 
     Raises `SpoolUnavailableError`, `sqlite3.Error` or `OSError`; it can then be tried again.
     """
     broken.abandon()
+    try:
+        return _healed(broken, patient)
+    except (SpoolUnavailableError, sqlite3.Error, OSError):
+        if not ballast.give_up(broken.folder.ballast):
+            raise
+    return _healed(broken, patient)
+
+
+def _healed(broken: Journal, patient: Patient) -> Healed:
     folder = broken.folder
     journal = open_journal(folder, damaged=patient.damaged and not broken.salvaged, running=True)
     broken.salvaged = True  # should the rest fail, the next try need not do it again
     try:
-        known = journal.succeed(broken, patient.refused)
+        look = journal.succeed(broken, patient.refused)
         for message_id in patient.refused:
             bodies.remove(folder.bodies, message_id)
         entered, present = (_present(journal, ids) for ids in (patient.doubtful, patient.leased))
         return Healed(
             journal,
-            known,
+            look,
             rows.count(journal.connection),
             bodies.count_aside(folder.damaged),
             patient,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from smtp_gateway.mail.envelope import MessageId
     from smtp_gateway.spool.api import Entry, Settlement, SpoolUnavailableError
+    from smtp_gateway.spool.room import Room
     from smtp_gateway.spool.rows import Arrival
 
     Alteration = Callable[[sqlite3.Connection, MessageId], bool]
@@ -32,6 +33,8 @@ class Ledger:
 
     remove_file: Callable[[MessageId], None]
     """Removes the file of a body that is needed no longer."""
+    room: Room
+    """The account of the volume."""
     turns: Turns = field(default_factory=Turns)
     messages: int = 0
     damaged: int = 0
@@ -69,15 +72,22 @@ class Putting:
     done: asyncio.Future[Entry]
     number: int = 0
     """In the index, once it is there."""
+    _promised: int = 0
 
     @property
     def place(self) -> Place:
         """Where it is in the index."""
         return Place(self.number, self.arrival.body is None, 0, self.arrival.entry.identity)
 
+    def promise(self, octets: int) -> None:
+        """Set *octets* of the volume aside, until it is in the spool or is not."""
+        self._promised = octets
+        self.ledger.room.promise(octets)
+
     def succeed(self) -> None:
         """Take note that the message is durable."""
         ledger, entry = self.ledger, self.arrival.entry
+        ledger.room.release(self._promised)
         ledger.unsynced.discard(entry.id)
         ledger.messages += 1
         if self.leased:
@@ -95,6 +105,7 @@ class Putting:
 
     def give_up(self, fault: SpoolUnavailableError) -> None:
         """Take note that it is not in the spool and has no file."""
+        self.ledger.room.release(self._promised)
         self.ledger.unsynced.discard(self.arrival.entry.id)
         if not self.done.done():
             self.done.set_exception(fault)

@@ -151,6 +151,11 @@ def is_damage(fault: BaseException) -> bool:
     return isinstance(fault, DamagedIndexError) or other or code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
+def is_full(fault: BaseException) -> bool:
+    """Tell whether *fault* says that there was no room on the volume."""
+    return getattr(fault, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
 def let_go(connection: sqlite3.Connection) -> None:
     """Close *connection* and leave its files as they are.
 

@@ -20,7 +20,8 @@ import structlog
 from smtp_gateway.spool import schema
 from smtp_gateway.spool.api import FULL, SpoolFullError, SpoolUnavailableError
 from smtp_gateway.spool.healing import heal, patient_of
-from smtp_gateway.spool.journal import LOG_SOFT, SHRINK, Journal, Synced
+from smtp_gateway.spool.journal import Journal
+from smtp_gateway.spool.room import ROUNDED
 from smtp_gateway.spool.syncing import Syncing
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from smtp_gateway.spool import rows
     from smtp_gateway.spool.ledger import Altering, Ledger, Putting, Settling
+    from smtp_gateway.spool.room import Look
     from smtp_gateway.telemetry.observer import Observer
 
 _log = structlog.get_logger()
@@ -40,6 +42,8 @@ HEAL_FIRST, HEAL_LAST = 1.0, 60.0
 must not cost minutes, one that is gone must not fill the log."""
 TEND = 1.0
 """Seconds between two looks at the volume and at the log; a log is turned early when nothing was written between two of them."""
+_REMEDIES = (Journal.turn, Journal.give_up_ballast)
+"""What makes room for settlements, in this order: a log that was moved into the index is written over, and needs no more of the volume."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +68,10 @@ class _Group:
     def number(self, first: int) -> None:
         for number, putting in enumerate(self.puttings, first):
             putting.number = number
+
+    def before(self, group: _Group) -> _Group:
+        """Return these changes with those of *group* behind them."""
+        return _Group(self.puttings + group.puttings, self.settlings + group.settlings, self.alterings + group.alterings)
 
     def alone(self) -> list[_Group]:
         """Return a group for each of its changes."""
@@ -91,13 +99,21 @@ class _Group:
 class Writer:
     """The one writer of a journal, in the event loop."""
 
-    def __init__(self, journal: Journal, known: Synced, observer: Observer, ledger: Ledger) -> None:
-        """Write to *journal*, of which *known* is known, and keep *ledger*; called in the event loop."""
-        self.known = known
+    def __init__(self, journal: Journal, observer: Observer, ledger: Ledger) -> None:
+        """Write to *journal* and keep *ledger*; called in the event loop."""
         self.broken: str | None = None
         """Why nothing can be written now, as a sentence; None while it can."""
         self.journal = journal
         self._ledger = ledger
+        self._room = ledger.room
+        self._log = self._room.look.log
+        """Octets of the log's file when a group was last synced."""
+        self._remedies = 0
+        """How many of the remedies were tried for the settlements that found no room."""
+        self._shrinks = False
+        """Whether the index has pages to give back: when nothing else is to do, or when new mail needs the room."""
+        self._turn_fits = True
+        """Whether a turn is worth a try: it is not for a while once there was no room for it."""
         self._damaged = False
         """Whether the index was found damaged."""
         self._closing = asyncio.Event()
@@ -169,6 +185,8 @@ class Writer:
             self._groups += 1
             self._syncing = True
             self._syncs.begin(self.journal.log, partial(self._synced, group))
+        if not self._turning:
+            self._remedies = 0
         self._tell()
 
     def _commit(self, group: _Group) -> _Group:
@@ -187,20 +205,26 @@ class Writer:
     def _refused(self, group: _Group, fault: Exception) -> _Group:
         """Make the best of a group that could not be committed; return what of it could be.
 
-        On a full disk its settlements are tried once more without the new mail. Where the cause is in the rows, each change is tried alone,
-        so that one does not take the others with it.
+        On a full disk its settlements are tried once more without the new mail, and again after each of the remedies. Where the cause is
+        in the rows, or nothing helps, each change is tried alone, so that one does not take the others with it.
         """
         error = self._translated(fault)
         rest = _Group(began=group.began)
         if isinstance(error, SpoolFullError) and 0 < len(group.puttings) < len(group):
             _Group(group.puttings).fail(error)
             return self._commit(replace(group, puttings=[]))
+        if isinstance(error, SpoolFullError) and not group.puttings and self._remedies < len(_REMEDIES):
+            self._gathering = group.before(self._gathering)
+            self._hand_over(partial(_REMEDIES[self._remedies], self.journal))
+            self._remedies += 1
+            return rest
         if self.broken is not None:
             self._fail_in_doubt(group)
             return rest
-        if isinstance(error, SpoolFullError) or len(group) == 1:
+        if (group.puttings and isinstance(error, SpoolFullError)) or len(group) == 1:
             group.fail(error)
             return rest
+        self._remedies = len(_REMEDIES)
         for written in map(self._commit, group.alone()):
             rest.puttings += written.puttings
             rest.settlings += written.settlings
@@ -211,40 +235,47 @@ class Writer:
         self._syncing = False
         if fault is None:
             arrivals = group.arrivals()
-            self.known = self.known.after(sum(arrival.entry.size for arrival in arrivals), self.journal.log_size)
+            self._account(arrivals)
             self._observer.synced(len(arrivals), time.perf_counter() - group.began)
             group.succeed()
         else:
             self._break(f"a sync of the spool's log failed: {fault}")
             self.journal.withdraw([putting.place for putting in group.puttings])
             self._fail_in_doubt(group)
-        if self.known.log_size > LOG_HARD and self.broken is None:
-            self._hand_over(self.journal.turn)
+        self._keep_up(idle=False)
         self._flush()
         self._tell()
 
-    def _use_idleness(self) -> None:
-        """Turn the log if it is worth it, or give back a part of what a backlog left behind."""
-        if self.known.log_size > LOG_SOFT:
-            self._hand_over(self.journal.turn)
+    def _account(self, arrivals: list[rows.Arrival]) -> None:
+        """Take note of what a group took of the volume: by the size of the log's file, and for the index, about, by the bodies."""
+        log, self._log = self._log, self.journal.log_size
+        grown = sum(len(arrival.body) + ROUNDED for arrival in arrivals if arrival.body is not None)
+        self._room.written += max(self._log - log, 0) + grown
+
+    def _keep_up(self, *, idle: bool) -> None:
+        """Turn the log if that is due, or give back a part of what a backlog left in the index."""
+        if self.broken is not None or self._turning or self._syncing:
             return
-        try:
-            if self.journal.unused() > SHRINK:
-                self._hand_over(self.journal.shrink)
-        except sqlite3.Error as fault:
-            self.report(fault)
+        due = self._log > self.journal.soft if idle else self._room.log_is_due(self._log, self.journal.soft, LOG_HARD)
+        if due and self._turn_fits:
+            self._hand_over(self.journal.turn)
+        elif self._shrinks and (idle or self._room.full):
+            self._hand_over(self.journal.shrink)
 
-    def _hand_over(self, work: Callable[[], Synced]) -> None:
+    def _hand_over(self, work: Callable[[], Look]) -> None:
         """Hand the connection to the thread; until it comes back, nothing is read or written here."""
-        self._turning = True
-        asyncio.get_running_loop().run_in_executor(self._thread, work).add_done_callback(self._handed_back)
+        self._turning, self._shrinks = True, False
+        working = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        working.add_done_callback(partial(self._handed_back, self._room.written))
 
-    def _handed_back(self, working: asyncio.Future[Synced]) -> None:
+    def _handed_back(self, written: int, working: asyncio.Future[Look]) -> None:
         self._turning = False
         fault = working.exception()
         if fault is None:
-            self.known = working.result()
-        elif not isinstance(self._translated(fault), SpoolFullError):
+            self._see(working.result(), written)
+        elif isinstance(self._translated(fault), SpoolFullError):
+            self._turn_fits = False
+        else:
             self._break(f"the spool's log could not be moved into its index: {fault}")
         self._flush()
         self._tell()
@@ -255,11 +286,27 @@ class Writer:
             groups = self._groups
             if await self._closes_within(TEND):
                 return
-            with suppress(OSError):  # a volume that cannot be asked fails the next write, which says why
-                self.known = await self._in_thread(self.journal.look)
-            idle = groups == self._groups and not (self._syncing or self._turning or self._gathering)
-            if idle and self.broken is None:
-                self._use_idleness()
+            await self._look()
+            self._keep_up(idle=groups == self._groups and not self._gathering)
+
+    async def _look(self) -> None:
+        """Look at the volume, and at what the index could give back of it."""
+        self._turn_fits = True
+        if not self.readable:
+            return
+        try:
+            pages, unused = self.journal.pages, self.journal.unused()
+        except sqlite3.Error as fault:
+            self.report(fault)
+            return
+        written = self._room.written
+        with suppress(OSError):  # a volume that cannot be asked fails the next write, which says why
+            self._see(await self._in_thread(partial(self.journal.look, pages)), written)
+        self._shrinks = unused > self.journal.step
+
+    def _see(self, look: Look, written: int) -> None:
+        self._room.see(look, written)
+        self._log = look.log
 
     def _translated(self, fault: BaseException) -> SpoolUnavailableError:
         """Return what callers are told about *fault*; whatever is not a full disk or a matter of the rows breaks the spool."""
@@ -267,7 +314,7 @@ class Writer:
             return SpoolUnavailableError(f"a message of that identifier is in the spool already: {fault}")
         if not isinstance(fault, (sqlite3.Error, OSError)):
             return SpoolUnavailableError(f"it cannot be written as rows: {fault}")
-        if getattr(fault, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+        if schema.is_full(fault):
             return SpoolFullError(FULL)
         if not isinstance(fault, sqlite3.DataError):
             self._damaged = self._damaged or schema.is_damage(fault)
@@ -295,13 +342,14 @@ class Writer:
         """Open the folder again, as a start would, until that succeeds or the spool is closed."""
         pause = HEAL_FIRST
         while not await self._closes_within(pause):
-            pause = min(2 * pause, HEAL_LAST)
+            pause, written = min(2 * pause, HEAL_LAST), self._room.written
             try:
                 healed = await self._in_thread(partial(heal, self.journal, patient_of(self._ledger, damaged=self._damaged)))
             except (SpoolUnavailableError, sqlite3.Error, OSError) as fault:
                 _log.error("spool still broken", reason=str(fault), again_in=pause)
                 continue
-            self.journal, self.known, self.broken, self._damaged = healed.journal, healed.known, None, False
+            self.journal, self.broken, self._damaged = healed.journal, None, False
+            self._see(healed.look, written)
             healed.enter(self._ledger)
             _log.warning("spool healed", messages=self._ledger.messages)
             self._flush()

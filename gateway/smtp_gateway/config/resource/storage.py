@@ -31,7 +31,7 @@ class SpoolSpec(Model):
     lifetime: Duration = Field(default="5d", description="How long undelivered mail is tried before it goes back to its sender.")
     reserve: Quantity | None = Field(
         default=None,
-        description="Part of each volume that new mail may not use, so that the deliveries of old mail can be written down when it is full. 16Mi, or the twentieth part of a smaller volume, when absent.",
+        description="Part of each volume that new mail may not use, so that the deliveries of old mail can be written down when it is full. 16Mi, or the twentieth part of a smaller volume, when absent; never less than 4Mi.",
     )
 
 
