@@ -66,8 +66,8 @@ test: setup ## Every tier, the cluster included (boots one when none is there)
 	$(BIN)/python -m tests.tiers
 
 .PHONY: test-local
-test-local: setup ## The tiers that need no cluster
-	$(BIN)/python -m tests.tiers unit loopback faults crash
+test-local: setup ## The tiers that need no cluster (one of them needs root)
+	$(BIN)/python -m tests.tiers unit loopback faults volume crash
 
 .PHONY: test-cluster
 test-cluster: setup ## The chart and cluster tiers alone

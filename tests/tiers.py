@@ -35,6 +35,7 @@ TIERS = (
     Tier("unit", "no socket, disk or sleep", 120, ("tests/unit", "tests/golden"), measured=True),
     Tier("loopback", "loopback and a disk", 300, ("tests/contract", "tests/pipeline"), measured=True),
     Tier("faults", "a disk, and faults put into it", 120, ("tests/faults",), measured=True),
+    Tier("volume", "root, and loop devices", 120, ("tests/volume",), measured=True),
     Tier("crash", "processes to kill", 300, ("tests/crash",)),
     Tier("chart", "helm", 1200, ("tests/chart",), cluster=("up",)),
     Tier("cluster", "a real Kubernetes and both images", 1200, ("tests/cluster",), cluster=("up", "images")),

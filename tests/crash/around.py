@@ -58,13 +58,14 @@ class Register:
 class NextHop(list[Taken]):
     """A next hop in a thread of its own. It is the list of what its sink takes, and puts each message on the disk before the 250."""
 
-    def __init__(self, path: Path) -> None:
-        """Write down at *path*; nothing listens before `open`."""
+    def __init__(self, path: Path, port: int = 0) -> None:
+        """Write down at *path*; nothing listens on *port*, or on any, before `open`."""
         super().__init__()
         self._register = Register(path)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._sink = Sink()
+        self._sink.port = port
         self._sink.taken = self
         self.delivered: Counter[Owed] = Counter()
         self.returned: Counter[Owed] = Counter()

@@ -1,0 +1,1 @@
+"""Tests on real volumes that are full or fail."""
