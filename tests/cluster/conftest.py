@@ -16,14 +16,17 @@ import pytest
 
 from tests.lab.provider import connect
 from tests.support import world
+from tests.support.evidence import evidence
 from tests.support.gateways import Gateway
 from tests.support.kube import Kube
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 CHART = "charts/smtp-gateway-operator"
 RELEASE = "smtp-gateway-operator"
+_NAMESPACES = pytest.StashKey[list[Kube]]()
+"""Those of this run."""
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +38,11 @@ def images() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def kube(images: dict[str, str]) -> Iterator[Kube]:
+def kube(images: dict[str, str], pytestconfig: pytest.Config) -> Iterator[Kube]:
     """The namespace of the gateways, with a pod to send mail from."""
     name = f"smtp-gateway-test-{secrets.token_hex(3)}"
     kube = Kube(connect(), name)
+    pytestconfig.stash[_NAMESPACES] = [kube]
     kube.apply(world.namespace(name))
     try:
         kube.apply(*world.client(images["gateway"]))
@@ -50,9 +54,10 @@ def kube(images: dict[str, str]) -> Iterator[Kube]:
 
 
 @pytest.fixture(scope="session")
-def sink(kube: Kube, images: dict[str, str]) -> Iterator[Kube]:
+def sink(kube: Kube, images: dict[str, str], pytestconfig: pytest.Config) -> Iterator[Kube]:
     """The namespace of the receiving server."""
     sink = kube.within(f"{kube.namespace}-sink")
+    pytestconfig.stash[_NAMESPACES].append(sink)
     sink.apply(world.namespace(sink.namespace))
     try:
         sink.apply(*world.sink(images["gateway"]))
@@ -99,6 +104,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what needs the lab where another cluster is used; there it was asked for, so it is no skip."""
     if os.environ.get("SMTP_GATEWAY_KUBE_CONTEXT"):
         items[:] = [item for item in items if not item.get_closest_marker("lab")]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to the report of a test that failed what the cluster tells about it, while its objects are still there."""
+    report = yield
+    if report.failed and call.when != "teardown":
+        for kube in item.config.stash.get(_NAMESPACES, []):
+            report.sections += [(f"{kube.namespace}: {title}", text) for title, text in evidence(kube)]
+    return report
 
 
 def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
