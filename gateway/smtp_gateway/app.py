@@ -28,7 +28,7 @@ from smtp_gateway.dispatch import Dispatch, Surroundings
 from smtp_gateway.draining import Drain
 from smtp_gateway.intake import Intake
 from smtp_gateway.lifecycle import Lifecycle, Phase
-from smtp_gateway.listener.connection import IDLE_TIMEOUT, Front
+from smtp_gateway.listener.connection import HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, Front
 from smtp_gateway.listener.server import Listeners
 from smtp_gateway.mailq.server import QueueSocket
 from smtp_gateway.policy.auth import Logins
@@ -125,7 +125,8 @@ class Gateway:
         self._observer = RecentOutcomes(self._metrics, time.monotonic)
         self._logins = Logins(config.logins)
         self._doors = Doors(config.listeners, settings, self._front)
-        self._drain = Drain(self._doors, settings.pod, settings.idle_timeout)
+        implicit_tls = any(listener.tls is ListenerTls.IMPLICIT for listener in config.listeners)
+        self._drain = Drain(self._doors, settings.pod, settings.idle_timeout, HANDSHAKE_TIMEOUT if implicit_tls else 0.0)
         self._upstreams = Upstreams(config, self._probe(config))
         self._certificate: Certificate
         self._spool: DiskSpool
@@ -224,7 +225,8 @@ class Gateway:
 
     def _state(self) -> State:
         draining = self._drain.wanted or self.life.phase is Phase.DRAINING
-        return State(self._config, self._hash, self._problem, self.not_ready(), draining)
+        sessions = len(self._doors.sockets.sessions)
+        return State(self._config, self._hash, self._problem, self.not_ready(), draining, self._drain.closing, sessions)
 
     def not_ready(self) -> str | None:
         """Tell why mail cannot be taken now; None when it can."""

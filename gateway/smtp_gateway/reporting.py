@@ -35,6 +35,10 @@ class State:
     not_ready: str | None
     """Why mail cannot be taken; None when it can."""
     draining: bool
+    closing: bool = False
+    """Whether a connection that was made before the drain may still become a session."""
+    sessions: int = 0
+    """How many are open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,9 @@ def report(pod: str, sources: Sources) -> PodReport:
         version=__version__,
         config_hash=state.config_hash,
         config_problem=state.config_problem,
-        accepting=state.not_ready is None,
+        accepting=state.not_ready is None or state.closing,
         draining=state.draining,
+        sessions=state.sessions,
         spool_problem=sources.spool.healthy() or "",
         queue=_queue(sources),
         routes=tuple(_route(route.name, sources) for route in state.config.routes),

@@ -99,8 +99,10 @@ class PodReport(Said):
     config_problem: str = ""
     """Why a newer configuration could not be loaded; empty when there is none."""
     accepting: bool
-    """Whether new mail is taken now."""
+    """Whether new mail is taken now, or a connection that was made before a drain may still become a session."""
     draining: bool
+    sessions: int = 0
+    """Sessions that are open now: while it drains, they may still end a transaction."""
     spool_problem: str = ""
     """Why the spool takes no mail; empty when it does."""
     queue: QueueReport
