@@ -29,5 +29,6 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - {apiGroups: [policy], resources: [poddisruptionbudgets], verbs: [get, list, watch, create, patch, delete]}
 - {apiGroups: [""], resources: [services, serviceaccounts, secrets], verbs: [get, list, watch, create, patch, delete]}
 - {apiGroups: [""], resources: [pods], verbs: [list, watch, patch]}
+- {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [list, patch]}
 - {apiGroups: [""], resources: [events], verbs: [create]}
 {{- end }}

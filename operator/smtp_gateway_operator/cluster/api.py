@@ -43,6 +43,7 @@ SECRET = Kind("v1", "Secret", "secrets")
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 POD = Kind("v1", "Pod", "pods")
+VOLUME_CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 EVENT = Kind("v1", "Event", "events")
 
 CHILD_KINDS = (SERVICE_ACCOUNT, SECRET, SERVICE, DISRUPTION_BUDGET, STATEFUL_SET)
@@ -62,7 +63,7 @@ class Ref:
         return f"{self.kind.name} {self.name}"
 
 
-KINDS = {(kind.api_version, kind.name): kind for kind in (GATEWAY, *CHILD_KINDS, POD, EVENT)}
+KINDS = {(kind.api_version, kind.name): kind for kind in (GATEWAY, *CHILD_KINDS, POD, VOLUME_CLAIM, EVENT)}
 
 
 def ref_of(body: Object) -> Ref:

@@ -14,9 +14,11 @@ from smtp_gateway_operator.desired.identity import service_account
 from smtp_gateway_operator.desired.network import client_service, pods_service
 from smtp_gateway_operator.desired.workload import Images, stateful_set
 from smtp_gateway_operator.names import Owner
+from smtp_gateway_operator.steps.scaling import at_rest
 
 if TYPE_CHECKING:
     from smtp_gateway_operator.spec import Config, SmtpGateway
+    from smtp_gateway_operator.steps.scaling import Step
 
 __all__ = ["Images", "children", "owner_of"]
 
@@ -26,17 +28,19 @@ def owner_of(gateway: SmtpGateway) -> Owner:
     return Owner(gateway.metadata.namespace, gateway.metadata.name, gateway.metadata.uid)
 
 
-def children(gateway: SmtpGateway, config: Config, images: Images) -> tuple[dict[str, Any], ...]:
+def children(gateway: SmtpGateway, config: Config, images: Images, step: Step | None = None) -> tuple[dict[str, Any], ...]:
     """Return every child but the certificates, in the order to apply them: what pods need comes before the pods.
 
-    Raises `ConfigTooLargeError` when the configuration does not fit its Secrets.
+    *step* is what the StatefulSet should be now; None when all is as the resource says, and nobody is to be renewed. Raises
+    `ConfigTooLargeError` when the configuration does not fit its Secrets.
     """
     owner = owner_of(gateway)
+    step = step or at_rest(gateway.spec.replicas)
     return (
         service_account(owner),
         *config_secrets(owner, config),
         client_service(owner, gateway.spec.listeners),
         pods_service(owner, gateway.spec.listeners),
-        disruption_budget(owner),
-        stateful_set(owner, gateway.spec, images),
+        disruption_budget(owner, step.draining),
+        stateful_set(owner, gateway.spec, images, step),
     )

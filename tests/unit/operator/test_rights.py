@@ -11,7 +11,7 @@ import yaml
 
 from smtp_gateway_operator.cluster.api import CHILD_KINDS, GATEWAY, SECRET, STATEFUL_SET, Kind
 from smtp_gateway_operator.handlers import WATCHED_CHILDREN
-from smtp_gateway_operator.names import Owner, metadata
+from smtp_gateway_operator.names import Owner, metadata, pod_labels
 from tests.unit.operator.setting import KEY, LOGINS, Setting, ref, resource, secret
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ async def whole_life() -> set[Right]:
     setting = watchman.setting
     await setting.given(resource(logins=LOGINS), secret("app", alice="wonderland"))
     await watchman.reconcile()
+    claim = {"name": "spool-mail-0", "namespace": KEY.namespace, "labels": pod_labels("mail")}
+    await setting.given({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": claim})
     await setting.pods_become_ready()  # which is worth an Event
     await watchman.reconcile()
     for one in await watchman.children():  # somebody takes away the labels by which children are found

@@ -1,0 +1,458 @@
+"""The life of a fleet on a cluster in memory: scaled in and out, to zero and back, renewed, and renewed badly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from smtp_gateway_operator.cluster.api import (
+    DISRUPTION_BUDGET,
+    GATEWAY,
+    POD,
+    STATEFUL_SET,
+    VOLUME_CLAIM,
+    ForbiddenError,
+    UnavailableError,
+)
+from smtp_gateway_operator.cluster.memory import Call
+from tests.unit.operator.fleets import Controlled
+from tests.unit.operator.setting import KEY, ref, upstream
+
+if TYPE_CHECKING:
+    from smtp_gateway_operator.cluster.api import Object
+
+BACKLOG = {"messages": 12, "held": 0, "oldest": 1772366400.0, "lateness": 0}
+OTHER = "example.com/smtp-gateway:2"
+
+
+async def scaled_in_with_mail(queue: dict[str, Any] = BACKLOG) -> Controlled:
+    """Return a fleet of three that should be one, whose highest pod has mail."""
+    setting = await Controlled.of(3)
+    setting.queues[2] = queue
+    await setting.change(replicas=1)
+    await setting.settle()
+    return setting
+
+
+# --- scaling in
+
+
+async def test_empty_pods_go_and_leave_drained_volumes() -> None:
+    """Scaled in, the fleet shrinks once its pods say that they take no mail and have none; the volumes say so too, and stay."""
+    setting = await Controlled.of(3)
+
+    await setting.change(replicas=1)
+    await setting.settle()
+
+    assert await setting.size() == 1
+    assert [await setting.noted(number) for number in range(3)] == [("0", "unknown"), ("0", "true"), ("0", "true")]
+    assert "serving" not in await setting.config() or (await setting.config())["serving"] is None
+    assert (await setting.condition("Progressing"))[:2] == ("False", "Complete")
+    assert await setting.condition("Ready") == ("True", "PodsReady", "1 of 1 pods ready")
+
+
+async def test_a_pod_with_mail_is_waited_for() -> None:
+    """The StatefulSet keeps its size, the pods beyond drain, and the status says which waits and why; mail is still taken by the others."""
+    setting = await scaled_in_with_mail()
+
+    assert await setting.size() == 3
+    assert (await setting.config())["serving"] == 1
+    assert await setting.condition("Progressing") == (
+        "True",
+        "Draining",
+        (
+            "scaling in to 1 pods, each pod beyond goes when it is empty: "
+            "mail-2 has 12 messages, the oldest since 2026-03-01T12:00:00Z; mail-1 is empty"
+        ),
+    )
+    assert await setting.condition("Ready") == ("True", "PodsReady", "1 of 1 pods ready")
+    assert ("Normal", "Draining") in setting.reasons()
+
+    setting.queues.clear()
+    await setting.settle()
+    assert await setting.size() == 1
+
+
+async def test_held_messages_count() -> None:
+    """Nobody would deliver them any more, so the fleet waits until somebody lets them go."""
+    setting = await scaled_in_with_mail({"messages": 2, "held": 2, "oldest": None, "lateness": 0})
+
+    assert await setting.size() == 3
+    assert "mail-2 has 2 messages, 2 of them held until somebody releases or removes them" in (await setting.condition("Progressing"))[2]
+
+
+async def test_the_trouble_of_the_upstream_is_told() -> None:
+    """Whoever reads why it waits reads what has to be mended."""
+    setting = await scaled_in_with_mail()
+    setting.fleet.says["mail-2"] = await setting.said(2, accepting=False, draining=True, upstreams=[upstream(cause="Refused")])
+
+    await setting.reconcile(KEY)
+
+    assert "route default, smtp.example.net:25: 550 Refused" in (await setting.condition("Progressing"))[2]
+
+
+async def test_the_fleet_shrinks_as_far_as_the_highest_pods_are_empty() -> None:
+    """A StatefulSet gives up its highest ordinal first: one that waits keeps those below it, and none above it."""
+    setting = await Controlled.of(4)
+    setting.queues[2] = BACKLOG
+    await setting.change(replicas=1)
+    await setting.settle()
+
+    assert await setting.size() == 3
+    assert await setting.noted(3) == ("0", "true")
+
+
+async def test_a_pod_that_does_not_answer_is_never_taken_for_empty() -> None:
+    """It may hold mail; a report that it gave a moment ago does not count either."""
+    setting = await Controlled.of(2)
+    setting.silent = {1}
+    await setting.change(replicas=1)
+    await setting.settle()
+    await setting.look()
+
+    assert await setting.size() == 2
+    assert "mail-1 may hold mail, and does not say: connection refused" in (await setting.condition("Progressing"))[2]
+
+    setting.silent = set()
+    await setting.settle()
+    assert await setting.size() == 1
+
+
+async def test_a_pod_that_is_away_is_waited_for() -> None:
+    """Evicted or lost with its node: its queue is on the volume, and comes back with it."""
+    setting = await scaled_in_with_mail()
+    setting.queues.clear()
+    gone = await setting.get(POD, "mail-2")
+    await setting.cluster.delete(ref(POD, "mail-2"), gone["metadata"]["uid"])
+    setting.fleet.says.pop("mail-2")
+
+    await setting.reconcile(KEY)
+
+    assert await setting.size() == 3
+    assert "mail-2 may hold mail, and does not say: it is not running" in (await setting.condition("Progressing"))[2]
+
+
+async def test_a_pod_that_never_had_a_volume_is_not_waited_for() -> None:
+    """No node had room for it, say: there is nothing that could hold mail."""
+    setting = await Controlled.of(2)
+    setting.silent = {1}
+    await setting.cluster.patch(ref(VOLUME_CLAIM, "spool-mail-1"), {"status": {"phase": "Pending"}})
+
+    await setting.change(replicas=1)
+    await setting.settle()
+
+    assert await setting.size() == 1
+
+
+@pytest.mark.parametrize("said", [{"sessions": 1}, {"accepting": True}, {"draining": False}, {"config_hash": "older"}])
+async def test_a_pod_that_may_still_be_given_mail_is_waited_for(said: dict[str, Any]) -> None:
+    """A session that is open, or a drain that has not begun."""
+    setting = await scaled_in_with_mail()
+    setting.queues.clear()
+    setting.fleet.says["mail-2"] = await setting.said(2, **{"accepting": False, "draining": True} | said)
+
+    await setting.reconcile(KEY)
+
+    assert await setting.size() == 3
+
+
+async def test_a_scale_in_is_cancelled_by_scaling_out() -> None:
+    """Everybody serves again, and nobody was restarted for it."""
+    setting = await scaled_in_with_mail()
+    before = {name: (await setting.get(POD, name))["metadata"]["uid"] for name in ("mail-1", "mail-2")}
+
+    await setting.change(replicas=3)
+    await setting.settle()
+
+    assert (await setting.config()).get("serving") is None
+    assert (await setting.condition("Progressing"))[:2] == ("False", "Complete")
+    assert {name: (await setting.get(POD, name))["metadata"]["uid"] for name in before} == before
+    assert setting.sizes == [3]
+
+
+async def test_a_restarted_operator_goes_on_with_a_scale_in() -> None:
+    """Nothing of it is in anybody's memory."""
+    setting = await scaled_in_with_mail()
+    before = await setting.config_hash()
+    setting.reconcile = setting.restarted()
+
+    await setting.settle()
+    assert (await setting.size(), await setting.config_hash()) == (3, before)
+
+    setting.queues.clear()
+    await setting.settle()
+    assert await setting.size() == 1
+
+
+async def test_a_look_is_enough_to_find_that_it_may_shrink() -> None:
+    """Nothing happens in the cluster when a queue becomes empty, so looks must see it."""
+    setting = await scaled_in_with_mail()
+    setting.queues.clear()
+    await setting.heed()
+
+    await setting.look()
+
+    assert await setting.size() == 1
+
+
+async def test_a_fleet_that_waits_asks_the_api_server_nothing() -> None:
+    """A scale-in may take days, and costs the pods' answers alone."""
+    setting = await scaled_in_with_mail()
+    setting.cluster.calls.clear()
+
+    await setting.look()
+
+    assert setting.cluster.calls == []
+
+
+async def test_until_the_last_pod_is_gone_the_others_know_that_it_does_not_serve() -> None:
+    """Its last words must not be that it takes mail again."""
+    setting = await Controlled.of(2)
+    await setting.change(replicas=1)
+    await setting.reconcile(KEY)
+    await setting.heed()
+    await setting.reconcile(KEY)
+    assert await setting.size() == 1
+    await setting.reconcile(KEY)
+    assert (await setting.config())["serving"] == 1
+
+    await setting.settle()
+    assert (await setting.config()).get("serving") is None
+
+
+async def test_the_volume_is_noted_before_the_fleet_shrinks() -> None:
+    """When that cannot be written, it does not shrink."""
+    setting = await scaled_in_with_mail()
+    setting.queues.clear()
+    await setting.heed()
+    setting.cluster.fail("patch", UnavailableError("busy"), VOLUME_CLAIM)
+
+    assert await setting.put_off()
+    assert await setting.size() == 3
+
+    setting.cluster.calls.clear()
+    await setting.settle()
+    written = [call.kind for call in setting.cluster.calls if call == Call("patch", call.kind)]
+    assert written.index(VOLUME_CLAIM) < written.index(STATEFUL_SET)
+
+
+async def test_a_fleet_whose_labels_are_lost_is_not_taken_for_none() -> None:
+    """The labels by which children are found are anybody's to remove: the fleet must not shrink for it."""
+    setting = await scaled_in_with_mail()
+    await setting.cluster.patch(ref(STATEFUL_SET), {"metadata": {"labels": None}})
+
+    await setting.reconcile(KEY)
+
+    assert await setting.size() == 3
+
+
+async def test_nodes_can_be_drained_while_a_scale_in_waits() -> None:
+    """Pods that drain are not ready, and are no reason to keep a node from being drained."""
+    setting = await scaled_in_with_mail()
+    assert (await setting.get(DISRUPTION_BUDGET))["spec"]["maxUnavailable"] == 3
+
+    setting.queues.clear()
+    await setting.settle()
+    assert (await setting.get(DISRUPTION_BUDGET))["spec"]["maxUnavailable"] == 1
+
+
+# --- to zero and back
+
+
+async def test_to_zero_pods_stop_at_once_and_the_status_says_how_much_sleeps() -> None:
+    """Nobody is waited for; the volumes have the last counts, and none of them passes for drained."""
+    setting = await Controlled.of(2)
+    setting.queues = {0: BACKLOG}
+    setting.silent = {1}
+    await setting.heed()
+    await setting.cluster.patch(ref(VOLUME_CLAIM, "spool-mail-1"), {"metadata": {"annotations": None}})
+
+    await setting.change(replicas=0)
+    await setting.settle()
+
+    assert await setting.size() == 0
+    assert [await setting.noted(0), await setting.noted(1)] == [("12", "unknown"), (None, "unknown")]
+    assert await setting.condition("Ready") == (
+        "True",
+        "ScaledToZero",
+        (
+            "as wanted there are no pods: no mail is accepted or delivered, and the volumes are kept; "
+            "12 messages sleep on 1 volumes without a pod, by their last count; how many sleep on spool-mail-1 is not known"
+        ),
+    )
+    assert setting.sizes == [2, 0]
+
+
+async def test_mail_that_a_smaller_fleet_left_is_told() -> None:
+    """From zero only some of the pods come back: the others' mail goes on sleeping."""
+    setting = await Controlled.of(2)
+    setting.queues = {1: BACKLOG}
+    await setting.settle()
+    await setting.change(replicas=0)
+    await setting.settle()
+
+    await setting.change(replicas=1)
+    await setting.settle()
+
+    assert await setting.condition("Ready") == (
+        "True",
+        "PodsReady",
+        "1 of 1 pods ready; 12 messages sleep on 1 volumes without a pod, by their last count",
+    )
+
+
+async def test_a_drained_volume_is_drained_no_longer_before_a_pod_uses_it() -> None:
+    """An operator that dies in between leaves nothing untrue."""
+    setting = await Controlled.of(2)
+    await setting.change(replicas=1)
+    await setting.settle()
+    assert (await setting.noted(1))[1] == "true"
+    setting.cluster.calls.clear()
+
+    await setting.change(replicas=2)
+    await setting.reconcile(KEY)
+
+    assert (await setting.noted(1))[1] == "unknown"
+    written = [call.kind for call in setting.cluster.calls if call.verb == "patch" and call.kind in (VOLUME_CLAIM, STATEFUL_SET)]
+    assert written == [VOLUME_CLAIM, STATEFUL_SET]
+
+
+async def test_volumes_of_a_deleted_namesake_are_taken_up_again() -> None:
+    """A gateway that is made anew finds its volumes, and says what sleeps on those that it does not use."""
+    setting = await Controlled.of(2)
+    setting.queues = {0: BACKLOG, 1: BACKLOG}
+    setting.later(seconds=61)
+    await setting.settle()
+    claims = [await setting.get(VOLUME_CLAIM, f"spool-mail-{number}") for number in range(2)]
+    setting = Controlled()
+    setting.queues = {0: BACKLOG}
+    await setting.given(*claims)
+    await setting.given(_resource(replicas=1))
+
+    await setting.settle()
+
+    assert "12 messages sleep" in (await setting.condition("Ready"))[2]
+
+
+def _resource(**spec: Any) -> Object:
+    return {
+        "apiVersion": GATEWAY.api_version,
+        "kind": GATEWAY.name,
+        "metadata": {"name": "mail", "namespace": KEY.namespace},
+        "spec": {"hostname": "mail.example.com"} | spec,
+    }
+
+
+# --- what volumes say
+
+
+async def test_counts_are_written_at_most_once_a_minute() -> None:
+    """They move with every mail."""
+    setting = await Controlled.of(1)
+    await setting.look()
+    setting.queues = {0: {"messages": 5}}
+    await setting.heed()
+    await setting.look()
+    assert await setting.noted(0) == ("0", "unknown")
+
+    setting.later(seconds=61)
+    await setting.look()
+    assert await setting.noted(0) == ("5", "unknown")
+
+    setting.cluster.calls.clear()
+    setting.later(seconds=61)
+    await setting.look()
+    assert Call("patch", VOLUME_CLAIM) not in setting.cluster.calls
+
+
+async def test_a_count_that_cannot_be_written_is_no_failure() -> None:
+    """It is a courtesy as long as nothing depends on it."""
+    setting = await Controlled.of(1)
+    await setting.settle()
+    setting.queues = {0: {"messages": 5}}
+    await setting.heed()
+    setting.later(seconds=61)
+    setting.cluster.fail("patch", UnavailableError("busy"), VOLUME_CLAIM)
+
+    await setting.look()
+
+    assert await setting.noted(0) == ("0", "unknown")
+
+
+async def test_an_operator_that_may_not_read_volume_claims_says_so() -> None:
+    """A role of an earlier chart: nothing is changed, because nobody could say what is on the volumes."""
+    setting = await Controlled.of(2)
+    await setting.change(replicas=1)
+    setting.cluster.fail("list", ForbiddenError("persistentvolumeclaims is forbidden"), VOLUME_CLAIM)
+
+    assert await setting.put_off()
+
+    assert (await setting.condition("Progressing"))[:2] == ("False", "Forbidden")
+    assert await setting.size() == 2
+
+
+# --- rollouts
+
+
+async def test_a_new_image_reaches_the_pods_one_by_one() -> None:
+    """From the highest ordinal down, each only when the one before is ready; at rest nobody may be renewed."""
+    setting = await Controlled.of(3)
+    setting.runs(OTHER)
+    seen = []
+    for _ in range(12):
+        await setting.reconcile(KEY)
+        await setting.controlled()
+        await setting.heed()
+        seen.append([image == OTHER for image in await setting.revisions()])
+
+    steps = [one for number, one in enumerate(seen) if number == 0 or one != seen[number - 1]]
+    assert steps == [[False] * 3, [False, False, True], [False, True, True], [True] * 3]
+    assert (await setting.get(STATEFUL_SET))["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 3}
+    assert (await setting.condition("Ready"))[0] == "True"
+
+
+async def test_a_broken_image_stops_at_the_first_pod_is_told_and_taken_back() -> None:
+    """The others go on; the status has the pod's own reason, calls it stalled after two minutes, and ends well when the change is undone."""
+    setting = await Controlled.of(3)
+    setting.broken = OTHER
+    setting.runs(OTHER)
+    await setting.settle()
+
+    assert [image == OTHER for image in await setting.revisions()] == [False, False, True]
+    assert await setting.condition("Progressing") == ("True", "RollingOut", "2 of 3 pods ready; mail-2: ImagePullBackOff")
+    setting.later(seconds=121)
+    await setting.look()
+    assert (await setting.condition("Progressing"))[:2] == ("False", "RolloutStalled")
+    assert "mail-2: ImagePullBackOff" in (await setting.condition("Progressing"))[2]
+    assert ("Warning", "RolloutStalled") in setting.reasons()
+
+    setting.runs("example.com/smtp-gateway:1")
+    await setting.settle()
+    assert OTHER not in await setting.revisions()
+    assert (await setting.condition("Progressing"))[:2] == ("False", "Complete")
+    assert (await setting.condition("Ready"))[0] == "True"
+
+
+async def test_a_rollout_and_a_scale_in_at_once_end_well() -> None:
+    """The pods that drain are not ready and hold up the rollout; it goes on when they are gone."""
+    setting = await scaled_in_with_mail()
+    setting.runs(OTHER)
+    await setting.settle()
+    assert await setting.revisions() == ["example.com/smtp-gateway:1", "example.com/smtp-gateway:1", OTHER]
+    assert (await setting.condition("Progressing"))[:2] == ("True", "Draining")
+
+    setting.queues.clear()
+    await setting.settle()
+    assert await setting.revisions() == [OTHER]
+    assert (await setting.condition("Progressing"))[:2] == ("False", "Complete")
+
+
+async def test_scaling_out_reaches_the_fleet_at_once() -> None:
+    """Growing waits for nothing."""
+    setting = await Controlled.of(1)
+    await setting.change(replicas=4)
+    await setting.settle()
+
+    assert setting.sizes == [1, 4]
+    assert (await setting.get(STATEFUL_SET))["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 4}
