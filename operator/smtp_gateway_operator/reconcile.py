@@ -152,8 +152,8 @@ class Reconciler:
     async def _look(self, key: Key, known: _Known, *, at_once: bool, may_step: bool = True) -> float | None:
         """Ask the pods, and say how the gateway stands, or reconcile if it *may_step* and can. Returns the seconds until the next look."""
         told = await self._asking.ask(known.question)
-        steps = may_step and known.gateway is not None and known.problem is None
-        if await self._stepping.heard(known.there, told, known.gateway.spec.replicas if steps and known.gateway else None):
+        wanted = known.gateway.spec.replicas if may_step and known.gateway and known.problem is None else None
+        if await self._stepping.heard(known.there, told, wanted):
             return await self._reconcile(key, told)
         await self._say(key, known, told, at_once=at_once)
         known.looks += 1
