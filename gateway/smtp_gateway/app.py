@@ -40,6 +40,7 @@ from smtp_gateway.telemetry.prometheus import CONTENT_TYPE, PrometheusObserver
 from smtp_gateway.telemetry.recent import RecentOutcomes
 from smtp_gateway.tls import Certificate, mutual_context
 from smtp_gateway.usage import ADMIN_PORT, GRACE, HTTP_PORT
+from smtp_gateway.waking import Waking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -132,6 +133,7 @@ class Gateway:
         self._spool: DiskSpool
         self._intake: Intake
         self._dispatch: Dispatch
+        self._waking: Waking
         self.life = Lifecycle(settings.grace)
         self.http_port = 0
         """The port of probes and metrics in use."""
@@ -171,6 +173,7 @@ class Gateway:
         self._spool = await DiskSpool.open(settings.spool, self._observer)
         self._spool.reserve(config.reserve)
         stack.push_async_callback(self._spool.close)
+        self._waking = Waking(self._spool, settings.spool, self._surroundings.clock)
         self._dispatch = Dispatch(self._spool, config, self._observer, self._surroundings)
         stack.push_async_callback(self._dispatch.stop, 0.0)
         self._intake = Intake(self._spool, config, self._observer, self._dispatch)
@@ -186,12 +189,17 @@ class Gateway:
             await self._doors.listen()
         # The last to enter, so that what fails before reaches the caller as it is, and not in a group.
         background = await stack.enter_async_context(asyncio.TaskGroup())
-        background.create_task(self._dispatch.run())
+        stack.callback(background.create_task(self._deliver()).cancel)
         following = [certificate.follow() for certificate in certificates]
         if settings.config is not None:
             following.append(self._follow(settings.config))
-        for work in (*following, self._drain.run(), self._upstreams.run()):
+        for work in (*following, self._drain.run(), self._upstreams.run(), self._waking.stay_awake()):
             stack.callback(background.create_task(work).cancel)
+
+    async def _deliver(self) -> None:
+        """Deliver what is in the spool, once it is awake."""
+        await self._waking.wake(self._config)
+        await self._dispatch.run()
 
     async def _open_http(self, stack: AsyncExitStack) -> None:
         self._metrics.read(lambda: gauges(self._sources()))
