@@ -33,8 +33,8 @@ async def test_mail_that_expired_on_a_volume_without_a_pod_is_kept_for_a_person(
         await client.authenticated(trusting())
         await client.send(b"Subject: new\r\n\r\n.\r\n")
         await eventually(lambda: sink.taken)
-    async with running(tmp_path, config(sink.port), later) as gateway:
-        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{gateway.http_port}/metrics") as answer:
-            assert "smtp_gateway_queue_held_messages 1.0" in await answer.text()
+    async with running(tmp_path, config(sink.port), later) as gateway, aiohttp.ClientSession() as session:
+        page = await session.get(f"http://127.0.0.1:{gateway.http_port}/metrics")
+        assert "smtp_gateway_queue_held_messages 1.0" in await page.text()
 
     assert [b"Subject: new" in one.body for one in sink.taken] == [True]
