@@ -145,3 +145,16 @@ class Controlled(Setting):
         """Return what the volume of a pod says: messages, and drained."""
         annotations = (await self.get(VOLUME_CLAIM, volume_claim("mail", number)))["metadata"].get("annotations") or {}
         return annotations.get("smtpgateway.io/messages"), annotations.get("smtpgateway.io/drained")
+
+
+BACKLOG = {"messages": 12, "held": 0, "oldest": 1772366400.0, "lateness": 0}
+"""A queue that waits, since noon of the day on which the tests take place."""
+
+
+async def scaled_in_with_mail(queue: dict[str, Any] = BACKLOG) -> Controlled:
+    """Return a fleet of three that should be one, whose highest pod has mail."""
+    setting = await Controlled.of(3)
+    setting.queues[2] = queue
+    await setting.change(replicas=1)
+    await setting.settle()
+    return setting
