@@ -93,6 +93,16 @@ async def test_a_pod_that_does_not_answer_is_never_taken_for_empty() -> None:
     assert await setting.size() == 1
 
 
+async def test_a_pod_that_was_empty_and_answers_no_longer_is_waited_for() -> None:
+    """What it said a moment ago counts for the status, and for nothing that cannot be taken back."""
+    setting = await scaled_in_with_mail()
+    setting.silent = {1}
+    setting.queues.clear()
+    await setting.settle()
+
+    assert await setting.size() == 2
+
+
 async def test_a_pod_that_is_away_is_waited_for() -> None:
     """Evicted or lost with its node: its queue is on the volume, and comes back with it."""
     setting = await scaled_in_with_mail()
