@@ -94,7 +94,7 @@ def test_nothing_is_lost_while_a_fleet_is_scaled(fleet: Gateway, sink: Kube) -> 
                 assert [notes(fleet, number) for number in (1, 2)] == [{"messages": "0", "drained": "true"}] * 2
             if replicas == 0:
                 assert told(fleet, "Ready")[:2] == ("True", "ScaledToZero")
-                assert "sleep on 2 volumes" in told(fleet, "Ready")[2]
+                assert "volumes without a pod hold" in told(fleet, "Ready")[2]
     arrive(stream, sink)
     assert notes(fleet, 1)["drained"] == "unknown"
 
@@ -112,14 +112,14 @@ def test_a_scale_in_waits_for_mail_that_cannot_leave_and_says_so(fleet: Gateway,
     """With the next hop away the fleet keeps its size over restarts of pod and operator; cancelled, asked for again, it ends with the mail gone."""
     subjects = fill(fleet, f"{fleet.name}-1", "kept")
     scale(fleet, 1)
-    eventually_sync(lambda: f"fleet-1 has {WAITING} messages" in progress(fleet)[2], within=WITHIN, what="it says why", pause=0.5)
+    eventually_sync(lambda: f"fleet-1 has {WAITING} in its queue" in progress(fleet)[2], within=WITHIN, what="it says why", pause=0.5)
     eventually_sync(lambda: f"route default, {fleet.smarthost}:25: " in progress(fleet)[2], within=WITHIN, what="the trouble", pause=0.5)
     assert progress(fleet)[:2] == ("True", "Draining")
 
     fleet.kube("delete", "pod", "fleet-1", "--wait=true")
     fleet.kube("rollout", "restart", f"deployment/{RELEASE}")
     fleet.kube("rollout", "status", f"deployment/{RELEASE}", "--timeout=120s")
-    eventually_sync(lambda: f"fleet-1 has {WAITING} messages" in progress(fleet)[2], within=WITHIN, what="it still waits", pause=0.5)
+    eventually_sync(lambda: f"fleet-1 has {WAITING} in its queue" in progress(fleet)[2], within=WITHIN, what="it still waits", pause=0.5)
     assert size(fleet) == 2
 
     scale(fleet, 2)

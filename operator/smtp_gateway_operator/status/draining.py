@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def sentence(rollout: Rollout, told: Told) -> str:
     """Say for which pods a scale-in waits, the first to go first."""
     waited_for = [f"{pod} {_state(pod, told)}" for pod in rollout.draining]
-    return f"scaling in to {rollout.wanted} pods, each pod beyond goes when it is empty: {named(waited_for)}"
+    size = rollout.wanted + len(rollout.draining)
+    return f"scaling in from {size} to {rollout.wanted}, each pod goes when it is empty: {named(waited_for)}"
 
 
 def _state(pod: str, told: Told) -> str:
@@ -31,7 +32,7 @@ def _state(pod: str, told: Told) -> str:
     if report.queue.messages:
         return "; ".join([_queue(report), *_troubles(report)])
     if report.accepting or report.sessions:
-        return f"is empty and lets {report.sessions} sessions end"
+        return f"is empty and waits for its sessions to end: {report.sessions} open"
     return "is empty"
 
 
@@ -39,7 +40,7 @@ def _queue(report: PodReport) -> str:
     queue = report.queue
     held = f", {queue.held} of them held until somebody releases or removes them" if queue.held else ""
     since = f", the oldest since {datetime.fromtimestamp(queue.oldest, UTC):%Y-%m-%dT%H:%M:%SZ}" if queue.oldest is not None else ""
-    return f"has {queue.messages} messages{held}{since}"
+    return f"has {queue.messages} in its queue{held}{since}"
 
 
 def _troubles(report: PodReport) -> list[str]:

@@ -46,7 +46,7 @@ def queues(told: Told, before: Mapping[str, Any]) -> Judged:
     if deferring := _deferring(told, _relief(before, Reason.DEFERRALS_TO_MX), relayed, among=False):
         return true(Reason.DEFERRALS_TO_MX, f"{_deferred(deferring)}, on the way to recipients' MX, which is not counted")
     held = sum(report.queue.held for report in told.reports.values())
-    return true(Reason.ON_TIME, "mail leaves when it is due" + (f"; {held} messages are held until somebody releases them" if held else ""))
+    return true(Reason.ON_TIME, "mail leaves when it is due" + (f"; held until somebody releases it: {held}" if held else ""))
 
 
 def _relief(before: Mapping[str, Any], reason: Reason) -> int:

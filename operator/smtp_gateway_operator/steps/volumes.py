@@ -61,8 +61,8 @@ class Asleep:
     @property
     def sentence(self) -> str:
         """Say how much mail sleeps; empty when none can."""
-        counted = f"{self.messages} messages sleep on {self.counted} volumes without a pod, by their last count"
-        uncounted = f"how many sleep on {', '.join(self.uncounted)} is not known"
+        counted = f"volumes without a pod hold {self.messages} messages, by their last count"
+        uncounted = f"nobody knows what is on {', '.join(self.uncounted)}"
         return "; ".join([*([counted] if self.counted else []), *([uncounted] if self.uncounted else [])])
 
 

@@ -36,8 +36,8 @@ async def test_a_pod_with_mail_is_waited_for() -> None:
         "True",
         "Draining",
         (
-            "scaling in to 1 pods, each pod beyond goes when it is empty: "
-            "mail-2 has 12 messages, the oldest since 2026-03-01T12:00:00Z; mail-1 is empty"
+            "scaling in from 3 to 1, each pod goes when it is empty: "
+            "mail-2 has 12 in its queue, the oldest since 2026-03-01T12:00:00Z; mail-1 is empty"
         ),
     )
     assert await setting.condition("Ready") == ("True", "PodsReady", "1 of 1 pods ready")
@@ -53,7 +53,9 @@ async def test_held_messages_count() -> None:
     setting = await scaled_in_with_mail({"messages": 2, "held": 2, "oldest": None, "lateness": 0})
 
     assert await setting.size() == 3
-    assert "mail-2 has 2 messages, 2 of them held until somebody releases or removes them" in (await setting.condition("Progressing"))[2]
+    assert (
+        "mail-2 has 2 in its queue, 2 of them held until somebody releases or removes them" in (await setting.condition("Progressing"))[2]
+    )
 
 
 async def test_the_trouble_of_the_upstream_is_told() -> None:

@@ -26,7 +26,7 @@ async def test_to_zero_pods_stop_at_once_and_the_status_says_how_much_sleeps() -
         "ScaledToZero",
         (
             "as wanted there are no pods: no mail is accepted or delivered, and the volumes are kept; "
-            "12 messages sleep on 1 volumes without a pod, by their last count; how many sleep on spool-mail-1 is not known"
+            "volumes without a pod hold 12 messages, by their last count; nobody knows what is on spool-mail-1"
         ),
     )
     assert setting.sizes == [2, 0]
@@ -46,7 +46,7 @@ async def test_mail_that_a_smaller_fleet_left_is_told() -> None:
     assert await setting.condition("Ready") == (
         "True",
         "PodsReady",
-        "1 of 1 pods ready; 12 messages sleep on 1 volumes without a pod, by their last count",
+        "1 of 1 pods ready; volumes without a pod hold 12 messages, by their last count",
     )
 
 
@@ -80,7 +80,7 @@ async def test_volumes_of_a_deleted_namesake_are_taken_up_again() -> None:
 
     await setting.settle()
 
-    assert "12 messages sleep" in (await setting.condition("Ready"))[2]
+    assert "hold 12 messages" in (await setting.condition("Ready"))[2]
 
 
 async def test_counts_are_written_at_most_once_a_minute() -> None:

@@ -28,18 +28,18 @@ def queue(messages: int, held: int = 0, oldest: float | None = None) -> dict[str
     ("said", "state"),
     [
         ({}, "is empty"),
-        ({"sessions": 2}, "is empty and lets 2 sessions end"),
-        ({"accepting": True}, "is empty and lets 0 sessions end"),
+        ({"sessions": 2}, "is empty and waits for its sessions to end: 2 open"),
+        ({"accepting": True}, "is empty and waits for its sessions to end: 0 open"),
         ({"config_hash": "older"}, "has not yet loaded that it is to drain"),
         ({"config_hash": "older", "config_problem": "line 1"}, "has not yet loaded that it is to drain: line 1"),
-        ({"queue": queue(3, oldest=NOW.timestamp())}, f"has 3 messages, the oldest since {STAMP}"),
-        ({"queue": queue(3, 3)}, "has 3 messages, 3 of them held until somebody releases or removes them"),
+        ({"queue": queue(3, oldest=NOW.timestamp())}, f"has 3 in its queue, the oldest since {STAMP}"),
+        ({"queue": queue(3, 3)}, "has 3 in its queue, 3 of them held until somebody releases or removes them"),
         (
             {
                 "queue": queue(1, oldest=NOW.timestamp()),
                 "upstreams": [upstream(), upstream("b.example", "Timeout"), upstream("c.example", "Refused")],
             },
-            f"has 1 messages, the oldest since {STAMP}; route default, b.example:25: 550 Timeout",
+            f"has 1 in its queue, the oldest since {STAMP}; route default, b.example:25: 550 Timeout",
         ),
     ],
 )
@@ -47,7 +47,7 @@ def test_it_is_said_what_a_pod_that_goes_still_has(said: dict[str, Any], state: 
     """How much, since when, and the first trouble that is in its way."""
     told = Told({"mail-1": report("mail-1", **{"config_hash": "new", "accepting": False, "draining": True} | said)}, config_hash="new")
 
-    assert sentence(SCALING_IN, told) == f"scaling in to 1 pods, each pod beyond goes when it is empty: mail-1 {state}"
+    assert sentence(SCALING_IN, told) == f"scaling in from 2 to 1, each pod goes when it is empty: mail-1 {state}"
 
 
 @pytest.mark.parametrize(("unanswered", "why"), [({"mail-1": "no answer within 3 s"}, "no answer within 3 s"), ({}, "it is not running")])
