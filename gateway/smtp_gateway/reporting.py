@@ -64,8 +64,9 @@ def report(pod: str, sources: Sources) -> PodReport:
         version=__version__,
         config_hash=state.config_hash,
         config_problem=state.config_problem,
-        accepting=state.not_ready is None or state.closing,
+        accepting=state.not_ready is None,
         draining=state.draining,
+        closing=state.closing,
         sessions=state.sessions,
         spool_problem=sources.spool.healthy() or "",
         queue=_queue(sources),
@@ -76,8 +77,8 @@ def report(pod: str, sources: Sources) -> PodReport:
 
 
 def _queue(sources: Sources) -> QueueReport:
-    arrears = sources.spool.arrears(sources.clock(), sources.under_way)
-    return QueueReport(messages=sources.spool.depth().messages, held=arrears.held, oldest=arrears.oldest, lateness=arrears.lateness)
+    arrears, depth = sources.spool.arrears(sources.clock(), sources.under_way), sources.spool.depth()
+    return QueueReport(messages=depth.messages, held=arrears.held, oldest=arrears.oldest, lateness=arrears.lateness, damaged=depth.damaged)
 
 
 def _route(name: str, sources: Sources) -> RouteReport:

@@ -1,7 +1,7 @@
 """What volumes say about the mail on them, by annotations of their claims: without a pod, and without the gateway, nobody else could.
 
 `messages` is the last known count, absent when no pod ever told one. `drained` is "true" only on the volume of a pod that took no more
-mail and had none left when it was let go, and "unknown" on all others: unknown may hold mail. It becomes "true" before the StatefulSet
+mail and had none left when it was let go, damaged mail that was moved aside included, and "unknown" on all others: unknown may hold mail. It becomes "true" before the StatefulSet
 shrinks, and "unknown" before it grows, so that an operator that dies in between leaves nothing untrue. What a smaller fleet left stays
 as it is.
 """
@@ -36,7 +36,9 @@ class Counted:
 
     messages: Mapping[int, int]
     empty: Collection[int] = ()
-    """Those that drain and have nothing left."""
+    """Those that drain and have nothing left in their queue."""
+    damaged: Collection[int] = ()
+    """Those with mail that was moved aside: nothing to wait for, and nothing to throw away unseen."""
 
 
 def counted(gateway: str, reports: Mapping[str, PodReport], config_hash: str) -> Counted:
@@ -44,7 +46,8 @@ def counted(gateway: str, reports: Mapping[str, PodReport], config_hash: str) ->
     found = {ordinal(gateway, pod): report for pod, report in reports.items()}
     known = {number: report for number, report in found.items() if number is not None}
     empty = frozenset(number for number, report in known.items() if is_empty(report, config_hash))
-    return Counted({number: report.queue.messages for number, report in known.items()}, empty)
+    damaged = frozenset(number for number, report in known.items() if report.queue.damaged)
+    return Counted({number: report.queue.messages for number, report in known.items()}, empty, damaged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def asleep(claims: Claims, size: int) -> Asleep:
 
 def _annotations(number: int, counted: Counted) -> dict[str, str]:
     known = {MESSAGES_ANNOTATION: str(counted.messages[number])} if number in counted.messages else {}
-    return known | {DRAINED_ANNOTATION: DRAINED if number in counted.empty else UNKNOWN}
+    return known | {DRAINED_ANNOTATION: DRAINED if number in counted.empty and number not in counted.damaged else UNKNOWN}
 
 
 def _changes(claims: Claims, wanted: Mapping[int, dict[str, str]]) -> dict[int, dict[str, str]]:

@@ -6,8 +6,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from smtp_gateway.config.report import Cause
 from smtp_gateway.probing.probe import Finding
 from smtp_gateway.probing.upstreams import Standing, Upstream
@@ -57,13 +55,12 @@ async def test_a_report_has_what_its_sources_say() -> None:
     assert (said.certificate.not_after, said.certificate.problem) == (NOW + 5, "damaged")
 
 
-@pytest.mark.parametrize(("closing", "accepting"), [(True, True), (False, False)])
-async def test_a_pod_that_drains_accepts_until_nothing_can_come_any_more(closing: bool, accepting: bool) -> None:  # noqa: FBT001 a table's columns
+async def test_a_pod_that_drains_says_whether_anything_can_come_yet() -> None:
     """Whoever waits for it to be empty must know of sessions that are open, and of connections that may become one."""
-    state = State(config((ONE,)), "abc", "", "draining", draining=True, closing=closing, sessions=2)
+    state = State(config((ONE,)), "abc", "", "draining", draining=True, closing=True, sessions=2)
     said = report("mail-0", replace(await sources(), state=lambda: state))
 
-    assert (said.accepting, said.draining, said.sessions) == (accepting, True, 2)
+    assert (said.accepting, said.draining, said.closing, said.sessions) == (False, True, True, 2)
 
 
 async def test_gauges_say_the_same() -> None:

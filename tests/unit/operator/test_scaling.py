@@ -37,6 +37,7 @@ def test_a_pod_is_empty_when_it_takes_no_mail_and_has_none() -> None:
     [
         {"draining": False},
         {"accepting": True},
+        {"closing": True},  # a handshake that ends in a session
         {"sessions": 1},  # its client may still send
         {"config_hash": "the configuration before"},  # which may let it serve again
         {"queue": {"messages": 1, "held": 0, "oldest": 1.0, "lateness": 0}},

@@ -32,6 +32,16 @@ async def test_to_zero_pods_stop_at_once_and_the_status_says_how_much_sleeps() -
     assert setting.sizes == [2, 0]
 
 
+async def test_damaged_mail_keeps_a_volume_from_passing_for_drained() -> None:
+    """The fleet shrinks all the same."""
+    setting = await Controlled.of(2)
+    setting.queues = {1: {"damaged": 1}}
+    await setting.change(replicas=1)
+    await setting.settle()
+
+    assert (await setting.size(), await setting.noted(1)) == (1, ("0", "unknown"))
+
+
 async def test_mail_that_a_smaller_fleet_left_is_told() -> None:
     """From zero only some of the pods come back: the others' mail goes on sleeping."""
     setting = await Controlled.of(2)

@@ -69,6 +69,13 @@ def test_a_drained_volume_says_so_before_the_fleet_shrinks() -> None:
     }
 
 
+def test_a_volume_with_damaged_mail_does_not_pass_for_drained() -> None:
+    """It is not waited for, because nobody could deliver it; but whoever finds the volume should look at it."""
+    found = claims(claim(1, "3", "unknown"))
+
+    assert before_step(found, (2, 1), Counted({1: 0}, empty={1}, damaged={1})) == {1: {MESSAGES: "0"}}
+
+
 def test_to_zero_the_last_counts_are_written_and_nothing_is_drained() -> None:
     """Pods that serve may take mail until the moment they stop."""
     found = claims(claim(0, "4", "unknown"), claim(1, "3", "unknown"))

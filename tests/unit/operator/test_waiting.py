@@ -29,7 +29,7 @@ def queue(messages: int, held: int = 0, oldest: float | None = None) -> dict[str
     [
         ({}, "is empty"),
         ({"sessions": 2}, "is empty and waits for its sessions to end: 2 open"),
-        ({"accepting": True}, "is empty and waits for its sessions to end: 0 open"),
+        ({"closing": True}, "is empty and waits for its sessions to end: 0 open"),
         ({"config_hash": "older"}, "has not yet loaded that it is to drain"),
         ({"config_hash": "older", "config_problem": "line 1"}, "has not yet loaded that it is to drain: line 1"),
         ({"queue": queue(3, oldest=NOW.timestamp())}, f"has 3 in its queue, the oldest since {STAMP}"),
@@ -139,6 +139,18 @@ def test_pods_that_drain_are_not_counted() -> None:
     found = fleet(1, "+--")
 
     assert (found.ready, found.serves, found.settled, found.draining, found.stalls_at) == (1, True, False, ("mail-2", "mail-1"), None)
+
+
+def test_ready_does_not_flap_while_the_last_pod_ends_its_sessions() -> None:
+    """The StatefulSet is as small as wanted, and its last pod not gone yet: it serves, and is not settled."""
+    staying = pod("mail-0", conditions=[{"type": "Ready", "status": "True"}])
+    staying["metadata"]["labels"] = {"controller-revision-hash": "new"}
+    going = pod("mail-1", conditions=[{"type": "Ready", "status": "False"}])
+    going["metadata"]["deletionTimestamp"] = STAMP
+    counts = {"replicas": 2, "readyReplicas": 1, "updatedReplicas": 2, "observedGeneration": 1, "updateRevision": "new"}
+    found = rollout_of(1, {"metadata": {"name": "mail", "generation": 1}, "spec": {"replicas": 1}, "status": counts}, [staying, going])
+
+    assert (found.serves, found.settled, found.stalls_at) == (True, False, None)
 
 
 @pytest.mark.parametrize("found", [fleet(1, "--"), fleet(1, "+-", revision="old"), fleet(2, "+"), fleet(0, "+")])
