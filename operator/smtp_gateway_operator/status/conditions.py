@@ -128,7 +128,7 @@ def _ready(found: Findings, others: Mapping[str, Judged]) -> Judged:
     if (wrong := _first(others, "False")) is not None:
         return wrong
     if loading.behind(found.told):
-        return _still_loading(others[PROGRESSING])
+        return _still_loading(_loading(found.told))
     return _first(others, "Unknown") or true(Reason.PODS_READY, _with(rollout.sentence, found.asleep))
 
 
@@ -142,9 +142,9 @@ def _first(others: Mapping[str, Judged], status: str) -> Judged | None:
     return next((Judged(status, others[name].reason, f"{name} is {status}: {others[name].message}") for name in found), None)
 
 
-def _still_loading(progressing: Judged) -> Judged:
+def _still_loading(progress: Judged) -> Judged:
     """Return Ready while pods run an older configuration: unknown for the seconds that it takes, and then false."""
-    return Judged("Unknown" if progressing.status == "True" else "False", progressing.reason, progressing.message)
+    return Judged("Unknown" if progress.status == "True" else "False", progress.reason, progress.message)
 
 
 def _progressing(found: Findings, now: datetime) -> Judged:

@@ -75,6 +75,17 @@ def test_a_rollout_beside_a_scale_in_is_told_too() -> None:
     assert found[READY][:2] == ("False", "PodsNotReady")
 
 
+def test_ready_waits_for_the_configuration_that_drains_and_not_for_the_drain() -> None:
+    """While it is loaded, Ready is as unknown as after any other change, and says why."""
+    told = Told({"mail-0": report("mail-0", config_hash="older"), "mail-1": report("mail-1", config_hash="new")}, config_hash="new")
+    found = status_of(KEY, (), Findings(1, SCALING_IN, told=told), {}, NOW)["conditions"]
+
+    assert [(one["type"], one["status"], one["reason"]) for one in found[:2]] == [
+        ("Ready", "Unknown", "LoadingConfiguration"),
+        ("Progressing", "True", "Draining"),
+    ]
+
+
 def test_what_stalls_is_told_in_time_and_before_what_drains() -> None:
     """Waiting is no progress any more once a pod had its time."""
     stuck = Rollout(1, stalls_at=NOW + timedelta(seconds=10), draining=("mail-1",), troubles=("mail-0: not ready",))
