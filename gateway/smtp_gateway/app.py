@@ -28,7 +28,7 @@ from smtp_gateway.dispatch import Dispatch, Surroundings
 from smtp_gateway.draining import Drain
 from smtp_gateway.intake import Intake
 from smtp_gateway.lifecycle import Lifecycle, Phase
-from smtp_gateway.listener.connection import IDLE_TIMEOUT, Front
+from smtp_gateway.listener.connection import HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, Front
 from smtp_gateway.listener.server import Listeners
 from smtp_gateway.mailq.server import QueueSocket
 from smtp_gateway.policy.auth import Logins
@@ -40,6 +40,7 @@ from smtp_gateway.telemetry.prometheus import CONTENT_TYPE, PrometheusObserver
 from smtp_gateway.telemetry.recent import RecentOutcomes
 from smtp_gateway.tls import Certificate, mutual_context
 from smtp_gateway.usage import ADMIN_PORT, GRACE, HTTP_PORT
+from smtp_gateway.waking import Waking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -125,12 +126,14 @@ class Gateway:
         self._observer = RecentOutcomes(self._metrics, time.monotonic)
         self._logins = Logins(config.logins)
         self._doors = Doors(config.listeners, settings, self._front)
-        self._drain = Drain(self._doors, settings.pod, settings.idle_timeout)
+        implicit_tls = any(listener.tls is ListenerTls.IMPLICIT for listener in config.listeners)
+        self._drain = Drain(self._doors, settings.pod, settings.idle_timeout, HANDSHAKE_TIMEOUT if implicit_tls else 0.0)
         self._upstreams = Upstreams(config, self._probe(config))
         self._certificate: Certificate
         self._spool: DiskSpool
         self._intake: Intake
         self._dispatch: Dispatch
+        self._waking: Waking
         self.life = Lifecycle(settings.grace)
         self.http_port = 0
         """The port of probes and metrics in use."""
@@ -170,6 +173,7 @@ class Gateway:
         self._spool = await DiskSpool.open(settings.spool, self._observer)
         self._spool.reserve(config.reserve)
         stack.push_async_callback(self._spool.close)
+        self._waking = Waking(self._spool, settings.spool, self._surroundings.clock)
         self._dispatch = Dispatch(self._spool, config, self._observer, self._surroundings)
         stack.push_async_callback(self._dispatch.stop, 0.0)
         self._intake = Intake(self._spool, config, self._observer, self._dispatch)
@@ -185,12 +189,17 @@ class Gateway:
             await self._doors.listen()
         # The last to enter, so that what fails before reaches the caller as it is, and not in a group.
         background = await stack.enter_async_context(asyncio.TaskGroup())
-        background.create_task(self._dispatch.run())
+        stack.callback(background.create_task(self._deliver()).cancel)
         following = [certificate.follow() for certificate in certificates]
         if settings.config is not None:
             following.append(self._follow(settings.config))
-        for work in (*following, self._drain.run(), self._upstreams.run()):
+        for work in (*following, self._drain.run(), self._upstreams.run(), self._waking.stay_awake()):
             stack.callback(background.create_task(work).cancel)
+
+    async def _deliver(self) -> None:
+        """Deliver what is in the spool, once it is awake."""
+        await self._waking.wake(self._config)
+        await self._dispatch.run()
 
     async def _open_http(self, stack: AsyncExitStack) -> None:
         self._metrics.read(lambda: gauges(self._sources()))
@@ -224,7 +233,8 @@ class Gateway:
 
     def _state(self) -> State:
         draining = self._drain.wanted or self.life.phase is Phase.DRAINING
-        return State(self._config, self._hash, self._problem, self.not_ready(), draining)
+        sessions = len(self._doors.sockets.sessions)
+        return State(self._config, self._hash, self._problem, self.not_ready(), draining, self._drain.closing, sessions)
 
     def not_ready(self) -> str | None:
         """Tell why mail cannot be taken now; None when it can."""

@@ -10,6 +10,7 @@ What can go wrong: a port that cannot be bound again ends the process, as it wou
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from typing import TYPE_CHECKING, Protocol
 
@@ -51,15 +52,25 @@ def drains(pod: str, serving: int | None) -> bool:
 class Drain:
     """Whether this pod drains, and what follows from it."""
 
-    def __init__(self, doors: Doors, pod: str, patience: float) -> None:
-        """Close and open *doors*; a session that goes on for *patience* seconds without an end to its transaction is cut."""
+    def __init__(self, doors: Doors, pod: str, patience: float, handshake: float = 0.0) -> None:
+        """Close and open *doors*; a session that goes on for *patience* seconds without an end to its transaction is cut.
+
+        A connection may take *handshake* seconds before it is a session.
+        """
         self._doors = doors
         self._pod = pod
         self._patience = patience
+        self._handshake = handshake
+        self._closed_at = -math.inf
         self._changed = asyncio.Event()
         self._ended = False
         self.wanted = False
         """Whether this pod drains, or is about to."""
+
+    @property
+    def closing(self) -> bool:
+        """Whether a connection that was made before the doors were closed may still become a session."""
+        return self.wanted and asyncio.get_running_loop().time() - self._closed_at < self._handshake
 
     def reconfigure(self, serving: int | None) -> None:
         """Drain, or do not, as it follows from *serving* (`Config.serving`)."""
@@ -91,6 +102,7 @@ class Drain:
         if self._doors.open:
             _log.info("drain asked for")
             self._doors.stop_accepting()
+            self._closed_at = asyncio.get_running_loop().time()
         while True:
             cut = await self._doors.finish_sessions(self._patience)
             if cut:

@@ -35,6 +35,10 @@ class State:
     not_ready: str | None
     """Why mail cannot be taken; None when it can."""
     draining: bool
+    closing: bool = False
+    """Whether a connection that was made before the drain may still become a session."""
+    sessions: int = 0
+    """How many are open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ def report(pod: str, sources: Sources) -> PodReport:
         config_problem=state.config_problem,
         accepting=state.not_ready is None,
         draining=state.draining,
+        closing=state.closing,
+        sessions=state.sessions,
         spool_problem=sources.spool.healthy() or "",
         queue=_queue(sources),
         routes=tuple(_route(route.name, sources) for route in state.config.routes),
@@ -71,8 +77,8 @@ def report(pod: str, sources: Sources) -> PodReport:
 
 
 def _queue(sources: Sources) -> QueueReport:
-    arrears = sources.spool.arrears(sources.clock(), sources.under_way)
-    return QueueReport(messages=sources.spool.depth().messages, held=arrears.held, oldest=arrears.oldest, lateness=arrears.lateness)
+    arrears, depth = sources.spool.arrears(sources.clock(), sources.under_way), sources.spool.depth()
+    return QueueReport(messages=depth.messages, held=arrears.held, oldest=arrears.oldest, lateness=arrears.lateness, damaged=depth.damaged)
 
 
 def _route(name: str, sources: Sources) -> RouteReport:

@@ -79,6 +79,7 @@ class Asking:
         return Told(
             reports={pod: one.report for pod, one in remembered.heard.items()},
             silent={pod: str(answers[pod]) for pod, one in found.items() if one is None},
+            unanswered={pod: answer for pod, answer in answers.items() if isinstance(answer, str)},
             routes=question.routes,
             issued=question.issued,
             config_hash=question.config_hash,

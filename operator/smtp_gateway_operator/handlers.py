@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import kopf
 
-from smtp_gateway_operator.cluster.api import CHILD_KINDS, GATEWAY, POD, Kind, News
+from smtp_gateway_operator.cluster.api import GATEWAY, WATCHED_KINDS, Kind, News
 from smtp_gateway_operator.names import INSTANCE_LABEL, MANAGED_BY_LABEL, OPERATOR, Key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-WATCHED_CHILDREN = (*CHILD_KINDS, POD)
-"""Kinds whose changes concern the gateway that their instance label names. Pods, for their readiness and their troubles."""
 
 
 class Operator(Protocol):
@@ -45,7 +42,7 @@ def registry_of(operator: Operator) -> kopf.OperatorRegistry:
     async def gateway_changed(name: str, namespace: str | None, event: Mapping[str, Any], **_: Any) -> None:
         operator.heard(GATEWAY, Key(namespace or "", name), _news(event))
 
-    for kind in WATCHED_CHILDREN:
+    for kind in WATCHED_KINDS:
         _register_child(operator, registry, kind)
     return registry
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +32,13 @@ VERSION_LABEL = "app.kubernetes.io/version"
 
 REFRESH_ANNOTATION = f"{GROUP}/refresh"
 """On a pod: any new value makes the kubelet look at the pod, and refresh its mounted configuration, at once."""
+
+MESSAGES_ANNOTATION = f"{GROUP}/messages"
+"""On a volume claim: how many messages its queue held when that was last known."""
+DRAINED_ANNOTATION = f"{GROUP}/drained"
+"""On a volume claim: "true" when its pod had nothing left when it went, "unknown" when it may hold mail."""
+CLAIM = "spool"
+"""The claim template of each pod's queue."""
 
 TLS_CERTIFICATE = "tls.crt"
 TLS_KEY = "tls.key"
@@ -112,6 +120,22 @@ def served_secret(gateway: str, tls: Tls | None) -> str:
 def trust_bundle(gateway: str) -> str:
     """Return the name of the ConfigMap with the certificates of the gateway's authority, for clients to trust."""
     return f"{gateway}-ca"
+
+
+def volume_claim(gateway: str, ordinal: int) -> str:
+    """Return the name that the StatefulSet gives to the claim of a pod's queue."""
+    return f"{CLAIM}-{gateway}-{ordinal}"
+
+
+def ordinal(gateway: str, pod: str) -> int | None:
+    """Return the number of a pod of the gateway's StatefulSet; None when it is none: one with the labels alone may be anybody's."""
+    found = re.fullmatch(rf"{re.escape(gateway)}-([0-9]+)", pod)
+    return int(found[1]) if found else None
+
+
+def volume_ordinal(gateway: str, claim: str) -> int | None:
+    """Return the number of the pod whose queue is on the volume of *claim*; None when it is none of the gateway's."""
+    return ordinal(f"{CLAIM}-{gateway}", claim)
 
 
 def selector(gateway: str) -> dict[str, str]:

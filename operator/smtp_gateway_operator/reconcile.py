@@ -4,6 +4,8 @@ Nothing is remembered but what saves work. Every failure ends in one of two ways
 what is the API server's mood of the moment is tried again later. Children stay as they are while the resource is not valid or a
 Secret that it names is missing: a smaller configuration would lock applications out.
 
+A fleet shrinks only upon what its pods said just before: a look that finds that it may shrink reconciles once more, with what it heard.
+
 Between two reconciles, when nothing happened, the pods alone are asked: that costs the API server nothing unless the answer is news.
 """
 
@@ -12,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from pydantic import ValidationError
@@ -22,7 +24,6 @@ from smtp_gateway_operator.asking import Asking, Question
 from smtp_gateway_operator.cluster import references
 from smtp_gateway_operator.cluster.api import (
     GATEWAY,
-    POD,
     SECRET,
     STATEFUL_SET,
     ClusterError,
@@ -42,6 +43,7 @@ from smtp_gateway_operator.status.conditions import Findings, Problem, is_ready,
 from smtp_gateway_operator.status.reasons import CONFIG_VALID, PROGRESSING, REFERENCES_RESOLVED, Reason
 from smtp_gateway_operator.status.rollout import Rollout, rollout_of
 from smtp_gateway_operator.status.transitions import Transition, event_of
+from smtp_gateway_operator.stepping import Stepping, There
 from smtp_gateway_operator.workqueue import Occasion, PutOffError
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from smtp_gateway_operator.desired import Images
     from smtp_gateway_operator.fleet.api import Fleet
     from smtp_gateway_operator.metrics import Metrics
+    from smtp_gateway_operator.status.told import Told
 
 
 class PausedError(Exception):
@@ -97,6 +100,7 @@ class _Known:
 
     body: Object
     gateway: SmtpGateway | None
+    there: There
     rollout: Rollout
     problem: Problem | None
     question: Question
@@ -116,6 +120,7 @@ class Reconciler:
         self._children = Children(self._cluster, self._made_anew)
         self._asking = Asking(surroundings.fleet, self._cluster, self._now)
         self._publishing = Publishing(self._cluster, self._now)
+        self._stepping = Stepping(self._cluster, self._now)
         self._known: dict[Key, _Known] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._log = structlog.get_logger()
@@ -135,17 +140,18 @@ class Reconciler:
             self._log.warning("reconcile put off", gateway=str(key), error=f"{type(error).__name__}: {error}")
             raise PutOffError(error.retry_after if isinstance(error, UnavailableError) else 0.0) from error
 
-    async def _reconcile(self, key: Key) -> float | None:
+    async def _reconcile(self, key: Key, told: Told | None = None) -> float | None:
+        """Bring the gateway about, given what its pods *told* if they were asked just before."""
         async with self._turns:
-            known = await self._found(key)
+            known = await self._found(key, told)
         if known is None:
             return None
-        following = await self._look(key, known, at_once=True)
+        following = await self._look(key, known, at_once=True, may_step=told is None)
         if known.problem is not None and known.problem.condition != CONFIG_VALID and known.problem.reason != Reason.PAUSED:
             raise PutOffError
         return following
 
-    async def _found(self, key: Key) -> _Known | None:
+    async def _found(self, key: Key, told: Told | None) -> _Known | None:
         """Bring the gateway about, and return what is to be asked of its pods; None when it is gone."""
         body = await self._cluster.get(Ref(GATEWAY, key.namespace, key.name))
         if body is None or body["metadata"].get("deletionTimestamp"):
@@ -153,40 +159,51 @@ class Reconciler:
             return None
         owner = Owner(key.namespace, key.name, body["metadata"]["uid"])
         live = await self._children.live(owner)
-        gateway, config_hash, problem = await self._brought_about(body, owner, live)
-        rollout, pods = await self._rollout(owner, gateway, live)
+        workload = await self._own(owner, Ref(STATEFUL_SET, owner.namespace, owner.name), live)
+        there = await self._stepping.there(owner, live, workload, told)
+        gateway, config_hash, problem = await self._brought_about(body, owner, there)
+        rollout = rollout_of(gateway.spec.replicas if gateway else there.size, there.workload, there.pods)
         self._metrics.observed(key, Counter(ref.kind.name for ref in live), ready=is_ready(body.get("status") or {}))
-        known = _Known(body, gateway, rollout, problem, _question(owner, gateway, (live, pods), config_hash))
+        known = _Known(body, gateway, there, rollout, problem, _question(gateway, there, config_hash))
         self._known[key] = known
         return known
 
-    async def _look(self, key: Key, known: _Known, *, at_once: bool) -> float | None:
-        """Ask the pods, and say how the gateway stands. Returns the seconds until it should be done again."""
+    async def _look(self, key: Key, known: _Known, *, at_once: bool, may_step: bool = True) -> float | None:
+        """Ask the pods, and say how the gateway stands, or reconcile if it *may_step* and can. Returns the seconds until the next look."""
         told = await self._asking.ask(known.question)
-        found = Findings(known.body["metadata"]["generation"], known.rollout, known.problem, told)
+        wanted = known.gateway.spec.replicas if may_step and known.gateway and known.problem is None else None
+        if await self._stepping.heard(known.there, told, wanted):
+            return await self._reconcile(key, told)
+        await self._say(key, known, told, at_once=at_once)
+        known.looks += 1
+        return min(SOON * 2 ** min(known.looks - 1, 10), POLL) if known.question.pods else None
+
+    async def _say(self, key: Key, known: _Known, told: Told, *, at_once: bool) -> None:
+        found = Findings(known.body["metadata"]["generation"], known.rollout, known.problem, told, known.there.asleep)
         listeners = known.gateway.spec.listeners if known.gateway else None
         previous = known.body.get("status") or {}
         status = status_of(key, listeners, found, previous, self._now())
         known.body["status"] = await self._publishing.publish(key, known.body, status, at_once=at_once)
         self._metrics.stands(key, ready=is_ready(known.body["status"]))
-        known.looks += 1
-        return min(SOON * 2 ** min(known.looks - 1, 10), POLL) if known.question.pods else None
 
-    async def _brought_about(self, body: Object, owner: Owner, live: Live) -> tuple[SmtpGateway | None, str, Problem | None]:
+    async def _brought_about(self, body: Object, owner: Owner, there: There) -> tuple[SmtpGateway | None, str, Problem | None]:
         """Bring about what the resource asks for, as far as possible.
 
         Returns the resource as understood, the hash of its configuration once that is in place, and what was in the way.
         """
-        gateway = None
+        gateway, live = None, there.live
         try:
             gateway = SmtpGateway.model_validate(body)
             _check_paused(gateway)
+            replicas = gateway.spec.replicas
             requested = await self._requested(gateway, owner, live)
             config = to_config(gateway, await references.logins(self._cluster, gateway, *requested))
-            children = desired.children(gateway, config, self._images)
+            config = await self._stepping.configured(config, replicas, there)
+            children = desired.children(gateway, config, self._images, await self._stepping.step(config, replicas, there))
             wanted = [*await self._certificates(gateway, owner, live), *children]
             for one in wanted:
                 live[ref_of(one)] = await self._children.bring_about(owner, one, live)
+            there.workload = live[Ref(STATEFUL_SET, owner.namespace, owner.name)]
             await self._children.prune(live, [*requested, *wanted], _kept(gateway))
         except _TOLD as error:
             return gateway, "", problem_of(error)
@@ -214,18 +231,11 @@ class Reconciler:
 
     async def _own_secret(self, owner: Owner, name: str, live: Live) -> Object | None:
         """Return a Secret of the gateway's own, asking by name when the labels did not find it: it must not be made anew for that."""
-        ref = Ref(SECRET, owner.namespace, name)
+        return await self._own(owner, Ref(SECRET, owner.namespace, name), live)
+
+    async def _own(self, owner: Owner, ref: Ref, live: Live) -> Object | None:
         present = live.get(ref) or await self._cluster.get(ref)
         return present if present is not None and controls(owner, present) else None
-
-    async def _rollout(self, owner: Owner, gateway: SmtpGateway | None, live: Live) -> tuple[Rollout, tuple[Object, ...]]:
-        """Return how far the pods are, and the pods themselves."""
-        workload = live.get(Ref(STATEFUL_SET, owner.namespace, owner.name))
-        wanted = gateway.spec.replicas if gateway else _replicas(workload)
-        if workload is None or (wanted == 0 and rollout_of(wanted, workload, ()).settled):
-            return rollout_of(wanted, workload, ()), ()
-        pods = await self._cluster.list(POD, owner.namespace, names.children_selector(owner.name))
-        return rollout_of(wanted, workload, pods), pods
 
     async def _made_anew(self, owner: Owner, message: str) -> None:
         body = await self._cluster.get(Ref(GATEWAY, owner.namespace, owner.name))
@@ -235,7 +245,7 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         """Drop what is remembered of a gateway that is gone; the garbage collector takes its children."""
         self._known.pop(key, None)
-        for one in (self._children, self._asking, self._publishing):
+        for one in (self._children, self._asking, self._publishing, self._stepping):
             one.forget(key)
         self._metrics.gone(key)
 
@@ -249,9 +259,9 @@ def problem_of(error: Exception) -> Problem:
     return Problem(condition, reason, message, passing=isinstance(error, PredecessorError))
 
 
-def _question(owner: Owner, gateway: SmtpGateway | None, found: tuple[Live, tuple[Object, ...]], config_hash: str) -> Question:
-    """Return what to ask the pods of *gateway*, given its children and pods as *found*."""
-    live, pods = found
+def _question(gateway: SmtpGateway | None, there: There, config_hash: str) -> Question:
+    """Return what to ask the pods of *gateway*, given what is *there* of it."""
+    owner, live, pods = there.owner, there.live, there.pods
     try:
         authority = issuing.authority_of(live[Ref(SECRET, owner.namespace, names.authority_secret(owner.name))]).pair
     except (KeyError, issuing.AuthorityDamagedError):
@@ -271,7 +281,3 @@ def _kept(gateway: SmtpGateway) -> set[str]:
     """Return the names of Secrets that are never pruned: the user's, and the authority, which clients were told to trust."""
     certificate = {names.served_secret(gateway.metadata.name, gateway.spec.tls)} if gateway.spec.tls else set()
     return {names.authority_secret(gateway.metadata.name), *login_secrets(gateway)} | certificate
-
-
-def _replicas(workload: Any) -> int:
-    return int(workload["spec"].get("replicas", 1)) if workload else 0

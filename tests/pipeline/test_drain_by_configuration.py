@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from smtp_gateway.config.model import Retry
+from smtp_gateway.reporting import report
 from tests.support.admin import POD
 from tests.support.conversation import Conversation
 from tests.support.gateway import config, running, trusting
@@ -57,6 +58,7 @@ async def test_a_drain_finishes_what_is_under_way_empties_the_queue_and_is_cance
             gateway.reconfigure(serving(1, sink.port))
             await eventually(lambda: not gateway.accepting)
             assert await readiness(gateway) == (503, "draining\n")
+            assert report(POD, gateway._sources()).sessions == 1  # noqa: SLF001 what the admin port says, without its certificates
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection("127.0.0.1", port)
             await client.ask("RCPT TO:<b@example.net>")

@@ -31,6 +31,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, list, watch, create, patch, delete]}
 - {apiGroups: [cert-manager.io], resources: [certificates], verbs: [get, list, create, patch, delete]}
 - {apiGroups: [""], resources: [pods], verbs: [list, watch, patch]}
+- {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [list, watch, patch]}
 - {apiGroups: [""], resources: [events], verbs: [create]}
 {{- end }}
 

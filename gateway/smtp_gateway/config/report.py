@@ -78,6 +78,8 @@ class QueueReport(Said):
     """When the oldest message that is not held was accepted, in seconds since the epoch; None when there is none."""
     lateness: float
     """Seconds by which the most overdue message is late that no attempt is under way for; 0 when nothing is due."""
+    damaged: int = 0
+    """Messages that were moved aside because their body was damaged: on the volume, and not among `messages`."""
 
 
 class CertificateReport(Said):
@@ -101,6 +103,10 @@ class PodReport(Said):
     accepting: bool
     """Whether new mail is taken now."""
     draining: bool
+    closing: bool = False
+    """Whether a connection that was made before the drain may still become a session: its TLS handshake may be under way."""
+    sessions: int = 0
+    """Sessions that are open now: while it drains, they may still end a transaction."""
     spool_problem: str = ""
     """Why the spool takes no mail; empty when it does."""
     queue: QueueReport

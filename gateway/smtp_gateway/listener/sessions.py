@@ -39,6 +39,10 @@ class Sessions:
         self._next_look: asyncio.TimerHandle | None = None
         self._interval = LOOK_EVERY
 
+    def __len__(self) -> int:
+        """Tell how many are open now."""
+        return len(self._open)
+
     def add(self, session: Member, patience: float) -> None:
         """Count *session* in; it is looked at until it is counted out, often enough for *patience* (seconds)."""
         if not self._open:

@@ -5,6 +5,7 @@ ballast        room held for a full volume (smtp_gateway.spool.ballast)
 spool.lock     flock while a process uses the spool; its content means nothing
 index.db       SQLite: messages, recipients, bodies up to 256 KB (smtp_gateway.spool.schema), with index.db-wal beside it
 bodies/        larger bodies, one file each (smtp_gateway.spool.bodies)
+awake          when a process last had it, in seconds since the epoch (smtp_gateway.waking)
 damaged/       what was moved aside: a body as it was found, and a JSON file that says whose it was; damaged indexes in folders with a date
 salvaging/     a damaged index while it is salvaged (smtp_gateway.spool.salvage)
 ```

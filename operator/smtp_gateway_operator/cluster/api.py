@@ -49,11 +49,14 @@ NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"
 CERTIFICATE = Kind("cert-manager.io/v1", "Certificate", "certificates")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 POD = Kind("v1", "Pod", "pods")
+VOLUME_CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 EVENT = Kind("v1", "Event", "events")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 CHILD_KINDS = (SERVICE_ACCOUNT, SECRET, CONFIG_MAP, SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, STATEFUL_SET)
 """The kinds that the operator makes."""
+WATCHED_KINDS = (*CHILD_KINDS, POD, VOLUME_CLAIM)
+"""Kinds whose changes concern the gateway that their instance label names. Pods and claims are made by others, of a gateway's parts."""
 OPTIONAL_KINDS = (CERTIFICATE,)
 """Kinds that it makes where the API server knows them. Nothing watches them: a watch of an unknown kind never begins."""
 
@@ -71,7 +74,7 @@ class Ref:
         return f"{self.kind.name} {self.name}"
 
 
-KINDS = {(kind.api_version, kind.name): kind for kind in (GATEWAY, *CHILD_KINDS, *OPTIONAL_KINDS, POD, EVENT, LEASE)}
+KINDS = {(kind.api_version, kind.name): kind for kind in (GATEWAY, *CHILD_KINDS, *OPTIONAL_KINDS, POD, VOLUME_CLAIM, EVENT, LEASE)}
 
 
 def ref_of(body: Object) -> Ref:

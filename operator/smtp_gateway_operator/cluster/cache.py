@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 from smtp_gateway_operator.cluster.api import (
     BACKGROUND,
-    CHILD_KINDS,
     GATEWAY,
-    POD,
+    WATCHED_KINDS,
     ConflictError,
     Kind,
     NotFoundError,
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from smtp_gateway_operator.cluster.api import Cluster, News
     from smtp_gateway_operator.cluster.followed import Followed
 
-KINDS = (GATEWAY, *CHILD_KINDS, POD)
+KINDS = (GATEWAY, *WATCHED_KINDS)
 """What is kept: what kopf watches."""
 OURS = {MANAGED_BY_LABEL: OPERATOR}
 GRACE = 60.0

@@ -17,9 +17,11 @@ from smtp_gateway_operator.desired.policy import network_policy
 from smtp_gateway_operator.desired.trust import trust_bundle
 from smtp_gateway_operator.desired.workload import Images, stateful_set
 from smtp_gateway_operator.names import Owner
+from smtp_gateway_operator.steps.scaling import at_rest
 
 if TYPE_CHECKING:
     from smtp_gateway_operator.spec import Config, SmtpGateway
+    from smtp_gateway_operator.steps.scaling import Step
 
 __all__ = ["Images", "children", "owner_of", "requested_certificates", "trust_bundle"]
 
@@ -29,18 +31,20 @@ def owner_of(gateway: SmtpGateway) -> Owner:
     return Owner(gateway.metadata.namespace, gateway.metadata.name, gateway.metadata.uid)
 
 
-def children(gateway: SmtpGateway, config: Config, images: Images) -> tuple[dict[str, Any], ...]:
+def children(gateway: SmtpGateway, config: Config, images: Images, step: Step | None = None) -> tuple[dict[str, Any], ...]:
     """Return every child but what certificates need, in the order to apply them: what pods need comes before the pods.
 
-    Raises `ConfigTooLargeError` when the configuration does not fit its Secrets.
+    *step* is what the StatefulSet should be now; None when all is as the resource says, and nobody is to be renewed. Raises
+    `ConfigTooLargeError` when the configuration does not fit its Secrets.
     """
     owner = owner_of(gateway)
+    step = step or at_rest(gateway.spec.replicas)
     return (
         service_account(owner),
         *config_secrets(owner, config),
         client_service(owner, gateway.spec.listeners, gateway.spec.service),
         pods_service(owner, gateway.spec.listeners),
-        disruption_budget(owner),
+        disruption_budget(owner, step.draining),
         *((network_policy(owner, gateway.spec, images.operator_namespace),) if gateway.spec.network_policy.enabled else ()),
-        stateful_set(owner, gateway.spec, images),
+        stateful_set(owner, gateway.spec, images, step),
     )

@@ -25,7 +25,7 @@ def mounts() -> list[dict[str, Any]]:
         {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
         {"name": "tls", "mountPath": TLS_FOLDER, "readOnly": True},
         {"name": "admin", "mountPath": ADMIN_FOLDER, "readOnly": True},
-        {"name": "spool", "mountPath": SPOOL_FOLDER},
+        {"name": names.CLAIM, "mountPath": SPOOL_FOLDER},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 a path inside the container, on a volume of its own
     ]
 
@@ -61,6 +61,6 @@ def claim_template(owner: Owner, spec: Spec) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "spool", "labels": names.pod_labels(owner.name)},
+        "metadata": {"name": names.CLAIM, "labels": names.pod_labels(owner.name)},
         "spec": claim,
     }

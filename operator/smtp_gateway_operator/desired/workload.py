@@ -13,12 +13,14 @@ from smtp_gateway_operator import names
 from smtp_gateway_operator.desired.placement import placement, pod_metadata, resources
 from smtp_gateway_operator.desired.volumes import ADMIN_FOLDER, CONFIG_FOLDER, SPOOL_FOLDER, TLS_FOLDER, claim_template, mounts, volumes
 from smtp_gateway_operator.spec import ADMIN_PORT, HTTP_PORT
+from smtp_gateway_operator.steps.scaling import at_rest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from smtp_gateway_operator.names import Owner
     from smtp_gateway_operator.spec import Listener, Spec
+    from smtp_gateway_operator.steps.scaling import Step
 
 USER = 65532
 """The numeric non-root user that minimal images have by convention; numeric, so that the kubelet can check it."""
@@ -47,16 +49,18 @@ class Images:
     """Empty outside a cluster."""
 
 
-def stateful_set(owner: Owner, spec: Spec, images: Images) -> dict[str, Any]:
-    """Return the StatefulSet. Volumes are retained when it shrinks or goes: they may hold accepted mail."""
+def stateful_set(owner: Owner, spec: Spec, images: Images, step: Step | None = None) -> dict[str, Any]:
+    """Return the StatefulSet as of *step*, by default at rest. Volumes are retained when it shrinks or goes: they may hold mail."""
+    step = step or at_rest(spec.replicas)
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
         "metadata": names.metadata(owner, owner.name),
         "spec": {
-            "replicas": spec.replicas,
+            "replicas": step.size,
             "serviceName": names.pods_service(owner.name),
             "podManagementPolicy": "Parallel",
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": step.partition}},
             "selector": {"matchLabels": names.selector(owner.name)},
             "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
             "template": {"metadata": pod_metadata(owner, spec.pod_template, ANNOTATIONS), "spec": _pod(owner, spec, images)},

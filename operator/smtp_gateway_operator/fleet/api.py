@@ -5,8 +5,9 @@ Two implementations live behind it, `tls` and its twin `memory`; one contract te
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Protocol
+
+from smtp_gateway_operator.names import ordinal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +40,7 @@ def running(owner: Owner, pods: Sequence[Pod]) -> tuple[Pod, ...]:
 
 def is_pod_of(owner: Owner, name: str) -> bool:
     """Tell whether *name* is one that the gateway's StatefulSet gives: a pod with the labels alone may be anybody's."""
-    return re.fullmatch(rf"{re.escape(owner.name)}-[0-9]+", name) is not None
+    return ordinal(owner.name, name) is not None
 
 
 def _runs(pod: Pod) -> bool:

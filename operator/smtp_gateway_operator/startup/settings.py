@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import kopf
 
-from smtp_gateway_operator.cluster.api import CHILD_KINDS, POD
+from smtp_gateway_operator.cluster.api import WATCHED_KINDS
 from smtp_gateway_operator.names import MANAGED_BY_LABEL, OPERATOR
 from smtp_gateway_operator.spec import GROUP
 
@@ -21,7 +21,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 30
     settings.watching.reconnect_backoff = 1
     # Server-side, so that other people's pods and Secrets never reach this process.
-    for kind in (*CHILD_KINDS, POD):
+    for kind in WATCHED_KINDS:
         settings.watching.label_selectors[kind.group, kind.version, kind.plural] = f"{MANAGED_BY_LABEL}={OPERATOR}"
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10

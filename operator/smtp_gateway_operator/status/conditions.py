@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from smtp_gateway_operator.names import selector
-from smtp_gateway_operator.status import loading
+from smtp_gateway_operator.status import draining, loading
 from smtp_gateway_operator.status.certificates import certificates
 from smtp_gateway_operator.status.queues import counts, queues
 from smtp_gateway_operator.status.reasons import (
@@ -72,6 +72,8 @@ class Findings:
     rollout: Rollout
     problem: Problem | None = None
     told: Told = Told()  # noqa: RUF009 frozen, so that sharing it is safe
+    asleep: str = ""
+    """How much mail is on volumes without a pod, in a sentence; empty when there is none."""
 
 
 def status_of(
@@ -104,7 +106,7 @@ def _judged(found: Findings, previous: Sequence[Mapping[str, Any]], now: datetim
     """Return the judgement of each condition, in the order in which they are shown."""
     before = {condition["type"]: condition for condition in previous}
     others = {
-        PROGRESSING: _progressing(found),
+        PROGRESSING: _progressing(found, now),
         CONFIG_VALID: _valid(found),
         REFERENCES_RESOLVED: _resolved(found.problem),
         CERTIFICATE_VALID: certificates(found.told, now),
@@ -118,15 +120,20 @@ def _ready(found: Findings, others: Mapping[str, Judged]) -> Judged:
     rollout, problem = found.rollout, found.problem
     if problem is not None:
         return false(problem.reason, f"{problem.message}; {rollout.sentence}")
-    if not rollout.settled:
+    if not rollout.serves:
         return false(Reason.PODS_NOT_READY, rollout.sentence)
     if rollout.wanted == 0:
-        return true(Reason.SCALED_TO_ZERO, "as wanted there are no pods: no mail is accepted or delivered, and the volumes are kept")
+        nothing = "as wanted there are no pods: no mail is accepted or delivered, and the volumes are kept"
+        return true(Reason.SCALED_TO_ZERO, _with(nothing, found.asleep))
     if (wrong := _first(others, "False")) is not None:
         return wrong
     if loading.behind(found.told):
-        return _still_loading(others[PROGRESSING])
-    return _first(others, "Unknown") or true(Reason.PODS_READY, rollout.sentence)
+        return _still_loading(_loading(found.told))
+    return _first(others, "Unknown") or true(Reason.PODS_READY, _with(rollout.sentence, found.asleep))
+
+
+def _with(sentence: str, further: str) -> str:
+    return f"{sentence}; {further}" if further else sentence
 
 
 def _first(others: Mapping[str, Judged], status: str) -> Judged | None:
@@ -135,19 +142,31 @@ def _first(others: Mapping[str, Judged], status: str) -> Judged | None:
     return next((Judged(status, others[name].reason, f"{name} is {status}: {others[name].message}") for name in found), None)
 
 
-def _still_loading(progressing: Judged) -> Judged:
+def _still_loading(progress: Judged) -> Judged:
     """Return Ready while pods run an older configuration: unknown for the seconds that it takes, and then false."""
-    return Judged("Unknown" if progressing.status == "True" else "False", progressing.reason, progressing.message)
+    return Judged("Unknown" if progress.status == "True" else "False", progress.reason, progress.message)
 
 
-def _progressing(found: Findings) -> Judged:
-    problem, told = found.problem, found.told
+def _progressing(found: Findings, now: datetime) -> Judged:
+    problem = found.problem
     if problem is not None and problem.condition == PROGRESSING:
         return Judged(str(problem.passing), problem.reason, problem.message)
     if problem is not None:
         return false(Reason.WAITING, f"nothing is changed until {problem.condition} is True")
-    if not found.rollout.settled:
-        return true(Reason.ROLLING_OUT, found.rollout.sentence)
+    return _moving(found.rollout, found.told, now) or _loading(found.told)
+
+
+def _moving(rollout: Rollout, told: Told, now: datetime) -> Judged | None:
+    """Return what is said while pods come and go, or should; None when they are as wanted."""
+    if rollout.stalls_at is not None and now >= rollout.stalls_at:
+        return false(Reason.ROLLOUT_STALLED, f"a pod does not become ready, and no other is renewed before it is; {rollout.sentence}")
+    if rollout.draining:
+        waiting = draining.sentence(rollout, told)
+        return true(Reason.DRAINING, waiting if rollout.serves else f"{waiting}; {rollout.sentence}")
+    return None if rollout.settled else true(Reason.ROLLING_OUT, rollout.sentence)
+
+
+def _loading(told: Told) -> Judged:
     if not loading.behind(told):
         return false(Reason.COMPLETE, "every object and every pod is as wanted")
     if told.waited > loading.OVERDUE:

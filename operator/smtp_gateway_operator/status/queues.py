@@ -45,7 +45,8 @@ def queues(told: Told, before: Mapping[str, Any]) -> Judged:
         return untold
     if deferring := _deferring(told, _relief(before, Reason.DEFERRALS_TO_MX), relayed, among=False):
         return true(Reason.DEFERRALS_TO_MX, f"{_deferred(deferring)}, on the way to recipients' MX, which is not counted")
-    return true(Reason.ON_TIME, "mail leaves when it is due")
+    held = sum(report.queue.held for report in told.reports.values())
+    return true(Reason.ON_TIME, "mail leaves when it is due" + (f"; held until somebody releases it: {held}" if held else ""))
 
 
 def _relief(before: Mapping[str, Any], reason: Reason) -> int:

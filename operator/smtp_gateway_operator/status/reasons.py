@@ -32,6 +32,7 @@ class Reason(StrEnum):
     CONNECTION_TIMED_OUT = "ConnectionTimedOut"
     DEFERRALS_HIGH = "DeferralsHigh"
     DEFERRALS_TO_MX = "DeferralsToMX"
+    DRAINING = "Draining"
     EXPIRED = "Expired"
     EXPIRES_WITHIN_A_DAY = "ExpiresWithin1Day"
     EXPIRES_WITHIN_A_MONTH = "ExpiresWithin30Days"
@@ -60,6 +61,7 @@ class Reason(StrEnum):
     REJECTED_BY_UPSTREAM = "RejectedByUpstream"
     RESOLVED = "Resolved"
     ROLLING_OUT = "RollingOut"
+    ROLLOUT_STALLED = "RolloutStalled"
     SCALED_TO_ZERO = "ScaledToZero"
     SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105 a word about a Secret, not one
     SECRET_INVALID = "SecretInvalid"  # noqa: S105 a word about a Secret, not one

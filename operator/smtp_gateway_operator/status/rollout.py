@@ -8,8 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from smtp_gateway_operator.status.stalling import stalls_at
+from smtp_gateway_operator.steps.pods import members, pod_of
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
 TOLD = 3
 """Pods whose trouble is told; more would bury the first."""
@@ -28,6 +32,17 @@ class Rollout:
     """Whether as many pods as wanted run the current version and are ready, and no other pod is left."""
     troubles: tuple[str, ...] = ()
     """What keeps pods from being ready, as far as they say."""
+    manned: bool = False
+    """Whether as many pods as wanted run the current version and are ready; others may still be on their way out."""
+    draining: tuple[str, ...] = ()
+    """The pods that go when they are empty, the first to go first."""
+    stalls_at: datetime | None = None
+    """When the first pod that should be ready, and is not, counts as stuck."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether mail is taken by as many pods as wanted."""
+        return self.settled or self.manned
 
     @property
     def sentence(self) -> str:
@@ -40,22 +55,31 @@ def rollout_of(wanted: int, workload: Mapping[str, Any] | None, pods: Sequence[M
     """Return how far *workload*, a StatefulSet that should have *wanted* pods, is."""
     if workload is None:
         return Rollout(wanted)
-    status = workload.get("status") or {}
-    ready = status.get("readyReplicas", 0)
+    status, size = workload.get("status") or {}, workload["spec"].get("replicas", 1)
+    found = members(workload["metadata"]["name"], pods)
+    draining = {number: pod for number, pod in found.items() if 0 < wanted <= number < size}
+    serving = [pod_of(pod) for number, pod in found.items() if number < wanted]
+    ready = sum(pod.ready for pod in serving) if draining else status.get("readyReplicas", 0)
     current = status.get("observedGeneration", 0) >= workload["metadata"].get("generation", 0)
-    counts = (workload["spec"].get("replicas"), status.get("replicas", 0), status.get("updatedReplicas", 0), ready)
+    counts = (size, status.get("replicas", 0), status.get("updatedReplicas", 0), ready)
+    settled = current and all(count == wanted for count in counts)
+    renewed = [pod for pod in serving if pod.ready and pod.revision == status.get("updateRevision")]
     return Rollout(
         wanted,
         pods=status.get("replicas", 0),
         ready=ready,
-        settled=current and all(count == wanted for count in counts),
-        troubles=tuple(f"{name}: {trouble}" for name, trouble in sorted(_troubles(pods).items())),
+        settled=settled,
+        troubles=tuple(f"{name}: {trouble}" for name, trouble in _troubles(pod for pod in pods if pod not in draining.values())),
+        manned=current and 0 < wanted == len(renewed),
+        draining=tuple(f"{workload['metadata']['name']}-{number}" for number in reversed(range(wanted, size))) if wanted else (),
+        stalls_at=None if settled else stalls_at(pod for number, pod in found.items() if number < wanted),
     )
 
 
-def _troubles(pods: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    troubles = {pod["metadata"]["name"]: _trouble(pod) for pod in pods}
-    return {name: trouble[:LENGTH] for name, trouble in troubles.items() if trouble}
+def _troubles(pods: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return by name what keeps pods from being ready, in the order of their names."""
+    troubles = [(pod["metadata"]["name"], _trouble(pod)[:LENGTH]) for pod in pods]
+    return sorted((name, trouble) for name, trouble in troubles if trouble)
 
 
 def _trouble(pod: Mapping[str, Any]) -> str:

@@ -47,6 +47,8 @@ class Told:
     """By pod."""
     silent: Mapping[str, str] = field(default_factory=dict)
     """Pods of which nothing is known, and why."""
+    unanswered: Mapping[str, str] = field(default_factory=dict)
+    """Pods that did not answer this time, and why; those among `reports` count with what they said before."""
     routes: tuple[Route, ...] | None = ()
     """The routes that the resource wants; None when it cannot be understood."""
     issued: bool = False
@@ -55,6 +57,11 @@ class Told:
     """The configuration that the pods should run; empty when it is not known."""
     waited: float = 0.0
     """Seconds since that configuration was asked for."""
+
+    @property
+    def fresh(self) -> dict[str, PodReport]:
+        """What pods said just now, by pod."""
+        return {pod: report for pod, report in self.reports.items() if pod not in self.unanswered}
 
     @property
     def relayed(self) -> tuple[Route, ...]:

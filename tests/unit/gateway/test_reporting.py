@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,14 @@ async def test_a_report_has_what_its_sources_say() -> None:
         (None, "", ""),
     ]
     assert (said.certificate.not_after, said.certificate.problem) == (NOW + 5, "damaged")
+
+
+async def test_a_pod_that_drains_says_whether_anything_can_come_yet() -> None:
+    """Whoever waits for it to be empty must know of sessions that are open, and of connections that may become one."""
+    state = State(config((ONE,)), "abc", "", "draining", draining=True, closing=True, sessions=2)
+    said = report("mail-0", replace(await sources(), state=lambda: state))
+
+    assert (said.accepting, said.draining, said.closing, said.sessions) == (False, True, True, 2)
 
 
 async def test_gauges_say_the_same() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -169,8 +170,15 @@ class Setting:
 
     async def config_hash(self) -> str:
         """Return the hash of the configuration that pods find in their volume."""
+        return hashlib.sha256(await self._config()).hexdigest()
+
+    async def config(self) -> Object:
+        """Return that configuration."""
+        return dict(json.loads(await self._config()))
+
+    async def _config(self) -> bytes:
         data = (await self.get(SECRET, "mail-config-0"))["data"]
-        return hashlib.sha256(gzip.decompress(base64.b64decode(data["config.0.part"]))).hexdigest()
+        return gzip.decompress(base64.b64decode(data["config.0.part"]))
 
     async def annotation(self, name: str) -> str | None:
         """Return the value by which a pod was nudged last."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smtp_gateway_operator.cluster.api import (
-    CHILD_KINDS,
     GATEWAY,
     POD,
     SECRET,
     SERVICE,
     STATEFUL_SET,
+    WATCHED_KINDS,
     ClusterError,
     ConflictError,
     NotFoundError,
@@ -161,7 +161,7 @@ async def test_after_a_failed_write_the_gateway_is_read_live(told: Told, error: 
     await told.reconcile(KEY)
 
     lists = [kind for verb, kind in told.asked() if verb == "list"]
-    assert lists == [kind.name for kind in CHILD_KINDS] + [POD.name]
+    assert lists == [kind.name for kind in WATCHED_KINDS]
     told.tell()
     await told.reconcile(KEY)
     assert not [verb for verb, _ in told.asked() if verb in ("get", "list")]

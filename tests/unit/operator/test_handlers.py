@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import kopf
 import pytest
 
-from smtp_gateway_operator.cluster.api import CHILD_KINDS, GATEWAY, POD, SECRET, Kind, News
+from smtp_gateway_operator.cluster.api import GATEWAY, SECRET, WATCHED_KINDS, Kind, News
 from smtp_gateway_operator.desired import Images
-from smtp_gateway_operator.handlers import WATCHED_CHILDREN, registry_of
+from smtp_gateway_operator.handlers import registry_of
 from smtp_gateway_operator.names import INSTANCE_LABEL, MANAGED_BY_LABEL, OPERATOR, Key, pod_labels
 from smtp_gateway_operator.startup.process import Options, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WATCHED = {GATEWAY, *CHILD_KINDS, POD}
+WATCHED = {GATEWAY, *WATCHED_KINDS}
 
 
 class Recorder:
@@ -104,7 +104,7 @@ async def test_a_change_of_a_gateway_is_heard_with_its_key(registry: kopf.Operat
     assert operator.heard_of == [(GATEWAY, Key("apps", "mail"), News(body, deleted=True))]
 
 
-@pytest.mark.parametrize("kind", WATCHED_CHILDREN, ids=attrgetter("name"))
+@pytest.mark.parametrize("kind", WATCHED_KINDS, ids=attrgetter("name"))
 @pytest.mark.parametrize("told", ["MODIFIED", None])
 async def test_a_change_of_a_child_concerns_its_gateway(
     registry: kopf.OperatorRegistry, operator: Recorder, kind: Kind, told: str | None

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from smtp_gateway_operator.cluster.api import CERTIFICATE, CHILD_KINDS, GATEWAY, LEASE, SECRET, STATEFUL_SET, Kind, Ref
-from smtp_gateway_operator.handlers import WATCHED_CHILDREN
-from smtp_gateway_operator.names import OPERATOR, Owner, metadata
+from smtp_gateway_operator.cluster.api import CERTIFICATE, CHILD_KINDS, GATEWAY, LEASE, SECRET, STATEFUL_SET, WATCHED_KINDS, Kind, Ref
+from smtp_gateway_operator.names import OPERATOR, Owner, metadata, pod_labels
 from smtp_gateway_operator.startup.lease import Clock, Lease
 from smtp_gateway_operator.workqueue import PutOffError
 from tests.unit.operator.setting import KEY, LOGINS, Setting, ref, resource, secret
@@ -78,6 +77,8 @@ async def whole_life() -> set[Right]:
     await setting.given(resource(logins=LOGINS, networkPolicy={"enabled": True}), secret("app", alice="wonderland"))
     await watchman.lease()
     await watchman.reconcile()
+    claim = {"name": "spool-mail-0", "namespace": KEY.namespace, "labels": pod_labels("mail")}
+    await setting.given({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": claim})
     await setting.pods_become_ready()  # which is worth an Event
     await watchman.reconcile()
     for one in await watchman.children():  # somebody takes away the labels by which children are found
@@ -107,7 +108,7 @@ def _kind(one: dict[str, Any]) -> Kind:
     return next(kind for kind in CHILD_KINDS if kind.name == one["kind"])
 
 
-BY_KOPF = {right(kind, verb) for kind in (GATEWAY, *WATCHED_CHILDREN) for verb in ("list", "watch")}
+BY_KOPF = {right(kind, verb) for kind in (GATEWAY, *WATCHED_KINDS) for verb in ("list", "watch")}
 """What kopf does with what it watches."""
 BY_ADMISSION = {(GATEWAY.group, f"{GATEWAY.plural}/finalizers", "update")}
 """What the API server asks of whoever sets `blockOwnerDeletion` (admission plug-in OwnerReferencesPermissionEnforcement)."""

@@ -13,7 +13,7 @@ from tests.unit.operator.setting import pod
 def workload(generation: int = 2, replicas: int = 2, **status: int) -> dict[str, Any]:
     """Return a StatefulSet whose pods are all there and ready, except for what *status* says."""
     counts = {"observedGeneration": 2, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2} | status
-    return {"metadata": {"generation": generation}, "spec": {"replicas": replicas}, "status": counts}
+    return {"metadata": {"name": "mail", "generation": generation}, "spec": {"replicas": replicas}, "status": counts}
 
 
 def container(**state: Any) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def test_it_is_settled_when_every_pod_is_current_and_ready() -> None:
         workload(replicas=2, readyReplicas=1),
         workload(updatedReplicas=1),  # a rolling update is underway
         workload(replicas=2) | {"status": {}},  # just created
-        {"metadata": {}, "spec": {"replicas": 2}},
+        {"metadata": {"name": "mail"}, "spec": {"replicas": 2}},
     ],
 )
 def test_it_is_not_settled_while_anything_is_missing(found: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smtp_gateway_operator.handlers import WATCHED_CHILDREN
+from smtp_gateway_operator.cluster.api import WATCHED_KINDS
 from smtp_gateway_operator.startup.process import FINISH
 from smtp_gateway_operator.startup.settings import kopf_settings
 
@@ -24,7 +24,7 @@ def test_the_server_filters_what_is_not_ours() -> None:
     selectors = kopf_settings().watching.label_selectors
 
     assert {(one.group, one.version, one.any_name) for one in selectors} == {
-        (kind.group, kind.version, kind.plural) for kind in WATCHED_CHILDREN
+        (kind.group, kind.version, kind.plural) for kind in WATCHED_KINDS
     }
     assert set(selectors.values()) == {"app.kubernetes.io/managed-by=smtp-gateway-operator"}
 
