@@ -21,6 +21,7 @@ from aiosmtpd.smtp import Envelope as Said
 from aiosmtpd.smtp import Session as Introduced
 
 from smtp_gateway.listener import replies
+from smtp_gateway.listener.encrypted import encrypt
 from smtp_gateway.listener.hooks import Hooks
 from smtp_gateway.listener.lines import COMMAND_LIMIT, Inbox
 from smtp_gateway.mail import reply
@@ -38,10 +39,6 @@ if TYPE_CHECKING:
 
 IDLE_TIMEOUT = 300.0
 """Seconds that a client may take for its next command: at least 5 minutes (RFC 5321 section 4.5.3.2.7)."""
-HANDSHAKE_TIMEOUT = 30.0
-"""Seconds for a TLS handshake, a few round trips; asyncio's own 60 would let twice as many half-open ones pile up."""
-TLS_GOODBYE_TIMEOUT = 5.0
-"""Seconds for the client's close_notify: nothing depends on it (RFC 8446 section 6.1)."""
 GOODBYE_TIMEOUT = 30.0
 """Seconds for reading the last reply: a transport that is only closed waits for its client for ever."""
 VERBS = frozenset(name.removeprefix("smtp_") for name in dir(SMTP) if name.startswith("smtp_"))
@@ -293,16 +290,8 @@ class Connection(SMTP):
     async def _handshake(self) -> None:
         self._regulate()
         try:
-            transport = await self.loop.start_tls(
-                self.transport,
-                self,
-                self._front.tls,
-                server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
-                ssl_shutdown_timeout=TLS_GOODBYE_TIMEOUT,
-            )
+            transport = await encrypt(self, self.transport, self._front.tls)
         except (OSError, RuntimeError) as error:
-            # RuntimeError: the loop's word for a transport that closed already.
             _log.info("TLS handshake failed", peer=self._peer.address, listener=self._front.listener, reason=str(error))
             self.connection_lost(None)
             raise PeerGoneError from error

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
-from smtp_gateway.listener.connection import HANDSHAKE_TIMEOUT, TLS_GOODBYE_TIMEOUT
+from smtp_gateway.listener.encrypted import GOODBYE_TIMEOUT, HANDSHAKE_TIMEOUT, implicitly
 from smtp_gateway.listener.session import Session
 from smtp_gateway.listener.sessions import Sessions
 from smtp_gateway.telemetry.log import hush
@@ -65,14 +66,15 @@ class Listeners:
             bound = listening_socket(host, port)
         except OSError as error:
             raise BindError(front.listener, port, error) from error
+        sessions = partial(Session, front)
         server = await asyncio.get_running_loop().create_server(
-            lambda: Session(front),
+            implicitly(sessions) if implicit_tls else sessions,
             sock=bound,
             backlog=BACKLOG,
             ssl=front.tls if implicit_tls else None,
             # The loop refuses time-outs for what it does not do.
             ssl_handshake_timeout=HANDSHAKE_TIMEOUT if implicit_tls else None,
-            ssl_shutdown_timeout=TLS_GOODBYE_TIMEOUT if implicit_tls else None,
+            ssl_shutdown_timeout=GOODBYE_TIMEOUT if implicit_tls else None,
         )
         self._servers.append(server)
         self.ports[front.listener] = bound.getsockname()[1]
