@@ -1,7 +1,8 @@
-"""`python -m bench.memory [--sessions 100] [--mebibytes 10] [--relays gateway]`: what a relay holds under many large messages at a time.
+"""`python -m bench.memory [--sessions 100] [--mebibytes 10] [--idle 1000] [--relays gateway]`: what a relay holds for many clients at a time.
 
 Each client sends one message, all at the same time, in the clear and then with STARTTLS and AUTH. The figure is the kernel's high-water mark
-of the resident set (VmHWM, proc(5)), summed over the processes that are alive when all messages have arrived.
+of the resident set (VmHWM, proc(5)), summed over the processes that are alive when all messages have arrived. Then a thousand connections
+are opened that stay idle (`bench.idle`).
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import argparse
 import subprocess
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
+from bench.idle import HEAD as IDLE_HEAD
+from bench.idle import idle
 from bench.postal import Sink, send
 from bench.processes import Peak, high_water
 from bench.relay import Setting
@@ -58,16 +62,20 @@ def main() -> int:
     require_root()
     tools = Tools()
     tools.prepare()
-    lines = []
-    for name in options.relays.split(","):
-        for row in rows(options.sessions, options.mebibytes):
-            with tools.folder() as folder:
-                lines.append(peak(tools, row, name, folder))
-            print(lines[-1], flush=True)
     day = datetime.now(UTC).date().isoformat()
-    text = "\n".join((f"# {day}: memory under {options.sessions} concurrent messages of {options.mebibytes} MiB\n", HEAD, *lines)) + "\n"
+    lines = [f"# {day}: memory under {options.sessions} concurrent messages of {options.mebibytes} MiB\n", HEAD]
+    names = options.relays.split(",")
+    for name, row in product(names, rows(options.sessions, options.mebibytes)):
+        with tools.folder() as folder:
+            lines.append(peak(tools, row, name, folder))
+        print(lines[-1], flush=True)
+    lines += ["\n## After STARTTLS and AUTH\n", IDLE_HEAD]
+    for name in names:
+        with tools.folder() as folder:
+            lines.append(idle(tools, options.idle, name, folder))
+        print(lines[-1], flush=True)
     options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / f"{day}-memory.md").write_text(text)
+    (options.results / f"{day}-memory.md").write_text("\n".join(lines) + "\n")
     return 0
 
 
@@ -80,9 +88,10 @@ def rows(sessions: int, mebibytes: int) -> tuple[Row, Row]:
 
 def arguments() -> argparse.Namespace:
     """Return what the command line says."""
-    parser = argparse.ArgumentParser("bench.memory", description="What a relay holds under many large messages at a time.")
+    parser = argparse.ArgumentParser("bench.memory", description="What a relay holds for many clients at a time.")
     parser.add_argument("--sessions", type=int, default=100, help="messages at a time, one a connection [%(default)s]")
     parser.add_argument("--mebibytes", type=int, default=10, help="size of a message [%(default)s]")
+    parser.add_argument("--idle", type=int, default=1000, help="connections that send nothing [%(default)s]")
     parser.add_argument("--relays", default="gateway", help=f"of {', '.join(RELAYS)} [%(default)s]")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results [bench/results]")
     return parser.parse_args()
