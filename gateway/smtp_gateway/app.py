@@ -28,7 +28,8 @@ from smtp_gateway.dispatch import Dispatch, Surroundings
 from smtp_gateway.draining import Drain
 from smtp_gateway.intake import Intake
 from smtp_gateway.lifecycle import Lifecycle, Phase
-from smtp_gateway.listener.connection import HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, Front
+from smtp_gateway.listener.connection import IDLE_TIMEOUT, Front
+from smtp_gateway.listener.encrypted import HANDSHAKE_TIMEOUT
 from smtp_gateway.listener.server import Listeners
 from smtp_gateway.mailq.server import QueueSocket
 from smtp_gateway.policy.auth import Logins
