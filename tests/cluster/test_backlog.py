@@ -67,9 +67,17 @@ def arrives(sent: set[str], sink: Kube) -> None:
 
 
 def submit(gateway: Gateway, subjects: list[str]) -> set[str]:
-    """Send a message for each of *subjects* over one connection; return those that were acknowledged."""
+    """Send a message for each of *subjects* over one connection, once there is one; return those that were acknowledged."""
     messages = [world.message("app@example.com", ["one@example.net"], f"{subject}\r\n\r\n".encode()) for subject in subjects]
-    outcomes = gateway.submit(587, *messages)
+    outcomes: list[dict[str, Any]] = []
+
+    def connected() -> bool:
+        # Between a pod that is ready and a Service that leads to it, there is a moment.
+        outcomes[:] = gateway.submit(587, *messages)
+        return len(outcomes) > 1 or outcomes[0]["code"] != 0
+
+    eventually_sync(connected, within=60, what="a connection through the Service", pause=1)
+    assert {outcome["code"] for outcome in outcomes} == {ACCEPTED}, outcomes[-1]
     return {subject for subject, outcome in zip(subjects, outcomes, strict=False) if outcome["code"] == 250}
 
 
