@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+from asyncio.sslproto import SSLProtocol
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,7 +12,7 @@ import pytest
 import trustme
 from kubernetes.aio.config import incluster_config
 
-from smtp_gateway_operator.startup.connection import connect
+from smtp_gateway_operator.startup.connection import TLS_BUFFER, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +35,7 @@ def rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], i
         read(loader)  # type: ignore[no-untyped-call] # the client is not annotated here
         loader.token_expires_at = datetime.min  # noqa: DTZ901 the library compares with local times
 
+    monkeypatch.setattr(SSLProtocol, "max_size", SSLProtocol.max_size)  # so that it is as before when the test is over
     monkeypatch.setattr(incluster_config.InClusterConfigLoader, "_read_token_file", read_and_expire)
     return (tmp_path / "token").write_text
 
@@ -53,3 +57,30 @@ async def test_a_rotated_token_is_used(rotate: Callable[[str], int]) -> None:
 
     assert (await authorization(client))[1] == "bearer two"
     await client.close()  # type: ignore[no-untyped-call] # the client is not annotated here
+
+
+async def receive_buffer() -> int:
+    """Return the size of the buffer of one TLS connection."""
+    authority, serving = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(serving)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=serving)
+    port = server.sockets[0].getsockname()[1]
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="localhost")
+    size = len(writer.transport._ssl_protocol._ssl_buffer)  # type: ignore[attr-defined] # noqa: SLF001 only asyncio can tell
+    writer.transport.abort()
+    server.close()
+    return size
+
+
+@pytest.mark.allow_blocking  # the library reads the token's file, of a kilobyte, in the event loop
+def test_a_connection_is_small(rotate: Callable[[str], int]) -> None:
+    """On the loop that the operator has, a TLS connection has the buffer that was asked for, and no quarter of a mebibyte."""
+
+    async def connected() -> int:
+        await (await connect(1)).close()  # type: ignore[no-untyped-call] # the client is not annotated here
+        return await receive_buffer()
+
+    rotate("one")
+    assert asyncio.run(connected()) == TLS_BUFFER
