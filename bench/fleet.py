@@ -53,7 +53,8 @@ def manifests(number: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for one in range(number):
         name = f"gateway-{one:03}"
-        spec = {"hostname": "mail.example.com", "replicas": 0, "logins": [{"secretRef": {"name": f"{name}-logins"}}]}
+        nowhere = {"nodeSelector": {"example.com/bench": "nowhere"}}
+        spec = {"hostname": "mail.example.com", "podTemplate": nowhere, "logins": [{"secretRef": {"name": f"{name}-logins"}}]}
         login = {
             "apiVersion": "v1",
             "kind": "Secret",
