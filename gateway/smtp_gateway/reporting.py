@@ -57,8 +57,13 @@ class Sources:
 
 
 def report(pod: str, sources: Sources) -> PodReport:
-    """Return what the operator is told about the pod called *pod*."""
-    state = sources.state()
+    """Return what the operator is told about the pod called *pod*.
+
+    Once nothing waits any more, attempts that were put off before are over: they are neither told nor remembered.
+    """
+    state, queue = sources.state(), _queue(sources)
+    if queue.messages == queue.held:
+        sources.outcomes.keep(frozenset())
     return PodReport(
         pod=pod,
         version=__version__,
@@ -69,7 +74,7 @@ def report(pod: str, sources: Sources) -> PodReport:
         closing=state.closing,
         sessions=state.sessions,
         spool_problem=sources.spool.healthy() or "",
-        queue=_queue(sources),
+        queue=queue,
         routes=tuple(_route(route.name, sources) for route in state.config.routes),
         upstreams=tuple(upstream.report for upstream in sources.upstreams),
         certificate=CertificateReport(not_after=sources.certificate.not_after, problem=sources.certificate.problem),

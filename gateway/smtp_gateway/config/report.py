@@ -59,7 +59,7 @@ class UpstreamReport(Said):
 
 
 class RouteReport(Said):
-    """What became of the attempts over one route in the last 15 minutes, in recipients."""
+    """What became of the attempts over one route in the last 15 minutes and since nothing waited last, in recipients."""
 
     name: str
     attempted: int

@@ -102,7 +102,7 @@ CATALOGUE = (
     Entry(QUEUE_HEALTHY, "True", Reason.ON_TIME, NONE, "Mail leaves when it is due.", ""),
     Entry(QUEUE_HEALTHY, "True", Reason.DEFERRALS_TO_MX, NONE, "More than half of the attempts to recipients' MX are put off. That is theirs to mend, and is not counted.", "If it is all of them, look at the sender's reputation and at port 25."),
     Entry(QUEUE_HEALTHY, "False", Reason.OVERDUE, WARNING, "Mail that is due waits for more than five minutes: the pod does not keep up. True again below two and a half.", "More replicas, more CPU, or a next hop that takes more connections."),
-    Entry(QUEUE_HEALTHY, "False", Reason.DEFERRALS_HIGH, WARNING, "More than half of at least 20 attempts of the last 15 minutes on a route with smarthosts were put off. True again below a quarter, or without attempts.", "`kubectl exec POD -- smtp-gateway queue list` shows the replies; usually the provider's rate limit."),
+    Entry(QUEUE_HEALTHY, "False", Reason.DEFERRALS_HIGH, WARNING, "More than half of at least 20 attempts of the last 15 minutes on a route with smarthosts were put off. True again below a quarter, without attempts, or once nothing waits.", "`kubectl exec POD -- smtp-gateway queue list` shows the replies; usually the provider's rate limit."),
     Entry(QUEUE_HEALTHY, "False", Reason.SPOOL_UNUSABLE, WARNING, "A pod cannot keep mail: its volume is full or broken. Clients are told to come again.", "The message is the pod's own. Deliveries make room; a larger volume needs a new gateway."),
     *(
         Entry(condition, "Unknown", reason, NONE, meaning, remedy)

@@ -10,6 +10,7 @@ from smtp_gateway.config.report import Cause
 from smtp_gateway.probing.probe import Finding
 from smtp_gateway.probing.upstreams import Standing, Upstream
 from smtp_gateway.reporting import Sources, State, gauges, report
+from smtp_gateway.spool.api import Settlement
 from smtp_gateway.spool.memory import MemorySpool
 from smtp_gateway.telemetry.observer import NullObserver
 from smtp_gateway.telemetry.prometheus import READ_AT_SCRAPE
@@ -53,6 +54,17 @@ async def test_a_report_has_what_its_sources_say() -> None:
         (None, "", ""),
     ]
     assert (said.certificate.not_after, said.certificate.problem) == (NOW + 5, "damaged")
+
+
+async def test_what_was_put_off_is_over_when_nothing_waits() -> None:
+    """An outage of the next hop is not told for a quarter of an hour after everything has left; what is held waits for a person."""
+    emptied = await sources()
+    (entry,) = emptied.spool.lease(NOW, 10)
+    assert report("mail-0", emptied).routes[0].deferred == 3
+    await emptied.spool.settle(Settlement(entry.id))
+
+    assert [(route.attempted, route.deferred) for route in report("mail-0", emptied).routes] == [(0, 0), (0, 0)]
+    assert report("mail-0", emptied).queue.held == 1
 
 
 async def test_a_pod_that_drains_says_whether_anything_can_come_yet() -> None:
