@@ -41,7 +41,7 @@ def server_context(name: str = "localhost", authority: trustme.CA = AUTHORITY) -
 
 def trusting() -> Trust:
     """Trust what `AUTHORITY` signed."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     AUTHORITY.configure_trust(context)
     return Trust(context)
 

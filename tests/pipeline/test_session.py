@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +9,7 @@ from structlog.testing import capture_logs
 from smtp_gateway.config.model import Limits
 from smtp_gateway.listener.lines import COMMAND_LIMIT
 from smtp_gateway.spool.api import SpoolFullError
-from tests.support.conversation import Conversation
+from tests.support.conversation import Conversation, deaf
 from tests.support.gateway import HOSTNAME, Reception, config, reception, trusting
 from tests.support.messages import octets
 from tests.support.waiting import eventually
@@ -325,8 +324,7 @@ async def test_a_body_that_never_ends_is_ended(tmp_path: Path) -> None:
 async def test_a_client_that_does_not_read_is_cut(tmp_path: Path) -> None:
     """Replies that nobody takes do not keep a session for ever."""
     async with reception(tmp_path, patience=0.5) as way_in:
-        _, writer = await asyncio.open_connection("127.0.0.1", way_in.port)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        writer = await deaf(way_in.port)
         writer.write(b"HELP\r\n" * 200_000)
         await eventually(lambda: way_in.observer.open == 1)
         await eventually(lambda: way_in.observer.open == 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import socket
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +15,17 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0
 """Seconds that one reply may take."""
+
+
+async def deaf(port: int) -> asyncio.StreamWriter:
+    """Connect to *port* on loopback as a client that reads next to nothing: what the kernel would take for it otherwise is megabytes."""
+    connecting = socket.socket()
+    # Before the connection is made, because the window is agreed on then.
+    connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connecting.setblocking(False)  # noqa: FBT003 the parameter has no other way
+    await asyncio.get_running_loop().sock_connect(connecting, ("127.0.0.1", port))
+    _, writer = await asyncio.open_connection(sock=connecting, limit=1)
+    return writer
 
 
 class UnexpectedReplyError(AssertionError):

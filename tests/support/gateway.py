@@ -53,8 +53,8 @@ def authority() -> trustme.CA:
 
 
 def trusting() -> ssl.SSLContext:
-    """Return a client's TLS context that trusts the tests' authority."""
-    context = ssl.create_default_context()
+    """Return a client's TLS context that trusts the tests' authority and no other."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority().configure_trust(context)
     return context
 
