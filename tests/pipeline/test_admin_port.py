@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from functools import partialmethod
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -15,7 +16,7 @@ from smtp_gateway import __version__
 from smtp_gateway.config.model import HopTls, Route, Smarthost
 from smtp_gateway.config.rendered import config_hash
 from smtp_gateway.config.report import RouteReport
-from smtp_gateway.tls import CertificateError, mutual_context
+from smtp_gateway.tls import Certificate, CertificateError, mutual_context
 from tests.support.admin import POD, Authority, ask, report, reported, write
 from tests.support.conversation import Conversation
 from tests.support.gateway import config, running, trusting, write_pair
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
 def own() -> Authority:
     """The gateway's own authority."""
     return Authority()
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at certificates often, so that nobody has to wait for two seconds."""
+    monkeypatch.setattr(Certificate, "follow", partialmethod(Certificate.follow, 0.02))
 
 
 @contextlib.asynccontextmanager

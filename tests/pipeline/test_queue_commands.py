@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
+from smtp_gateway.config.model import Retry
 from tests.support.gateway import Process, config, login, process
 from tests.support.mailq import Commands, send, session
 from tests.support.waiting import eventually, eventually_sync
@@ -52,9 +54,8 @@ def hanging(tmp_path: Path) -> Iterator[Process]:
         yield started
 
 
-@pytest.fixture
-def deferred(gateway: Process) -> list[str]:
-    """Three messages that were tried once: two of one login, one of another."""
+def three(gateway: Process) -> list[str]:
+    """Return three messages that *gateway* tried once: two of one login, one of another."""
     with session(gateway) as smtp:
         ids = [
             send(smtp, ["a@x.example"], "news@here.example"),
@@ -66,12 +67,37 @@ def deferred(gateway: Process) -> list[str]:
     return ids
 
 
-def test_the_queue_is_listed_in_columns(queue: Commands, deferred: list[str]) -> None:
+@pytest.fixture
+def deferred(gateway: Process) -> list[str]:
+    """Three messages that wait."""
+    return three(gateway)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A queue that nobody changes."""
+
+    queue: Commands
+    deferred: list[str]
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """Three messages that wait, for all tests that only look at them: for an hour, however long those take."""
+    folder = tmp_path_factory.mktemp("standing")
+    with nobody() as port:
+        usual = config(port, logins=LOGINS)
+        patient = usual.routes[0].model_copy(update={"retry": Retry(initial=3600.0)})
+        with process(folder, usual.model_copy(update={"routes": (patient,)})) as started:
+            yield Standing(Commands(folder), three(started))
+
+
+def test_the_queue_is_listed_in_columns(standing: Standing) -> None:
     """A heading and a line a message in the order of arrival: age, size, attempts, next attempt, sender, recipients, and why."""
-    heading, *rows = queue.done("list").splitlines()
+    heading, *rows = standing.queue.done("list").splitlines()
 
     assert heading.split() == ["ID", "AGE", "SIZE", "ATTEMPTS", "NEXT", "SENDER", "RECIPIENTS", "REASON"]
-    assert [row.split()[0] for row in rows] == deferred
+    assert [row.split()[0] for row in rows] == standing.deferred
     assert [row[heading.index("SENDER") :].split("  ")[0] for row in rows] == ["news@here.example", "Info@Here.example", "<>"]
     assert [row[heading.index("RECIPIENTS") : heading.index("REASON")].strip() for row in rows] == [
         "a@x.example",
@@ -80,7 +106,7 @@ def test_the_queue_is_listed_in_columns(queue: Commands, deferred: list[str]) ->
     ]
     assert all("4.4.1" in row[heading.index("REASON") :] for row in rows)
     assert all(row[heading.index("ATTEMPTS")] == "1" for row in rows)
-    wide = queue.done("list", "-o", "wide").splitlines()
+    wide = standing.queue.done("list", "-o", "wide").splitlines()
     assert wide[0].split()[5] == "IDENTITY"
     assert "a@x.example,b@y.example" in wide[2]
 
@@ -101,24 +127,29 @@ FILTERS: tuple[tuple[tuple[str, ...], list[int]], ...] = (
 """What is asked for, and which of the three messages are found."""
 
 
-def test_filters_choose(queue: Commands, deferred: list[str]) -> None:
+def test_filters_choose(standing: Standing) -> None:
     """Each filter alone, and some together: only what all of them apply to."""
-    assert [queue.ids(*words) for words, _ in FILTERS] == [[deferred[number] for number in found] for _, found in FILTERS]
+    assert [standing.queue.ids(*words) for words, _ in FILTERS] == [[standing.deferred[number] for number in found] for _, found in FILTERS]
 
 
-def test_named_messages_are_listed(queue: Commands, deferred: list[str]) -> None:
+def test_named_messages_are_listed(standing: Standing) -> None:
     """In the order of arrival; one that is not there is told of, and the others are shown."""
-    assert queue.ids(deferred[2], deferred[0]) == [deferred[0], deferred[2]]
-    said = queue("list", deferred[1], "NOSUCH")
+    assert standing.queue.ids(standing.deferred[2], standing.deferred[0]) == [standing.deferred[0], standing.deferred[2]]
+    said = standing.queue("list", standing.deferred[1], "NOSUCH")
     assert (said.returncode, said.stderr) == (1, "smtp-gateway: NOSUCH is not in the queue\n")
-    assert deferred[1] in said.stdout
+    assert standing.deferred[1] in said.stdout
 
 
-def test_json_has_what_a_script_needs(queue: Commands, deferred: list[str]) -> None:
+def test_json_has_what_a_script_needs(standing: Standing) -> None:
     """One object a line; every field is known, and tells of this message."""
-    message = queue.listed()[1]
+    message = standing.queue.listed()[1]
 
-    assert (message.id, message.state, message.sender, message.identity) == (deferred[1], "deferred", "Info@Here.example", "app-logins")
+    assert (message.id, message.state, message.sender, message.identity) == (
+        standing.deferred[1],
+        "deferred",
+        "Info@Here.example",
+        "app-logins",
+    )
     assert [(one.address, one.attempts) for one in message.recipients] == [("a@x.example", 1), ("b@y.example", 1)]
     assert message.acceptedAt < message.nextAttempt
     assert message.attempts == 1
@@ -131,9 +162,9 @@ def test_an_empty_queue_says_so(queue: Commands) -> None:
     assert (said.returncode, said.stdout, said.stderr) == (0, "", "The queue is empty.\n")
 
 
-def test_nothing_found_is_not_an_empty_queue(queue: Commands, deferred: list[str]) -> None:
+def test_nothing_found_is_not_an_empty_queue(standing: Standing) -> None:
     """The sentence says how many there are."""
-    assert queue("list", "--held").stderr == f"No message matches; {len(deferred)} in the queue.\n"
+    assert standing.queue("list", "--held").stderr == f"No message matches; {len(standing.deferred)} in the queue.\n"
 
 
 def test_a_message_tells_its_whole_history(gateway: Process, queue: Commands, deferred: list[str]) -> None:

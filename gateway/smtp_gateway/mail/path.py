@@ -31,9 +31,9 @@ _LABEL = r"[A-Za-z0-9_\u0080-\U0010ffff](?:[A-Za-z0-9_\-\u0080-\U0010ffff]*[A-Za
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 _ROUTE = rf"(?:@{_DOMAIN}(?:,@{_DOMAIN})*:)?"
 _PATH = re.compile(
-    rf"<(?:{_ROUTE}(?P<local>{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@(?P<domain>{_DOMAIN}|\[[0-9A-Za-z:.]+\])|(?P<postmaster>postmaster)|)>"
-    r"(?: +(?P<parameters>\S.*)?)?",
-    re.IGNORECASE,
+    rf"<(?:{_ROUTE}(?P<local>{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@(?P<domain>{_DOMAIN}|\[[0-9A-Za-z:.]+\])|(?P<postmaster>(?i:postmaster))|)>"
+    # Nothing else has letters of one case alone; ignoring it everywhere takes each start 0.1 s, for every character above ASCII.
+    r"(?: +(?P<parameters>\S.*)?)?"
 )
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-]*")
 _VALUE = re.compile(r"[\x21-\x3c\x3e-\x7e]+")
