@@ -324,7 +324,7 @@ async def test_a_body_that_never_ends_is_ended(tmp_path: Path) -> None:
 async def test_a_client_that_does_not_read_is_cut(tmp_path: Path) -> None:
     """Replies that nobody takes do not keep a session for ever."""
     async with reception(tmp_path, patience=0.5) as way_in:
-        writer = await deaf(way_in.port)
+        _, writer = await deaf(way_in.port)
         writer.write(b"HELP\r\n" * 200_000)
         await eventually(lambda: way_in.observer.open == 1)
         await eventually(lambda: way_in.observer.open == 0)

@@ -278,7 +278,7 @@ async def test_a_disk_that_is_behind_holds_its_client_up(monkeypatch: pytest.Mon
 async def test_a_client_that_never_reads_is_not_read_from(tmp_path: Path, line: bytes) -> None:
     """The replies that it does not take are bounded, and it is cut when its time is over."""
     async with reception(tmp_path, patience=0.5) as way_in:
-        writer = await deaf(way_in.port)
+        _, writer = await deaf(way_in.port)
         writer.write(line * 1_000_000)
         await eventually(lambda: way_in.observer.open == 1)
         (session,) = way_in.listeners.sessions._open  # noqa: SLF001 it is the memory of this one that is asked about

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from typing import TYPE_CHECKING
 
 import pytest
 
+from smtp_gateway.listener.data import MEMORY
 from smtp_gateway.listener.encrypted import PORTION, Portions
 from smtp_gateway.listener.session import Session
-from tests.support.conversation import Conversation, plain
+from tests.support.conversation import Conversation, deaf, plain
 from tests.support.gateway import Reception, reception, trusting
 from tests.support.messages import octets
 from tests.support.waiting import eventually
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TLS = trusting()
+MANY = 5000
+"""Commands whose replies are more than TLS and the kernel hold."""
 
 
 @pytest.fixture
@@ -82,3 +86,19 @@ async def test_a_session_is_gone_with_its_connection(way_in: Reception, listener
             else:
                 client.vanish()
         await eventually(lambda: sessions() == 0)
+
+
+async def test_a_client_that_does_not_read_its_replies_is_not_read_from(way_in: Reception) -> None:
+    """TLS holds half a megabyte of them; what comes after that waits at the client, and all of it is answered when the client reads."""
+    client = Conversation(*await deaf(way_in.port))
+    await client.greeted(TLS)
+    (session,) = way_in.listeners.sessions._open  # noqa: SLF001 it is this one that is asked about
+    writing = asyncio.create_task(client.write(b"EHLO a\r\n" * MANY))
+    await eventually(lambda: session._unread)  # type: ignore[attr-defined]  # noqa: SLF001 as above
+    held = session.transport.get_write_buffer_size() + len(session._inbox.octets)  # type: ignore[attr-defined]  # noqa: SLF001 as above
+    assert held < MEMORY
+    for _ in range(MANY):
+        await client.expect("250-*")
+    await writing
+    await client.ask("NOOP")
+    client.vanish()

@@ -17,16 +17,15 @@ PATIENCE = 10.0
 """Seconds that one reply may take."""
 
 
-async def deaf(port: int) -> asyncio.StreamWriter:
-    """Connect to *port* on loopback as a client that reads next to nothing: what the kernel would take for it otherwise is megabytes."""
+async def deaf(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to *port* on loopback as a client that takes next to nothing unless it is read: otherwise kernels would take megabytes."""
     connecting = socket.socket()
     # Before the connection is made: its window is agreed on then, and the size of segments, by which the server's kernel measures its own.
     connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
     connecting.setblocking(False)  # noqa: FBT003 the parameter has no other way
     await asyncio.get_running_loop().sock_connect(connecting, ("127.0.0.1", port))
-    _, writer = await asyncio.open_connection(sock=connecting, limit=1)
-    return writer
+    return await asyncio.open_connection(sock=connecting, limit=4096)
 
 
 class UnexpectedReplyError(AssertionError):
