@@ -2,8 +2,14 @@
 
 Pure book-keeping, in the manner of Postfix's active queue. Three bounds decide whether a message may start: messages in all, messages
 towards one destination (so that one hanging next hop does not take every place), and octets in memory. Identities take turns, and
-within each its destinations do: one application's newsletter to a thousand domains does not delay another's password mail. When the
-window is full, the messages for a destination that has stood still for a while are handed back for later, so that others are seen.
+within each its destinations do: one application's newsletter to a thousand domains does not delay another's password mail. A part of each
+bound is kept back (`kept_back`) for identities that have nothing under way there, so that such a mail need not even wait until one of the
+newsletter's has ended; while no second identity is known, nothing is kept back.
+
+A message gives its place up when its next hop has answered, and its result is written down behind its back. What a crash would deliver
+twice is what was answered and is not written down yet: towards one destination never more than there are places.
+
+When the window is full, the messages for a destination that has stood still for a while are handed back for later, so that others are seen.
 
 A destination that is slow, and does move, keeps its part of the window: behind a backlog of more than `Bounds.waiting` for it, others wait.
 """
@@ -11,7 +17,7 @@ A destination that is slow, and does move, keeps its part of the window: behind 
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,13 +33,16 @@ if TYPE_CHECKING:
 HELD = 512 * 1024
 """Octets of a large body that are in memory while it is delivered: a block that is read, and one that is sent."""
 
+FEW = 4
+"""Places of which none is kept back: a destination that is approached with care gets what it can take."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How much may go on at once."""
 
     attempts: int = 200
-    """Messages in delivery. One destination gets 20 at most, with which most of the throughput was reached when it was measured; the
+    """Messages in delivery, or delivered and not written down yet. One destination gets 20 at most, with which most of the throughput was reached when it was measured; the
     rest is for others. Next hops that hang take five places each until they rest, so forty of them at once would take them all."""
     per_destination: int = 20
     """Messages in delivery towards one destination, and fewer where the ceiling is lower."""
@@ -45,6 +54,25 @@ class Bounds:
     """Waiting messages that each identity may have although the window is full: as many as may run towards one destination."""
     still: float = 10.0
     """Seconds without any message begun or ended after which a full destination counts as standing still."""
+
+
+def kept_back(bound: int) -> int:
+    """Return how much of *bound* is for identities that have nothing of it: a tenth, at least one; of fewer than four nothing."""
+    return max(bound // 10, 1) if bound >= FEW else 0
+
+
+@dataclass(slots=True)
+class _Traffic:
+    """What is under way towards one destination."""
+
+    moved: float
+    """When a message last began or was answered."""
+    by: Counter[str] = field(default_factory=Counter)
+    """Places taken, by identity."""
+    places: int = 0
+    """The sum of them."""
+    unwritten: int = 0
+    """Messages that were answered, and whose result is not written down yet."""
 
 
 class Window:
@@ -65,10 +93,15 @@ class Window:
         self.caught_up = False
         """Whether everything that is due waits here: the last lease had less than was asked for, and nothing came since."""
         self._running: dict[MessageId, tuple[Entry, Destinations]] = {}
-        self._towards: dict[str, int] = {}
-        self._moved: dict[str, float] = {}
-        """When a message towards a busy destination last began or ended."""
+        """What is in delivery, and what was answered and is not written down yet."""
+        self._answered: set[MessageId] = set()
+        """Those of the second kind: they hold no place."""
+        self._towards: dict[str, _Traffic] = {}
+        self._busy: Counter[str] = Counter()
+        """Messages in delivery of each identity."""
         self._octets = 0
+        self._known: set[str] = set()
+        """The identities that ever had mail here: names of Secrets, so they are few. The gateway's own notices are nobody's."""
 
     @property
     def appetite(self) -> int:
@@ -82,15 +115,22 @@ class Window:
 
     def add(self, entry: Entry) -> None:
         """Let a leased *entry* wait for its turn."""
-        lanes = self._waiting.setdefault(entry.identity, {})
-        lanes.setdefault(self._destinations(entry), deque()).append(entry)
-        self._held[entry.identity] += 1
-        self._size += 1
+        self._wait(entry, self._destinations(entry))
+
+    def admit(self, entry: Entry, now: float) -> bool:
+        """Count a leased *entry* as running when it may start and would overtake none of its own; otherwise let it wait for its turn."""
+        destinations = self._destinations(entry)
+        if destinations in self._waiting.get(entry.identity, ()) or not self._may(entry, destinations):
+            self._wait(entry, destinations)
+            return False
+        self._know(entry.identity)
+        self._run(entry, destinations, now)
+        return True
 
     def start(self, now: float) -> list[Entry]:
         """Return the waiting entries that may start, and count them as running: in turns, and in each turn by their order."""
         started: list[Entry] = []
-        while ready := self._next_ready():
+        while self._waiting and (ready := self._next_ready()):
             entry = self._next(*ready)
             self._run(entry, ready[1], now)
             started.append(entry)
@@ -100,21 +140,33 @@ class Window:
         """Return the waiting entries to put back, which then count no longer: when the window is full, those that are behind a standstill."""
         if self.appetite:
             return []
-        standing = [lane for lane in self._lanes() if any(self._stands(one, now) for one in lane[1])]
+        standing = [lane for lane in self._lanes() if any(self._stands(one, lane[0], now) for one in lane[1])]
         return [entry for lane in standing for entry in self._forget(*lane)]
 
-    def finish(self, message_id: MessageId, now: float) -> None:
-        """Make the place of a running message free."""
-        entry, destinations = self._running.pop(message_id)
-        self._octets -= _held(entry)
+    def answered(self, message_id: MessageId, now: float) -> None:
+        """Make the place of a running message free: its next hops have answered, and what remains is to write down what."""
+        entry, destinations = self._running[message_id]
+        self._answered.add(message_id)
+        self._leave(entry, destinations, now)
         for destination in destinations:
-            self._towards[destination] -= 1
-            self._moved[destination] = now
-            if not self._towards[destination]:
-                del self._towards[destination], self._moved[destination]
+            self._towards[destination].unwritten += 1
+
+    def finish(self, message_id: MessageId, now: float) -> None:
+        """Forget a running message: its result is written down, or it came to none."""
+        entry, destinations = self._running.pop(message_id)
+        if message_id in self._answered:
+            self._answered.discard(message_id)
+            for destination in destinations:
+                self._towards[destination].unwritten -= 1
+        else:
+            self._leave(entry, destinations, now)
+        for destination in destinations:
+            traffic = self._towards[destination]
+            if not traffic.places and not traffic.unwritten:
+                del self._towards[destination]
 
     def running(self, message_id: MessageId) -> bool:
-        """Tell whether a message is running."""
+        """Tell whether a message is running, or what became of it is being written down."""
         return message_id in self._running
 
     def withdraw(self, message_id: MessageId) -> bool:
@@ -152,10 +204,20 @@ class Window:
         self._count_out(identity, len(entries))
         return entries
 
+    def _wait(self, entry: Entry, destinations: Destinations) -> None:
+        self._know(entry.identity)
+        self._waiting.setdefault(entry.identity, {}).setdefault(destinations, deque()).append(entry)
+        self._held[entry.identity] += 1
+        self._size += 1
+
+    def _know(self, identity: str) -> None:
+        if identity:
+            self._known.add(identity)
+
     def _next_ready(self) -> tuple[str, Destinations] | None:
-        if len(self._running) >= self._bounds.attempts:
-            return None
         for identity, lanes in self._waiting.items():
+            if not self._has_place(identity):
+                continue
             for destinations, entries in lanes.items():
                 if self._fits(entries[0], destinations):
                     return identity, destinations
@@ -175,29 +237,61 @@ class Window:
 
     def _count_out(self, identity: str, entries: int) -> None:
         self._size -= entries
-        self._held[identity] -= entries
-        if not self._held[identity]:
-            del self._held[identity]
+        _count_out(self._held, identity, entries)
+
+    def _may(self, entry: Entry, destinations: Destinations) -> bool:
+        return self._has_place(entry.identity) and self._fits(entry, destinations)
+
+    def _has_place(self, identity: str) -> bool:
+        return len(self._running) < self._open_to(self._bounds.attempts, self._busy[identity])
 
     def _fits(self, entry: Entry, destinations: Destinations) -> bool:
-        if not self._running:
-            return True
-        return self._octets + _held(entry) <= self._bounds.octets and not any(self._full(one) for one in destinations)
+        if any(self._full(one, entry.identity) for one in destinations):
+            return False
+        room = self._open_to(self._bounds.octets, self._busy[entry.identity])
+        return not self._busy or self._octets + _held(entry) <= room
 
-    def _full(self, destination: str) -> bool:
+    def _open_to(self, bound: int, taken: int) -> int:
+        """Return how much of *bound* is open to an identity that has *taken* some of it."""
+        return bound - kept_back(bound) if taken and len(self._known) > 1 else bound
+
+    def _full(self, destination: str, identity: str) -> bool:
+        traffic = self._towards.get(destination)
+        if traffic is None:
+            return False
         ceiling = self._ceiling(destination)
         bound = self._bounds.per_destination if ceiling is None else min(ceiling, self._bounds.per_destination)
-        return self._towards.get(destination, 0) >= bound
+        return traffic.unwritten >= bound or traffic.places >= self._open_to(bound, traffic.by[identity])
 
-    def _stands(self, destination: str, now: float) -> bool:
-        return self._full(destination) and now - self._moved[destination] >= self._bounds.still
+    def _stands(self, destination: str, identity: str, now: float) -> bool:
+        return self._full(destination, identity) and now - self._towards[destination].moved >= self._bounds.still
 
     def _run(self, entry: Entry, destinations: Destinations, now: float) -> None:
         self._running[entry.id] = (entry, destinations)
         self._octets += _held(entry)
+        self._busy[entry.identity] += 1
         for destination in destinations:
-            self._towards[destination] = self._towards.get(destination, 0) + 1
-            self._moved[destination] = now
+            traffic = self._towards.setdefault(destination, _Traffic(now))
+            traffic.places += 1
+            traffic.by[entry.identity] += 1
+            traffic.moved = now
+
+    def _leave(self, entry: Entry, destinations: Destinations, now: float) -> None:
+        """Make the places of *entry* free."""
+        self._octets -= _held(entry)
+        _count_out(self._busy, entry.identity, 1)
+        for destination in destinations:
+            traffic = self._towards[destination]
+            traffic.places -= 1
+            _count_out(traffic.by, entry.identity, 1)
+            traffic.moved = now
+
+
+def _count_out(counter: Counter[str], name: str, number: int) -> None:
+    """Take *number* from what is counted of *name*; what is none is not kept."""
+    counter[name] -= number
+    if not counter[name]:
+        del counter[name]
 
 
 def _held(entry: Entry) -> int:

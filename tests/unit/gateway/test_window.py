@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.spool.api import Entry, Recipient
-from smtp_gateway.spool.window import Bounds, InHand, Window
+from smtp_gateway.spool.window import HELD, Bounds, InHand, Window, kept_back
 
 BOUNDS = Bounds(attempts=4, per_destination=2, octets=1000, waiting=8, share=2, still=10)
+WIDE = Bounds(attempts=100, per_destination=20)
 
 
 def entry(name: str, *destinations: str, size: int = 10, identity: str = "") -> Entry:
@@ -14,9 +17,9 @@ def entry(name: str, *destinations: str, size: int = 10, identity: str = "") -> 
     return Entry(MessageId(name), "", tuple(Recipient(one) for one in destinations or ("here",)), 0.0, size, identity=identity)
 
 
-def window(*entries: Entry) -> Window:
+def window(*entries: Entry, bounds: Bounds = BOUNDS) -> Window:
     """Return a window in which *entries* wait."""
-    made = Window(BOUNDS, lambda one: frozenset(recipient.address for recipient in one.recipients))
+    made = Window(bounds, lambda one: frozenset(recipient.address for recipient in one.recipients))
     for one in entries:
         made.add(one)
     return made
@@ -59,11 +62,118 @@ def test_identities_take_turns_before_destinations_do() -> None:
         *(entry(f"n{number}", f"d{number}", identity="newsletter") for number in range(6)), entry("p", "d9", identity="password")
     )
 
-    assert names(tested.start(0)) == ["n0", "p", "n1", "n2"]
+    assert names(tested.start(0)) == ["n0", "p", "n1"]
     tested.add(entry("q", "d9", identity="password"))
     tested.finish(MessageId("n0"), 1)
     tested.finish(MessageId("n1"), 1)
-    assert names(tested.start(1)) == ["n3", "q"]
+    assert names(tested.start(1)) == ["n2", "q"]
+
+
+def newsletter(messages: int, *destinations: str, size: int = 10) -> list[Entry]:
+    """Return one application's flood."""
+    return [entry(f"n{number}", *destinations, size=size, identity="newsletter") for number in range(messages)]
+
+
+@pytest.mark.parametrize(("bound", "kept"), [(1, 0), (3, 0), (4, 1), (5, 1), (19, 1), (20, 2), (200, 20)])
+def test_how_much_is_kept_back(bound: int, kept: int) -> None:
+    """A tenth, one at least, and nothing of what is little already."""
+    assert kept_back(bound) == kept
+
+
+def test_an_identity_that_has_nothing_under_way_need_not_wait() -> None:
+    """Whatever another one has begun towards the same destination: a part of its places is for those who have none."""
+    tested = window(entry("p", identity="password"), *newsletter(30), bounds=WIDE)
+    assert len(tested.start(0)) == 1 + 17
+    tested.finish(MessageId("p"), 1)
+
+    assert tested.admit(entry("q", identity="password"), 2)
+    assert tested.admit(entry("r", identity="reports"), 2)
+    assert not tested.admit(entry("s", identity="password"), 2)
+    assert tested.start(2) == []
+
+
+def test_the_places_towards_a_destination_are_never_more_than_it_may_have() -> None:
+    """What is kept back is a part of the ceiling, and not something beyond it."""
+    names = [f"identity{number}" for number in range(30)]
+    tested = window(*(entry(name, identity=name) for name in names), bounds=WIDE)
+
+    assert len(tested.start(0)) == 20
+
+
+def test_who_is_alone_may_use_every_place() -> None:
+    """As long as no second identity is known, nothing is kept back for one; the gateway's own notices are none."""
+    tested = window(*newsletter(30), entry("notice"), bounds=WIDE)
+
+    assert len(tested.start(0)) == 20
+
+
+def test_a_destination_of_few_places_keeps_none_back() -> None:
+    """One that is approached with care gets what it can take."""
+    tested = window(entry("p", "there", identity="password"), *newsletter(5), bounds=Bounds(per_destination=3))
+
+    assert names(tested.start(0)) == ["p", "n0", "n1", "n2"]
+
+
+def test_a_part_of_all_places_is_kept_back() -> None:
+    """A newsletter to many slow domains does not take the last of them."""
+    tested = window(
+        entry("p", identity="password"),
+        *(entry(f"n{number}", f"d{number}", identity="newsletter") for number in range(200)),
+        bounds=Bounds(attempts=100),
+    )
+    assert len(tested.start(0)) == 90
+    tested.finish(MessageId("p"), 1)
+
+    assert names(tested.start(1)) == ["n89"]
+    assert tested.admit(entry("q", "d0", identity="password"), 1)
+
+
+def test_a_part_of_the_memory_is_kept_back() -> None:
+    """Large mail of one identity leaves room for another's small one."""
+    bounds = Bounds(octets=10 * HELD, per_destination=100)
+    tested = window(entry("p", identity="password"), *newsletter(20, size=HELD), bounds=bounds)
+
+    assert len(tested.start(0)) == 1 + 8
+    tested.finish(MessageId("p"), 1)
+    assert tested.admit(entry("q", identity="password", size=HELD), 1)
+
+
+def test_a_place_is_free_when_the_next_hop_has_answered() -> None:
+    """The next message begins while the result of the one before is still to be written down, and that one counts as running until then."""
+    tested = window(entry("1"), entry("2"), entry("3"))
+    tested.start(0)
+    tested.answered(MessageId("1"), 1)
+
+    assert names(tested.start(1)) == ["3"]
+    assert tested.running(MessageId("1"))
+    tested.finish(MessageId("1"), 2)
+    assert not tested.running(MessageId("1"))
+
+
+def test_what_is_not_written_down_yet_is_bounded() -> None:
+    """What a crash would deliver twice is no more than the places of its destination, however slow the disk is."""
+    tested = window(*(entry(str(number)) for number in range(6)), bounds=Bounds(per_destination=2))
+    tested.start(0)
+    tested.answered(MessageId("0"), 1)
+    assert names(tested.start(1)) == ["2"]
+    tested.answered(MessageId("1"), 1)
+
+    assert tested.start(1) == []
+    tested.finish(MessageId("0"), 2)
+    assert names(tested.start(2)) == ["3"]
+
+
+def test_a_message_begins_at_once_and_behind_its_own() -> None:
+    """When there is a place for it and none of its identity waits for the same destination."""
+    tested = window()
+
+    assert tested.admit(entry("1"), 0)
+    assert tested.admit(entry("2"), 0)
+    assert not tested.admit(entry("3"), 0)
+    assert tested.admit(entry("4", "there"), 0)
+    tested.finish(MessageId("1"), 1)
+    assert not tested.admit(entry("5"), 1)
+    assert names(tested.start(1)) == ["3"]
 
 
 def test_a_ceiling_below_the_bound_counts() -> None:
