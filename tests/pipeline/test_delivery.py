@@ -15,6 +15,7 @@ from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Deferred, Delivered, Failed, Outcome
 from smtp_gateway.resolver import Resolver
+from tests.support.hostile import Drip
 from tests.support.messages import BODY
 from tests.support.sink import EXTENSIONS, Answer, Cut, Hang, Raw, Sink, Stall
 from tests.support.waiting import eventually
@@ -316,6 +317,18 @@ async def test_many_recipients_go_in_transactions_that_every_server_takes(sink: 
     assert [len(taken.recipients) for taken in sink.taken] == [100, 100, 50]
     assert [address for taken in sink.taken for address in taken.recipients] == everyone
     assert sink.sessions == 1
+
+
+async def test_a_next_hop_that_dawdles_does_not_hold_a_message_for_hours(sink: Sink) -> None:
+    """It answers each RCPT in time, and all of them together take too long: what it has said by name counts, the rest is tried again."""
+    everyone = [f"{number}@x.example" for number in range(100)]
+    sink.answer("RCPT", Drip(reply="250 2.1.5 Ok", pause=0.01))
+    sink.answer("RCPT", "550 5.1.1 No such user", matching="<0@")
+    outcomes = kinds(await deliver(hop(sink), mail=to(*everyone), timeouts=replace(QUICK, rcpt=0.5)))
+
+    assert outcomes.pop("0@x.example") == "Failed 550"
+    assert set(outcomes.values()) == {"Deferred 451"}
+    assert sink.taken == []
 
 
 async def test_recipients_that_were_too_many_go_with_the_next_transaction(sink: Sink) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,14 +12,15 @@ import trustme
 import uvloop
 
 from smtp_gateway.config.model import HopTls, Smarthost
-from smtp_gateway.delivery.client import Client
+from smtp_gateway.delivery.client import CONNECTIONS, Client
 from smtp_gateway.delivery.settings import Settings, Timeouts, Trust
 from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Delivered, Outcome
-from smtp_gateway.resolver import Resolver
+from smtp_gateway.resolver import Nameserver, Resolver
+from tests.support.dns import NameServer
 from tests.support.messages import BODY
-from tests.support.sink import Cut, Raw, Sink
+from tests.support.sink import Act, Cut, Raw, Sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -122,6 +124,43 @@ def test_a_failed_handshake(run: Run, tls: HopTls, expected: str) -> None:
         async with Sink(tls=server_context()) as sink:
             sink.answer("STARTTLS", Cut(b"220 Go\r\n"), times=1)
             assert result(await deliver(sink, tls), sink) == expected
+
+    run(scenario())
+
+
+@dataclass(frozen=True)
+class InTurns(Act):
+    """Every second one is sent away."""
+
+    seen: list[str] = field(default_factory=list)
+
+    @property
+    def said(self) -> str:
+        """What the server says this time."""
+        return "421 4.3.2 Not now" if len(self.seen) % 2 == 0 else "220 sink.example ESMTP"
+
+    async def perform(self, writer: asyncio.StreamWriter) -> None:
+        """Say it."""
+        self.seen.append("")
+        writer.write(f"{self.said}\r\n".encode())
+        await writer.drain()
+
+
+def test_the_connections_of_one_attempt_are_bounded(run: Run) -> None:
+    """Eight addresses whose TLS fails and which refuse a session in the clear are not all tried, each twice."""
+
+    async def scenario() -> None:
+        async with NameServer() as names, Sink(tls=server_context(), host="0.0.0.0") as sink:
+            names.add("many.example.", "A", *(f"127.0.0.{number}" for number in range(1, 9)))
+            sink.answer("connect", InTurns())
+            sink.answer("STARTTLS", "454 4.7.0 TLS not available")
+            resolver = Resolver(Nameserver("127.0.0.1", names.port), patience=2)
+            client = Client(resolver, Settings("gateway.example", trusting(), TIMEOUTS))
+            hop = Smarthost(host="many.example.", port=sink.port, tls=OPPORTUNISTIC)
+            outcomes = await client.deliver(Mail(Envelope("me@here.example", (A,)), BODY), (hop,))
+
+            assert result(outcomes[A], sink) == "Deferred 4.3.2"
+            assert sink.sessions == CONNECTIONS + 1  # the last of them in the clear, where TLS had just failed
 
     run(scenario())
 

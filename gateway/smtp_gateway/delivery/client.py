@@ -12,7 +12,7 @@ with 421 or a refused RSET, the message goes over a fresh one in the same attemp
 
 from __future__ import annotations
 
-import asyncio
+import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,9 +21,9 @@ import structlog
 
 from smtp_gateway.delivery import wire
 from smtp_gateway.delivery.connection import CLOSING
-from smtp_gateway.delivery.faults import HopUnusableError, SessionError, UnknownHostError
+from smtp_gateway.delivery.faults import HopUnusableError, SessionError, TlsUnusableError, UnknownHostError
 from smtp_gateway.delivery.pool import Kept, Pool
-from smtp_gateway.delivery.session import Hop, open_session
+from smtp_gateway.delivery.session import Hop, open_session, ways
 from smtp_gateway.delivery.transaction import Mail, Transaction
 from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Delivered, Outcome, unreached
 from smtp_gateway.resolver import LookupFailedError, NoSuchNameError, Resolver
@@ -36,10 +36,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-ADDRESSES = 5
-"""Addresses of one next hop that one attempt tries, as in Postfix (smtp_mx_address_limit): a long list must not hold a message for hours."""
-
-
+CONNECTIONS = 5
+"""Connections to one next hop after which an attempt tries no further address, as many as Postfix tries addresses (smtp_mx_address_limit): a
+long list must not hold a message for hours, nor may each address do so twice, under TLS and in the clear."""
 RECIPIENTS = 100
 """Recipients of one transaction: as many as every server takes (RFC 5321 section 4.5.3.1.8). Postfix sends 50 at a time
 (default_destination_recipient_limit)."""
@@ -103,15 +102,20 @@ class Client:
             # A configured name that does not exist may be a Service that is not there yet: temporary, as everything here.
             unknown = UnknownHostError(f"Looking up the next hop failed: {fault}")
             raise HopUnusableError(unknown.deferral(f"{hop.host.rstrip('.')}:{hop.port}")) from fault
-        last: Outcome = UNEXPECTED
-        for address in addresses[:ADDRESSES]:
-            try:
-                session = await open_session(Hop(hop.host, address, hop.port, hop.tls), self._settings)
-            except HopUnusableError as fault:
-                last = fault.outcome
-            else:
-                return Kept(session, hop, asyncio.get_running_loop().time())
-        raise HopUnusableError(last)
+        opened, last = 0, HopUnusableError(UNEXPECTED)
+        for address in addresses:
+            for way in ways(Hop(hop.host, address, hop.port, hop.tls)):
+                opened += 1
+                try:
+                    return Kept(await open_session(way, self._settings), hop, time.monotonic())
+                except TlsUnusableError as fault:
+                    last = fault
+                except HopUnusableError as fault:
+                    last = fault
+                    break
+            if opened >= CONNECTIONS:
+                break
+        raise last
 
     async def _transact(self, kept: Kept, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
         """Do one transaction, and keep the session if it is of further use. Raises `StaleError`, for a used session only."""

@@ -114,6 +114,10 @@ class Connection(asyncio.Protocol):
         await self.answers((patience,), found)
         return found[0]
 
+    def bound(self, seconds: float) -> None:
+        """Let all waits for replies that begin from here on end within *seconds* in all; infinity takes that back."""
+        self._patience.within(seconds)
+
     @property
     def quiet(self) -> bool:
         """Whether the connection can carry another transaction: open, and nothing said that was not asked for."""

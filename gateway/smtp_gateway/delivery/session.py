@@ -1,7 +1,8 @@
 """A session with one next hop: greeting, EHLO, STARTTLS (RFC 5321 section 3.1 and 3.2, RFC 3207).
 
-What the next hop said before TLS is forgotten after it. Opportunistic TLS that fails is followed by a fresh connection in the clear
-(RFC 7435 section 3); where TLS is required, the session does not come about. Every way not to come about is a `HopUnusableError`.
+What the next hop said before TLS is forgotten after it. Where TLS fails, the session does not come about, whatever was asked for: going on
+in the clear takes a fresh connection (RFC 7435 section 3), which `ways` has where it is allowed. Every way not to come about is a
+`HopUnusableError`.
 """
 
 from __future__ import annotations
@@ -49,17 +50,13 @@ class Session:
     tls: bool
 
 
+def ways(hop: Hop) -> tuple[Hop, ...]:
+    """Return how *hop* may be spoken to: as asked for, and, where TLS is opportunistic and fails, in the clear."""
+    return (hop, replace(hop, tls=HopTls.NONE)) if hop.tls is HopTls.OPPORTUNISTIC else (hop,)
+
+
 async def open_session(hop: Hop, settings: Settings) -> Session:
-    """Return a session with *hop*. Raises `HopUnusableError`."""
-    try:
-        return await _open(hop, settings)
-    except TlsUnusableError:
-        if hop.tls is not HopTls.OPPORTUNISTIC:
-            raise
-    return await _open(replace(hop, tls=HopTls.NONE), settings)
-
-
-async def _open(hop: Hop, settings: Settings) -> Session:
+    """Return a session with *hop* over one connection. Raises `HopUnusableError`."""
     try:
         connection = await open_connection(hop.address, hop.port, settings.timeouts.connect)
     except SessionError as fault:

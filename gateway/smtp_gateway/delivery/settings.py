@@ -29,6 +29,14 @@ class Timeouts:
     goodbye: float = 5.0
     """For the answer to QUIT. The mail is safe by then, so it is not worth a wait."""
 
+    def asking(self, recipients: int) -> float:
+        """Return the seconds for the replies to MAIL, RCPT and DATA together: each command's own, and a hundredth of RCPT's a further recipient.
+
+        RFC 5321 section 4.5.3.2 bounds the wait for one reply. With nothing else, a next hop that uses up each of them would hold the
+        message, and its place, for eight hours where there are a hundred recipients; so it is a quarter of an hour, 10 s for each of them.
+        """
+        return self.mail + self.rcpt + self.data + (recipients - 1) * self.rcpt / 100
+
 
 class Trust:
     """The TLS contexts for next hops: one that verifies and one that does not. Built at their first use."""

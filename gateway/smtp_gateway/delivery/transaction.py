@@ -10,6 +10,7 @@ left, because an empty message might then go to somebody.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -100,9 +101,12 @@ class Transaction:
         if needs_smtputf8(self.mail) and "SMTPUTF8" not in self.session.extensions:
             self.settled = True
             return _NEEDS_SMTPUTF8
+        connection = self.session.connection
+        connection.bound(self.patience.asking(len(self.recipients)))
         try:
             await self._ask()
         finally:
+            connection.bound(math.inf)
             self._keep_refusals()
         verdict = judged(self.recipients, self.replies, str(self.session.hop))
         if verdict.shared is None:

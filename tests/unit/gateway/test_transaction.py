@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from smtp_gateway.delivery.settings import Timeouts
 from smtp_gateway.delivery.transaction import Mail, hopeless, judged, mail_command, needs_smtputf8
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.reply import Reply
@@ -94,3 +95,9 @@ def test_replies_to_a_transaction(codes: tuple[int, ...], told: dict[str, str], 
 def test_asking_one_by_one_ends_when_nothing_can_help(codes: tuple[int, ...], expected: bool) -> None:  # noqa: FBT001 a table's column
     """DATA is not asked for without a recipient, nor RCPT without a sender."""
     assert hopeless(("a", "b"), replies(*codes)) is expected
+
+
+@pytest.mark.parametrize(("recipients", "seconds"), [(1, 720), (2, 723), (100, 1017)])
+def test_all_answers_to_a_transaction_have_one_end(recipients: int, seconds: float) -> None:
+    """RFC 5321 section 4.5.3.2's waits, each once, and 3 s for each further recipient."""
+    assert Timeouts().asking(recipients) == seconds
