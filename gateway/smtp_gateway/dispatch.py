@@ -4,7 +4,8 @@ Promises: a message is in one attempt at a time; the bounds of `spool.window` ho
 nobody foresaw is a deferral with its whole cause in the log. What was delivered is written down before its lease ends: while the
 spool cannot write, the result is kept and offered again, because an unwritten delivery would be made twice.
 
-A process that dies between a next hop's 250 and the settlement delivers twice; that is the one place where it can happen.
+A process that dies between a next hop's 250 and the settlement delivers twice; that is the one place where it can happen, and
+`spool.window` bounds how many messages are there.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from smtp_gateway import accounting
 from smtp_gateway.content.notice import Original, Report, notice
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.settings import Settings, Timeouts, Trust
@@ -49,6 +51,10 @@ BATCHES = 5
 """Next hops that one message is handed to at the same time; a message for a hundred domains must not take a hundred connections."""
 IN_HAND = 16 * 1024 * 1024
 """Octets of bodies that are kept from acceptance to delivery: some 4,000 small ones. What does not fit is read from the spool."""
+STRIDE = 50
+"""Messages that are leased in one turn of the event loop, in less than half a millisecond: others wait for that."""
+FULL_AGAIN = 5.0
+"""Seconds after which a full window is looked at for what stands in the way, even if nothing happens."""
 LOOK_AGAIN = 60.0
 """Seconds after which the queue is looked at even if nothing is due, because the system's clock may have been set."""
 
@@ -94,16 +100,20 @@ class Dispatch:
         self._config = config
         self._table = Table(config.routes)
         self._client = self._client_of(config)
+        self._mx_terms = self._mx_terms_of(config)
 
     def _client_of(self, config: Config) -> Client:
         return Client(self._world.resolver, Settings(config.hostname, self._world.trust, self._world.timeouts))
+
+    def _mx_terms_of(self, config: Config) -> MxTerms:
+        return MxTerms(self._world.resolver, config.hostname, self._world.mx_port)
 
     def reconfigure(self, config: Config) -> None:
         """Use *config* from the next attempt on; those under way end as they began."""
         self._config = config
         self._table = Table(config.routes)
         self._client.close()
-        self._client = self._client_of(config)
+        self._client, self._mx_terms = self._client_of(config), self._mx_terms_of(config)
         self._circuits.forget()
         self._window.reroute()
         self.wake()
@@ -122,9 +132,12 @@ class Dispatch:
         if self._stopping:
             self._spool.release(entry.id)
             return
+        if self._window.admit(entry, time.monotonic()):
+            self._begin(self._occupying(entry, body))
+            return
         self._in_hand.keep(entry.id, body)
-        self._window.add(entry)
-        self._woken.set()
+        if not self._window.appetite:
+            self._woken.set()  # the window is full: what stands in the way may have to go back
 
     def withdraw(self, message_id: MessageId) -> bool:
         """Give a message that waits for its turn back to the spool; False when none of that name waits, as when it is being delivered."""
@@ -151,12 +164,12 @@ class Dispatch:
 
     async def run(self) -> None:
         """Deliver until `stop` is called."""
+        loop = asyncio.get_running_loop()
         while not self._stopping:
             self._woken.clear()
-            pause = self._look()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._woken.wait()
+            again = loop.call_later(self._look(), self._woken.set)
+            await self._woken.wait()
+            again.cancel()
 
     async def stop(self, grace: float) -> None:
         """Lease no more, let what is under way finish within *grace* seconds, and release the rest."""
@@ -177,18 +190,20 @@ class Dispatch:
         try:
             self._lease()
             self._begin_waiting()
+            for entry in self._window.crowded_out(time.monotonic()):
+                self._begin(self._put_back(entry))
         except Exception:  # noqa: BLE001 the loop must not end; the cause is in the log
             _log.exception("queue unreadable")
             return LOOK_AGAIN
         if not self._window.appetite:
-            return LOOK_AGAIN
+            return FULL_AGAIN
         return min(max(self._due_at - self._world.clock(), 0.0), LOOK_AGAIN) if self._window.caught_up else 0.0
 
     def _lease(self) -> None:
-        """Lease as many as the window has room for, unless everything that is due waits in it already."""
-        now, appetite = self._world.clock(), self._window.appetite
-        if not appetite or (self._window.caught_up and now < self._due_at):
+        """Lease as many as the window has room for, a few at a time, unless everything that is due waits in it already."""
+        if not self._wants_more:
             return
+        now, appetite = self._world.clock(), min(self._window.appetite, STRIDE)
         entries = self._spool.lease(now, appetite)
         self._window.caught_up = len(entries) < appetite
         for entry in entries:
@@ -196,49 +211,67 @@ class Dispatch:
         due = self._spool.next_due(now)
         self._due_at = math.inf if due is None else due
 
+    @property
+    def _wants_more(self) -> bool:
+        return bool(self._window.appetite) and not (self._window.caught_up and self._world.clock() < self._due_at)
+
     def _begin_waiting(self) -> None:
-        """Begin those that may begin, and put back those that stand in the way."""
+        """Begin those that may begin."""
         for entry in self._window.start(time.monotonic()):
-            self._begin(self._occupying(entry))
-        for entry in self._window.crowded_out(time.monotonic()):
-            self._begin(self._put_back(entry))
+            self._begin(self._occupying(entry, self._in_hand.drop(entry.id)))
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._attempts.add(task)
         task.add_done_callback(self._attempts.discard)
 
-    async def _occupying(self, entry: Entry) -> None:
+    def _go_on(self) -> None:
+        """Use a place that has become free. Raises nothing: a result is about to be written down."""
+        if self._stopping:
+            return
+        try:
+            self._begin_waiting()
+        except Exception:  # noqa: BLE001 the loop looks again, and the cause is in the log
+            _log.exception("queue unreadable")
+        if self._wants_more:
+            self._woken.set()
+
+    async def _occupying(self, entry: Entry, body: bytes | None) -> None:
         """Attempt *entry* and make its place free, whatever happens."""
         try:
-            await self._attempt(entry)
+            await self._attempt(entry, body)
         except Exception:  # noqa: BLE001 no fault of one message ends the others; it comes back later, and the cause is in the log
             _log.exception("attempt failed", message_id=entry.id)
             with suppress(ValueError):  # not leased any more: the result had been written
                 await self._put_back(entry)
         finally:
             self._window.finish(entry.id, time.monotonic())
-            self._woken.set()
+            self._go_on()
 
-    async def _attempt(self, entry: Entry) -> None:
+    async def _attempt(self, entry: Entry, in_hand: bytes | None) -> None:
         """Try once to deliver what is still owed, and write down the result."""
         config, tried = self._config, schedule.due_now(entry, self._world.clock())
         owed = self._batches(tried)
         try:
-            body = self._in_hand.drop(entry.id) or await self._spool.body(entry.id)
+            body = in_hand or await self._spool.body(entry.id)
             outcomes = await self._deliver(entry, body, owed)
         except DamagedBodyError as fault:
-            _log.error("damaged", message_id=entry.id, sender=entry.sender, reason=str(fault), age=self._age(entry))
+            age = accounting.age(entry, self._world.clock())
+            _log.error("damaged", message_id=entry.id, sender=entry.sender, reason=str(fault), age=age)
             return
         except asyncio.CancelledError:
             self._spool.release(entry.id)
             raise
+        # The next one need not wait until this one's result is written down.
+        self._window.answered(entry.id, time.monotonic())
+        self._go_on()
         retries = {address: batch.route.retry for batch in owed for address in batch.recipients}
         terms = schedule.Terms(config.lifetime, retries)
         decision = schedule.settle(entry, outcomes, terms, self._world.clock(), self._world.jitter())
         returned = self._notice(entry, body, decision)
-        await self._write_down(replace(decision.settlement, notice=returned))
-        self._tell(tried, owed, decision, returned)
+        await self._write_down(decision.settlement if returned is None else replace(decision.settlement, notice=returned))
+        told = accounting.Settled(tried, owed, decision.outcomes, returned.id if returned else None)
+        accounting.tell(told, self._observer, self._world.clock())
 
     async def _deliver(self, entry: Entry, body: Body, owed: tuple[Batch, ...]) -> Mapping[str, Outcome]:
         """Hand *entry* to the next hops of each batch, a few batches at a time."""
@@ -270,7 +303,7 @@ class Dispatch:
         started = time.monotonic()
         envelope = Envelope(entry.sender, batch.recipients, entry.smtputf8, entry.body_8bit)
         try:
-            hops = await next_hops(batch.way, MxTerms(self._world.resolver, self._config.hostname, self._world.mx_port))
+            hops = await next_hops(batch.way, self._mx_terms)
             if isinstance(hops, tuple):
                 return await self._client.deliver(Mail(envelope, body), hops)
         except DamagedBodyError:
@@ -322,11 +355,11 @@ class Dispatch:
                 await asyncio.sleep(self._world.unwritten_pause)
             else:
                 break
-        if settlement.remaining:
-            self._due_at = min(self._due_at, settlement.next_attempt)
         if settlement.notice is not None:
             self._window.caught_up = False
-        self._woken.set()
+        if settlement.remaining or settlement.notice is not None:
+            self._due_at = min(self._due_at, settlement.next_attempt) if settlement.remaining else self._due_at
+            self._woken.set()
 
     async def _put_back(self, entry: Entry) -> None:
         """End the lease of *entry* without an attempt."""
@@ -334,39 +367,8 @@ class Dispatch:
         retry = min((batch.route.retry for batch in self._batches(entry)), key=lambda retry: retry.initial)
         await self._write_down(schedule.postpone(entry, retry, self._world.clock(), self._world.jitter()))
 
-    def _tell(self, entry: Entry, owed: tuple[Batch, ...], decision: schedule.Decision, returned: NewMessage | None) -> None:
-        """Tell the log and the observer what became of each recipient, once it is written down: one line for all that are alike."""
-        age = self._age(entry)
-        about = {"message_id": entry.id, "age": age, "attempts": max(recipient.attempts for recipient in entry.recipients) + 1}
-        for batch in owed:
-            route = batch.route.name
-            for (event, hop, reply), addresses in _alike(batch, decision).items():
-                told = {"notice": returned.id if returned else None} if event == "bounced" else {}
-                _log.info(event, **about, route=route, hop=hop, reply=reply, recipients=len(addresses), to=addresses, **told)
-                self._observe(event, route, len(addresses), age)
-
-    def _observe(self, event: str, route: str, recipients: int, age: float) -> None:
-        if event == "delivered":
-            self._observer.delivered(route, recipients, age)
-        elif event == "deferred":
-            self._observer.deferred(route, recipients)
-        else:
-            self._observer.bounced(route, recipients)
-
-    def _age(self, entry: Entry) -> float:
-        return round(self._world.clock() - entry.accepted_at, 3)
-
     def _batches(self, entry: Entry) -> tuple[Batch, ...]:
         return self._table.batches(recipient.address for recipient in entry.recipients)
 
     def _destinations(self, entry: Entry) -> frozenset[str]:
         return self._table.destinations(recipient.address for recipient in entry.recipients)
-
-
-def _alike(batch: Batch, decision: schedule.Decision) -> dict[tuple[str, str, str], list[str]]:
-    """Divide *batch*'s recipients by what became of them and what was said about it."""
-    found: dict[tuple[str, str, str], list[str]] = {}
-    for address in batch.recipients:
-        outcome = decision.outcomes[address]
-        found.setdefault((outcome.event, outcome.hop, str(outcome.reply)), []).append(address)
-    return found

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
+from smtp_gateway import dispatch
 from smtp_gateway.config.model import HopTls, Retry, Route, Smarthost
 from smtp_gateway.routing.circuit import MISSES
 from smtp_gateway.spool.memory import MemorySpool
-from tests.support.dispatching import AROUND, A, config, over, working
+from smtp_gateway.spool.window import Bounds
+from tests.support.dispatching import AROUND, A, config, hand_over, over, working
 from tests.support.messages import new_message, octets
 from tests.support.sink import Hang, Sink
 from tests.support.waiting import eventually
@@ -21,7 +23,6 @@ from tests.support.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, MutableMapping
 
-    from smtp_gateway.spool.api import Entry
     from tests.support.dispatching import World
 
     Logs = list[MutableMapping[str, Any]]
@@ -111,6 +112,21 @@ async def test_many_hanging_next_hops_do_not_stop_one_that_answers(sink: Sink) -
             await eventually(lambda: len(sink.taken) == 1)
 
 
+async def test_a_full_window_is_looked_at_again_though_nothing_happens(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits behind a next hop that hangs goes back in time, without any other mail's coming or going."""
+    monkeypatch.setattr(dispatch, "FULL_AGAIN", 0.05)
+    spool = MemorySpool()
+    async with Sink() as hanging:
+        hanging.answer("connect", Hang())
+        for _ in range(20):
+            await spool.put(new_message(("a@slow.example",)))
+        await spool.put(new_message((A,)))
+        bounds = Bounds(attempts=4, per_destination=2, waiting=4, still=0.02)
+        slow = over(hanging, "slow", ("slow.example",))
+        async with working(config(slow, over(sink)), spool, replace(AROUND, bounds=bounds)):
+            await eventually(lambda: len(sink.taken) == 1)
+
+
 class UnreadSpool(MemorySpool):
     """A spool whose bodies are never read."""
 
@@ -144,24 +160,14 @@ async def test_what_arrives_while_dispatch_stops_stays_in_the_queue(sink: Sink) 
 
 
 async def test_a_flood_does_not_delay_another_application(sink: Sink) -> None:
-    """One application's newsletter waits in the window; another's one message, handed over behind it, is among the first to go."""
+    """One application's newsletter waits in the window; another's one message, handed over behind it, is among the next to go."""
     around = replace(AROUND, bounds=replace(AROUND.bounds, attempts=1))
     async with working(config(over(sink)), around=around) as world:
         for number in range(300):
             await hand_over(world, f"reader{number}@x.example", "newsletter")
+        before = len(sink.taken)
         await hand_over(world, "user@x.example", "password-reset")
         await world.settled()
 
-    assert [taken.recipients[0] for taken in sink.taken].index("user@x.example") <= 1
-
-
-async def hand_over(world: World, recipient: str, identity: str) -> Entry:
-    """Hand a message over as intake does."""
-    message = replace(new_message((recipient,), accepted_at=world.clock.now), identity=identity)
-    welcome = world.dispatch.welcomes(identity)
-    entry = await world.spool.put(message, leased=welcome)
-    if welcome:
-        world.dispatch.take(entry, octets(message))
-    else:
-        world.dispatch.wake()
-    return entry
+    # Behind those that were taken already, the one that was under way, and one whose turn it was.
+    assert [taken.recipients[0] for taken in sink.taken].index("user@x.example") <= before + 2

@@ -12,13 +12,13 @@ from smtp_gateway.delivery.settings import Timeouts
 from smtp_gateway.dispatch import Dispatch, Surroundings
 from smtp_gateway.spool.memory import MemorySpool
 from smtp_gateway.telemetry.observer import NullObserver
-from tests.support.messages import NOW, new_message
+from tests.support.messages import NOW, new_message, octets
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from smtp_gateway.spool.api import Spool
+    from smtp_gateway.spool.api import Entry, Spool
     from tests.support.sink import Sink
 
 A, B = "a@x.example", "b@x.example"
@@ -109,6 +109,18 @@ async def working(config: Config, spool: Spool | None = None, around: Surroundin
     finally:
         await dispatch.stop(0)
         await running
+
+
+async def hand_over(world: World, recipient: str, identity: str) -> Entry:
+    """Hand a message over as intake does."""
+    message = replace(new_message((recipient,), accepted_at=world.clock.now), identity=identity)
+    welcome = world.dispatch.welcomes(identity)
+    entry = await world.spool.put(message, leased=welcome)
+    if welcome:
+        world.dispatch.take(entry, octets(message))
+    else:
+        world.dispatch.wake()
+    return entry
 
 
 def config(*routes: Route) -> Config:

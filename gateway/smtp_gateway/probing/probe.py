@@ -6,14 +6,15 @@ A session comes about by the delivery's own code, so what a probe finds is what 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from smtp_gateway.config.report import Cause
-from smtp_gateway.delivery.client import ADDRESSES
+from smtp_gateway.delivery.client import CONNECTIONS
 from smtp_gateway.delivery.connection import open_connection
-from smtp_gateway.delivery.faults import HopUnusableError, SessionError
-from smtp_gateway.delivery.session import Hop, open_session
+from smtp_gateway.delivery.faults import HopUnusableError, SessionError, TlsUnusableError
+from smtp_gateway.delivery.session import Hop, open_session, ways
 from smtp_gateway.mail.outcome import Deferred, Delivered
 from smtp_gateway.mail.reply import Reply
 from smtp_gateway.probing.causes import cause_of, sentence_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from smtp_gateway.config.model import Smarthost
+    from smtp_gateway.delivery.session import Session
     from smtp_gateway.delivery.settings import Settings
     from smtp_gateway.resolver import Resolver
 
@@ -69,7 +71,7 @@ class Probe:
     async def __call__(self, smarthost: Smarthost) -> Finding:
         """Ask *smarthost*, one address after another until one is of use; what the last one came to counts for all."""
         try:
-            addresses = (await self._resolver.addresses(smarthost.host))[:ADDRESSES]
+            addresses = (await self._resolver.addresses(smarthost.host))[:CONNECTIONS]
         except (NoSuchNameError, LookupFailedError) as fault:
             return Finding(cause_of(fault), sentence_of(Reply(451, "", f"Looking up the name failed: {fault}"), local=True))
         finding = Finding()
@@ -95,7 +97,7 @@ class Probe:
 
     async def _converse(self, hop: Hop) -> Finding:
         """Return what a session that comes about finds. Raises `HopUnusableError` or `SessionError`."""
-        session = await open_session(hop, self._settings)
+        session = await self._session(hop)
         try:
             reply = await session.connection.exchange("NOOP", self._settings.timeouts.mail)
         finally:
@@ -103,6 +105,14 @@ class Probe:
         if not reply.positive and reply.code not in UNKNOWN_COMMAND:
             raise HopUnusableError(Deferred(reply, str(hop)))
         return Finding(None, sentence_of(reply, local=False))
+
+    async def _session(self, hop: Hop) -> Session:
+        """Open a session in the first way that a delivery would get one. Raises `HopUnusableError` or `SessionError`."""
+        *first, last = ways(hop)
+        for way in first:
+            with suppress(TlsUnusableError):
+                return await open_session(way, self._settings)
+        return await open_session(last, self._settings)
 
     async def _beside(self, addresses: Sequence[str], finding: Finding) -> Finding:
         """Return *finding*, which is silence on port 25, or that only this port is silent."""

@@ -1,0 +1,63 @@
+"""What became of each recipient of a message, told to the log and to the observer once it is written down: a line for all that are alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from smtp_gateway.mail.envelope import MessageId
+    from smtp_gateway.mail.outcome import Outcome
+    from smtp_gateway.routing.table import Batch
+    from smtp_gateway.spool.api import Entry
+    from smtp_gateway.telemetry.observer import Observer
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One attempt that is over."""
+
+    entry: Entry
+    """With those of its recipients that were tried."""
+    batches: tuple[Batch, ...]
+    outcomes: Mapping[str, Outcome]
+    """By recipient, as they finally are."""
+    notice: MessageId | None
+    """The bounce that tells the sender what failed."""
+
+
+def age(entry: Entry, now: float) -> float:
+    """Return the seconds since *entry* was accepted."""
+    return round(now - entry.accepted_at, 3)
+
+
+def tell(settled: Settled, observer: Observer, now: float) -> None:
+    """Tell the log and *observer* at *now* what became of each recipient."""
+    entry, seconds = settled.entry, age(settled.entry, now)
+    about = {"message_id": entry.id, "age": seconds, "attempts": max(recipient.attempts for recipient in entry.recipients) + 1}
+    for batch in settled.batches:
+        route = batch.route.name
+        for (event, hop, reply), addresses in _alike(batch, settled.outcomes).items():
+            told = {"notice": settled.notice} if event == "bounced" else {}
+            _log.info(event, **about, route=route, hop=hop, reply=reply, recipients=len(addresses), to=addresses, **told)
+            if event == "delivered":
+                observer.delivered(route, len(addresses), seconds)
+            elif event == "deferred":
+                observer.deferred(route, len(addresses))
+            else:
+                observer.bounced(route, len(addresses))
+
+
+def _alike(batch: Batch, outcomes: Mapping[str, Outcome]) -> dict[tuple[str, str, str], list[str]]:
+    """Divide *batch*'s recipients by what became of them and what was said about it."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for address in batch.recipients:
+        outcome = outcomes[address]
+        found.setdefault((outcome.event, outcome.hop, str(outcome.reply)), []).append(address)
+    return found
