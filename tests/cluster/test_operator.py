@@ -31,7 +31,8 @@ def stream(gateway: Gateway, images: dict[str, str]) -> Iterator[str]:
     gateway.kube.apply(*world.stream(images["gateway"], gateway.job(587, subject=subject, message=message)))
     eventually_sync(lambda: acknowledged(gateway, subject), within=120, what="the first mail is taken", pause=1)
     yield subject
-    gateway.kube("delete", "deployment/stream", "secret/stream", "--wait=false")
+    # With its pod: one that has not ended yet would be taken for that of the next test.
+    gateway.kube("delete", "deployment/stream", "secret/stream", "--cascade=foreground", "--timeout=60s")
 
 
 def acknowledged(gateway: Gateway, subject: str) -> set[str]:
