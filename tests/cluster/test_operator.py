@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cluster.conftest import CHART, image_values
+from tests.lab import daemons, layout
 from tests.support import processes, world
 from tests.support.kube import CommandError
 from tests.support.waiting import eventually_sync
@@ -126,6 +127,7 @@ def test_an_api_server_that_restarts_costs_no_mail(gateway: Gateway, sink: Kube,
     restart_daemon("kube-apiserver")
 
     def is_back() -> bool:
+        daemons.require_alive(layout.find_layout().run)
         try:
             return is_brought_about(gateway)
         except CommandError:

@@ -29,7 +29,7 @@ def main() -> int:
     try:
         return _COMMANDS[arguments.command](find_layout(), arguments)
     except LabError as failure:
-        print(failure.explain(), file=sys.stderr)
+        print(failure, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted; the next 'up' or 'down' clears away what is half made.", file=sys.stderr)

@@ -89,10 +89,19 @@ def find_pid(run: Path, name: str) -> int | None:
     """Give the pid of a daemon that is alive and ours, else nothing."""
     try:
         pid, _, started = _parse(_file(run, name, "pid").read_text())
-        _, state, started_now = _parse(Path(f"/proc/{pid}/stat").read_text())
+        _, _, started_now = _parse(Path(f"/proc/{pid}/stat").read_text())
     except (OSError, ValueError):
         return None
-    return pid if started == started_now and state not in "ZX" else None
+    return pid if started == started_now and _has_threads(pid) else None
+
+
+def _has_threads(pid: int) -> bool:
+    """Tell whether a thread of a process runs. The first one may have ended before the others, and the last one gives the ports back."""
+    states = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError, ValueError):
+            states.append(_parse(thread.read_text())[1])
+    return any(state not in "ZX" for state in states)
 
 
 def all_names(run: Path) -> list[str]:

@@ -32,7 +32,7 @@ class LabError(Exception):
         self.log = log
         self.said = said
 
-    def explain(self) -> str:
+    def __str__(self) -> str:
         """Give the sentence, the last lines of the log, and its path."""
         said = self.said
         if self.log is not None and self.log.exists():
