@@ -35,6 +35,7 @@ from smtp_gateway.mailq.server import QueueSocket
 from smtp_gateway.policy.auth import Logins
 from smtp_gateway.probing.probe import Probe
 from smtp_gateway.probing.upstreams import Upstreams
+from smtp_gateway.recovering import Recovering
 from smtp_gateway.reporting import Sources, State, gauges, report
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.telemetry.prometheus import CONTENT_TYPE, PrometheusObserver
@@ -129,11 +130,12 @@ class Gateway:
         self._doors = Doors(config.listeners, settings, self._front)
         implicit_tls = any(listener.tls is ListenerTls.IMPLICIT for listener in config.listeners)
         self._drain = Drain(self._doors, settings.pod, settings.idle_timeout, HANDSHAKE_TIMEOUT if implicit_tls else 0.0)
-        self._upstreams = Upstreams(config, self._probe(config))
         self._certificate: Certificate
         self._spool: DiskSpool
         self._intake: Intake
         self._dispatch: Dispatch
+        self._recovering: Recovering
+        self._upstreams: Upstreams
         self._waking: Waking
         self.life = Lifecycle(settings.grace)
         self.http_port = 0
@@ -177,6 +179,8 @@ class Gateway:
         self._waking = Waking(self._spool, settings.spool, self._surroundings.clock)
         self._dispatch = Dispatch(self._spool, config, self._observer, self._surroundings)
         stack.push_async_callback(self._dispatch.stop, 0.0)
+        self._recovering = Recovering(self._spool, self._dispatch, config, self._surroundings.clock)
+        self._upstreams = Upstreams(config, self._probe(config), self._recovering.restored)
         self._intake = Intake(self._spool, config, self._observer, self._dispatch)
         if settings.socket is not None:
             await QueueSocket(self._spool, self._dispatch, self._observer).open(stack, settings.socket)
@@ -194,7 +198,7 @@ class Gateway:
         following = [certificate.follow() for certificate in certificates]
         if settings.config is not None:
             following.append(self._follow(settings.config))
-        for work in (*following, self._drain.run(), self._upstreams.run(), self._waking.stay_awake()):
+        for work in (*following, self._drain.run(), self._upstreams.run(), self._recovering.run(), self._waking.stay_awake()):
             stack.callback(background.create_task(work).cancel)
 
     async def _deliver(self) -> None:
@@ -279,6 +283,7 @@ class Gateway:
         self._spool.reserve(config.reserve)
         self._intake.reconfigure(config)
         self._dispatch.reconfigure(config)
+        self._recovering.reconfigure(config)
         self._observer.keep(frozenset(route.name for route in config.routes))
         self._upstreams.reconfigure(config, self._probe(config))
         self._drain.reconfigure(config.serving)

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtp_gateway.app import Gateway, Settings
+from smtp_gateway.config.model import Retry
 from smtp_gateway.dispatch import Dispatch
 from smtp_gateway.lifecycle import Phase
 from smtp_gateway.listener.server import BindError
@@ -16,7 +17,7 @@ from smtp_gateway.spool.api import SpoolUnavailableError
 from smtp_gateway.telemetry.prometheus import METRICS
 from smtp_gateway.tls import CertificateError
 from tests.support.conversation import Conversation
-from tests.support.gateway import config, running, trusting, write_pair
+from tests.support.gateway import PATIENCE, config, running, trusting, write_pair
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ async def page(gateway: Gateway, path: str) -> tuple[int, str]:
     """Ask the HTTP port of *gateway*."""
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{gateway.http_port}{path}") as answer:
         return answer.status, await answer.text()
+
+
+async def measured(gateway: Gateway, line: str) -> None:
+    """Wait until the metrics of *gateway* have a *line*."""
+    async with asyncio.timeout(PATIENCE):
+        said = ""
+        while not re.search(line, said, re.MULTILINE):
+            _, said = await page(gateway, "/metrics")
 
 
 @pytest.mark.parametrize(
@@ -147,6 +156,22 @@ async def test_a_new_configuration_is_followed_without_dropping_a_session(tmp_pa
             await other.expect("220 new.example.com ESMTP")
 
     assert b"by new.example.com with" in sink.taken[0].body
+
+
+async def test_mail_does_not_wait_longer_than_its_next_hop_is_away(tmp_path: Path, sink: Sink) -> None:
+    """What waits for hours goes as soon as a probe finds the route's next hop, here because its port was corrected."""
+    patient = {"retry": Retry(initial=7200.0, maximum=7200.0)}
+    wrong, right = (
+        one.model_copy(update={"routes": tuple(route.model_copy(update=patient) for route in one.routes)})
+        for one in (config(9), config(sink.port))
+    )
+    async with running(tmp_path, wrong) as gateway, Conversation.with_server(gateway.ports["submission"]) as client:
+        await client.authenticated(TLS)
+        await client.send(b"x\r\n.\r\n")
+        await measured(gateway, r"^smtp_gateway_deferred_recipients_total\{.*\} 1\.0$")
+        await measured(gateway, r"^smtp_gateway_upstream_up\{.*\} 0\.0$")
+        gateway.reconfigure(right)
+        await eventually(lambda: sink.taken)
 
 
 async def test_a_part_that_fails_ends_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

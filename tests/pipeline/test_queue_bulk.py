@@ -124,7 +124,7 @@ def test_a_damaged_body_is_not_taken_for_a_whole_one(gateway: Process, queue: Co
     assert (said.returncode, said.stdout) == (1, f"out/{other}.eml\n")
     assert "came to an early end" in said.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{other}.eml"]
-    assert gateway.events("content unreadable")[0]["message_id"] == damaged
+    assert gateway.wait_for("content unreadable")["message_id"] == damaged
 
 
 def test_consent_is_asked_for_at_a_terminal_and_nowhere_else(gateway: Process, queue: Commands) -> None:

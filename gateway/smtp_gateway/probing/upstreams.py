@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from smtp_gateway.config.report import UpstreamReport
+from smtp_gateway.config.report import Cause, UpstreamReport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -59,6 +59,11 @@ class Standing:
         """Whether the last probe came through; None before the first."""
         return None if self.finding is None else self.finding.cause is None
 
+    @property
+    def gone(self) -> bool:
+        """Whether the last probe came to nothing that its host has said: a refusal may be about what it was sent, and then haste is wrong."""
+        return self.finding is not None and self.finding.cause not in {None, Cause.REJECTED}
+
     def after(self, finding: Finding, now: float) -> Standing:
         """Return what is known after a probe that ended at *now*."""
         return Standing(finding, now, now if finding.cause is None else self.reached_at)
@@ -98,17 +103,30 @@ class Upstream:
 class Upstreams:
     """The smarthosts of one gateway."""
 
-    def __init__(self, config: Config, probe: Callable[[Smarthost], Awaitable[Finding]], sources: Sources | None = None) -> None:
-        """Probe the smarthosts of *config* by *probe*; nothing happens before `run`."""
+    def __init__(
+        self,
+        config: Config,
+        probe: Callable[[Smarthost], Awaitable[Finding]],
+        restored: Callable[[str], None],
+        sources: Sources | None = None,
+    ) -> None:
+        """Probe the smarthosts of *config* by *probe*; nothing happens before `run`.
+
+        *restored* is told the name of a route none of whose smarthosts could be reached, when one can be again.
+        """
         self._config = config
         self._probe = probe
+        self._restored = restored
         self._sources = sources or Sources()
         self._standings: dict[Smarthost, Standing] = {}
+        self._cut_off: set[str] = set()
+        """Names of routes that have no smarthost that could be reached, and one at least that did not even refuse."""
         self._changed = asyncio.Event()
 
     def reconfigure(self, config: Config, probe: Callable[[Smarthost], Awaitable[Finding]]) -> None:
         """Probe those of *config* from now on, and by *probe*."""
         self._config, self._probe = config, probe
+        self._cut_off &= {route.name for route in config.routes}
         self._changed.set()
 
     def __iter__(self) -> Iterator[Upstream]:
@@ -152,3 +170,15 @@ class Upstreams:
             _log.warning("upstream unreachable", cause=finding.cause.value, **about)
         elif finding.cause is None and known is not None and known.cause is not None:
             _log.info("upstream reachable", **about)
+        self._judge_routes()
+
+    def _judge_routes(self) -> None:
+        """Take note of routes that no smarthost is left for, and tell those that have one again, the same one or another."""
+        for route in self._config.routes:
+            standings = [self._standings.get(smarthost, UNKNOWN) for smarthost in route.smarthosts]
+            if any(one.reachable for one in standings):
+                if route.name in self._cut_off:
+                    self._cut_off.discard(route.name)
+                    self._restored(route.name)
+            elif any(one.gone for one in standings):
+                self._cut_off.add(route.name)

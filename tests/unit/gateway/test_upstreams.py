@@ -42,7 +42,8 @@ class World:
         self.finding: Finding | Exception = WELL_FOUND
         self.hanging: set[str] = set()
         self.at_once = 0
-        self.upstreams = Upstreams(configuration, self.probe, Sources(lambda: NOW, lambda: 0.0, self.sleep))
+        self.restored: list[str] = []
+        self.upstreams = Upstreams(configuration, self.probe, self.restored.append, Sources(lambda: NOW, lambda: 0.0, self.sleep))
 
     async def probe(self, smarthost: Smarthost) -> Finding:
         """Answer."""
@@ -69,6 +70,13 @@ class World:
     async def paused(self, *seconds: float) -> None:
         """Wait until the pauses are *seconds*."""
         await eventually(lambda: sorted(self.pauses.values()) == sorted(seconds))
+
+    async def probed_again(self, *seconds: float) -> None:
+        """End all pauses, and wait until the next ones are *seconds*."""
+        before = tuple(self.pauses)
+        self.go_on()
+        await eventually(lambda: not any(one in self.pauses for one in before))
+        await self.paused(*seconds)
 
     def go_on(self) -> None:
         """End all pauses."""
@@ -171,3 +179,43 @@ async def test_a_fault_that_nobody_foresaw_ends_no_probes() -> None:
 
     assert [line["event"] for line in logs] == ["probe failed"]
     assert [upstream.report.reachable for upstream in world.upstreams] == [True]
+
+
+async def test_a_route_is_told_when_one_of_its_smarthosts_is_back() -> None:
+    """Once, when none was there before; not at the start, and not while another one was there all the time."""
+    async with World(config((ONE,), (ONE, OTHER))) as world:
+        await world.paused(WELL, WELL)
+        assert world.restored == []
+        world.finding = GONE
+        await world.probed_again(FAILED, FAILED)
+        world.hanging = {"other.example"}
+        world.finding = WELL_FOUND
+        await world.probed_again(WELL)
+        assert world.restored == ["r0", "r1"]
+        await world.probed_again(WELL)
+        assert world.restored == ["r0", "r1"]
+
+
+async def test_a_corrected_smarthost_brings_its_route_back() -> None:
+    """The new one counts as the return of the one before, which could not be used."""
+    async with World(config((ONE,))) as world:
+        await world.paused(WELL)
+        world.finding = GONE
+        await world.probed_again(FAILED)
+        world.finding = WELL_FOUND
+        world.upstreams.reconfigure(config((OTHER,)), world.probe)
+        await world.paused(WELL)
+
+    assert world.restored == ["r0"]
+
+
+async def test_a_smarthost_that_refused_in_words_brings_nothing_back() -> None:
+    """It may have refused because it was sent too much."""
+    async with World(config((ONE,))) as world:
+        await world.paused(WELL)
+        world.finding = Finding(Cause.REJECTED, "421 4.7.0 Too many connections")
+        await world.probed_again(FAILED)
+        world.finding = WELL_FOUND
+        await world.probed_again(WELL)
+
+    assert world.restored == []
