@@ -162,7 +162,7 @@ class Reconciler:
         workload = await self._own(owner, Ref(STATEFUL_SET, owner.namespace, owner.name), live)
         there = await self._stepping.there(owner, live, workload, told)
         gateway, config_hash, problem = await self._brought_about(body, owner, there)
-        rollout = rollout_of(gateway.spec.replicas if gateway else there.size, there.workload, there.pods)
+        rollout = rollout_of(gateway.spec.replicas if gateway else there.size, there.workload, there.pods, there.claims.values())
         self._metrics.observed(key, Counter(ref.kind.name for ref in live), ready=is_ready(body.get("status") or {}))
         known = _Known(body, gateway, there, rollout, problem, _question(gateway, there, config_hash))
         self._known[key] = known

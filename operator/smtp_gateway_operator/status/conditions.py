@@ -159,6 +159,8 @@ def _progressing(found: Findings, now: datetime) -> Judged:
 def _moving(rollout: Rollout, told: Told, now: datetime) -> Judged | None:
     """Return what is said while pods come and go, or should; None when they are as wanted."""
     if rollout.stalls_at is not None and now >= rollout.stalls_at:
+        if rollout.stranded:
+            return false(Reason.VOLUME_UNREACHABLE, f"a pod cannot run where its volume is; {rollout.sentence}")
         return false(Reason.ROLLOUT_STALLED, f"a pod does not become ready, and no other is renewed before it is; {rollout.sentence}")
     if rollout.draining:
         waiting = draining.sentence(rollout, told)

@@ -70,6 +70,7 @@ class Reason(StrEnum):
     TLS_FAILED = "TLSFailed"
     TOO_LARGE = "TooLarge"
     VALID = "Valid"
+    VOLUME_UNREACHABLE = "VolumeUnreachable"
     WAITING = "Waiting"
     WAITING_FOR_DELETION = "WaitingForDeletion"
 

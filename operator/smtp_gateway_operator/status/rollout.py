@@ -8,16 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from smtp_gateway_operator.status.nodes import is_stranded, unready_node, unscheduled
 from smtp_gateway_operator.status.stalling import stalls_at
 from smtp_gateway_operator.steps.pods import members, pod_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
 TOLD = 3
 """Pods whose trouble is told; more would bury the first."""
-LENGTH = 200
+LENGTH = 250
 """Characters of one pod's trouble: a scheduler's message names every node."""
 
 
@@ -38,6 +39,8 @@ class Rollout:
     """The pods that go when they are empty, the first to go first."""
     stalls_at: datetime | None = None
     """When the first pod that should be ready, and is not, counts as stuck."""
+    stranded: bool = False
+    """Whether a pod cannot run where its volume is."""
 
     @property
     def serves(self) -> bool:
@@ -51,8 +54,10 @@ class Rollout:
         return "; ".join([f"{self.ready} of {self.wanted} pods ready", *told])
 
 
-def rollout_of(wanted: int, workload: Mapping[str, Any] | None, pods: Sequence[Mapping[str, Any]]) -> Rollout:
-    """Return how far *workload*, a StatefulSet that should have *wanted* pods, is."""
+def rollout_of(
+    wanted: int, workload: Mapping[str, Any] | None, pods: Sequence[Mapping[str, Any]], claims: Collection[Mapping[str, Any]] = ()
+) -> Rollout:
+    """Return how far *workload*, a StatefulSet that should have *wanted* pods, is; *claims* are of the pods' volumes."""
     if workload is None:
         return Rollout(wanted)
     status, size = workload.get("status") or {}, workload["spec"].get("replicas", 1)
@@ -69,34 +74,32 @@ def rollout_of(wanted: int, workload: Mapping[str, Any] | None, pods: Sequence[M
         pods=status.get("replicas", 0),
         ready=ready,
         settled=settled,
-        troubles=tuple(f"{name}: {trouble}" for name, trouble in _troubles(pod for pod in pods if pod not in draining.values())),
+        troubles=tuple(f"{name}: {trouble}" for name, trouble in _troubles((pod for pod in pods if pod not in draining.values()), claims)),
         manned=current and 0 < wanted == len(renewed),
         draining=tuple(f"{workload['metadata']['name']}-{number}" for number in reversed(range(wanted, size))) if wanted else (),
         stalls_at=None if settled else stalls_at(pod for number, pod in found.items() if number < wanted),
+        stranded=any(is_stranded(pod) for number, pod in found.items() if number < wanted),
     )
 
 
-def _troubles(pods: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _troubles(pods: Iterable[Mapping[str, Any]], claims: Collection[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Return by name what keeps pods from being ready, in the order of their names."""
-    troubles = [(pod["metadata"]["name"], _trouble(pod)[:LENGTH]) for pod in pods]
+    troubles = [(pod["metadata"]["name"], _trouble(pod, claims)[:LENGTH]) for pod in pods]
     return sorted((name, trouble) for name, trouble in troubles if trouble)
 
 
-def _trouble(pod: Mapping[str, Any]) -> str:
+def _trouble(pod: Mapping[str, Any], claims: Collection[Mapping[str, Any]]) -> str:
     """Return why the pod is not ready; empty when it is, or does not say."""
     status = pod.get("status") or {}
     conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
     if conditions.get("Ready", {}).get("status") == "True":
         return ""
     if pod["metadata"].get("deletionTimestamp"):
-        return "Terminating"
+        return ", ".join(["Terminating", *filter(None, [unready_node(pod)])])
     for container in status.get("containerStatuses") or []:
         if trouble := _container_trouble(container):
             return trouble
-    scheduled = conditions.get("PodScheduled", {})
-    if scheduled.get("status") == "False":
-        return f"{scheduled.get('reason', 'Unscheduled')}: {scheduled.get('message', '')}"
-    return str(status.get("reason") or "")
+    return unscheduled(pod, claims) or unready_node(pod) or str(status.get("reason") or "")
 
 
 def _container_trouble(container: Mapping[str, Any]) -> str:

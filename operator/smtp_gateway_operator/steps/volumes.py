@@ -69,6 +69,12 @@ class Asleep:
         return "; ".join([*([counted] if self.counted else []), *([uncounted] if self.uncounted else [])])
 
 
+def last_count(claim: Mapping[str, Any]) -> int | None:
+    """Return how many messages the queue on a claim's volume held when that was last known; None when it never was."""
+    said = _said(claim, MESSAGES_ANNOTATION) or ""
+    return int(said) if said.isdecimal() and said.isascii() else None
+
+
 def claims_by_ordinal(gateway: str, claims: Iterable[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     """Return the claims of the gateway's StatefulSet by their ordinals."""
     found = ((volume_ordinal(gateway, claim["metadata"]["name"]), claim) for claim in claims)
@@ -101,8 +107,8 @@ def asleep(claims: Claims, size: int) -> Asleep:
     """Return how much mail is on the volumes beyond a StatefulSet of *size*."""
     without_pod = [claim for number, claim in sorted(claims.items()) if number >= size and not _is_pending(claim)]
     undrained = [claim for claim in without_pod if _said(claim, DRAINED_ANNOTATION) != DRAINED]
-    counts = [count for count in map(_count, undrained) if count is not None]
-    return Asleep(len(counts), sum(counts), tuple(claim["metadata"]["name"] for claim in undrained if _count(claim) is None))
+    counts = [count for count in map(last_count, undrained) if count is not None]
+    return Asleep(len(counts), sum(counts), tuple(claim["metadata"]["name"] for claim in undrained if last_count(claim) is None))
 
 
 def _annotations(number: int, counted: Counted) -> dict[str, str]:
@@ -118,12 +124,6 @@ def _changes(claims: Claims, wanted: Mapping[int, dict[str, str]]) -> dict[int, 
 def _said(claim: Mapping[str, Any], annotation: str) -> str | None:
     said: str | None = (claim["metadata"].get("annotations") or {}).get(annotation)
     return said
-
-
-def _count(claim: Mapping[str, Any]) -> int | None:
-    """Return the claim's last known count; None when there is none that could be one."""
-    said = _said(claim, MESSAGES_ANNOTATION) or ""
-    return int(said) if said.isdecimal() and said.isascii() else None
 
 
 def _is_pending(claim: Mapping[str, Any]) -> bool:

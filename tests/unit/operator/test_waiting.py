@@ -116,7 +116,7 @@ def unready(number: int = 0, reason: str = "", **metadata: str) -> dict[str, Any
         ([], None),
         ([pod("mail-0", conditions=[{"type": "Ready", "status": "True", "lastTransitionTime": STAMP}])], None),
         ([pod("mail-0")], None),  # just made, and says nothing of itself
-        ([unready(deletionTimestamp=STAMP)], None),
+        ([unready(deletionTimestamp=STAMP)], DEADLINE_OF_THE_HOPELESS),
         ([unready()], DEADLINE),
         ([unready(reason="ContainerCreating")], DEADLINE),
         ([unready(reason="ImagePullBackOff")], DEADLINE_OF_THE_HOPELESS),
@@ -124,7 +124,7 @@ def unready(number: int = 0, reason: str = "", **metadata: str) -> dict[str, Any
     ],
 )
 def test_a_pod_has_its_time_to_become_ready(pods: list[dict[str, Any]], deadline: timedelta | None) -> None:
-    """Less of it when its container cannot even be started; none is counted for one that goes."""
+    """Less of it when its container cannot even be started, and for what should have ended."""
     assert stalls_at(pods) == (None if deadline is None else NOW + deadline)
 
 
