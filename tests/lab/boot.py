@@ -44,13 +44,20 @@ _KNOWN_NAME = "kubernetes.default.svc.cluster.local"
 
 
 def bring_up(layout: Layout, node_count: int | None) -> None:
-    """Bring up a cluster of so many nodes; without a number, one that is up is left alone."""
+    """Bring up a cluster of so many nodes; without a number, one that is up is left alone.
+
+    A second node is added to a cluster that runs, and taken out of it. One that is dead is taken out first, whatever is asked for.
+    """
     health = examine(layout)
     if health.state == "up" and node_count in (None, len(health.nodes)):
         say(f"the lab is already up: {', '.join(health.nodes)}")
         return
     if health.state == "up" and node_count == 1:
         remove_second(layout)
+        return
+    if health.second_is_lost:
+        remove_second(layout)
+        bring_up(layout, node_count)
         return
     if health.state == "partly":
         say("clearing away what is left of an earlier lab")
@@ -101,7 +108,6 @@ def _boot(layout: Layout, archives: dict[str, Path]) -> None:
 def _add_second(layout: Layout, archives: dict[str, Path]) -> None:
     if layout.node(SECOND).exists():
         remove_second(layout)
-    layout.ready.unlink(missing_ok=True)
     connect_second()
     _prepare_node(layout, SECOND, archives)
     _join(layout, SECOND)

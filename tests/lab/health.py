@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.lab.daemons import all_names, find_pid
 from tests.lab.kubectl import kubectl
+from tests.lab.layout import SECOND
 from tests.lab.network import find_owner
 from tests.lab.shell import LabError
 from tests.lab.waiting import wait_until
@@ -25,6 +26,12 @@ class Health:
     state: str
     nodes: tuple[str, ...] = ()
     daemons: dict[str, int | None] = field(default_factory=dict)
+
+    @property
+    def second_is_lost(self) -> bool:
+        """Whether nothing but the second node is dead: the cluster is as good as up."""
+        dead = [name for name, pid in self.daemons.items() if pid is None]
+        return bool(dead) and all(name.endswith(f".{SECOND.name}") for name in dead)
 
 
 def examine(layout: Layout) -> Health:

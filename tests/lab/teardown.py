@@ -59,18 +59,29 @@ def tear_down(layout: Layout) -> None:
     say("the lab is down")
 
 
+def end_node(layout: Layout, node: Node) -> list[str]:
+    """End everything that runs on a node, at once and unknown to the API server, as a power cut does; name its daemons."""
+    names = [name for name in all_names(layout.run) if name.endswith(f".{node.name}")]
+    _end_daemons(layout, names)
+    _end_pods(layout, (node,))
+    return names
+
+
 def remove_second(layout: Layout) -> None:
     """Take the second node out of a running cluster, as if it had never joined."""
-    names = [name for name in all_names(layout.run) if name.endswith(f".{SECOND.name}")]
-    _end_daemons(layout, names)
-    _end_pods(layout, (SECOND,))
+    names = end_node(layout, SECOND)
     _delete_traces(layout, (SECOND,))
     disconnect_second()
     _delete_state(layout.node(SECOND))
     for name in names:
         forget(layout.run, name)
+    here = f"--field-selector=spec.nodeName={SECOND.name}"
+    kubectl(layout, "delete", "pods", "--all-namespaces", here, "--grace-period=0", "--force", "--wait=false")
     volumes = [volume.name for volume in volumes_of(layout, SECOND)]
     kubectl(layout, "delete", "persistentvolume", "--ignore-not-found", "--wait=false", *volumes)
+    # One that is claimed stays for as long as its claim does, and one of the same name could not be made.
+    for name in kubectl(layout, "get", "persistentvolume", "--ignore-not-found", "--output=name", *volumes).split():
+        kubectl(layout, "patch", name, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
     kubectl(layout, "delete", "node", "--ignore-not-found", SECOND.name)
     say(f"node {SECOND.name} is gone")
 
@@ -80,6 +91,7 @@ def find_left(layout: Layout) -> Iterator[str]:
     yield from (f"mount {point}" for point in mounts_below(layout.root))
     yield from (f"loop device {device}" for device in _loops(layout.run))
     yield from (f"control group {group}" for group in _cgroups(CGROUP))
+    yield from (f"network namespace {node.namespace}" for node in NODES if Path("/run/netns", node.namespace).exists())
     if find_owner() == str(layout.root):
         yield "the network link"
     if layout.run.exists():
