@@ -70,8 +70,8 @@ test-local: setup ## The tiers that need no cluster (one of them needs root)
 	$(BIN)/python -m tests.tiers unit loopback faults volume crash
 
 .PHONY: test-cluster
-test-cluster: setup ## The chart and cluster tiers alone
-	$(BIN)/python -m tests.tiers chart cluster
+test-cluster: setup ## The tiers that need a cluster alone
+	$(BIN)/python -m tests.tiers chart cluster nodes
 
 .PHONY: crash
 crash: setup ## Kill the gateway KILLS=2000 times, cut the power with SEEDS=20 chances a step; prints what was counted

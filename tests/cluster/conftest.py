@@ -67,6 +67,14 @@ def sink(kube: Kube, images: dict[str, str], pytestconfig: pytest.Config) -> Ite
         sink("delete", "namespace", sink.namespace, "--timeout=120s")
 
 
+@pytest.fixture
+def away(sink: Kube) -> Iterator[Kube]:
+    """The next hop, away."""
+    world.scale_sink(sink, 0)
+    yield sink
+    world.scale_sink(sink, 1)
+
+
 @pytest.fixture(scope="session")
 def operator(kube: Kube, images: dict[str, str]) -> Iterator[str]:
     """The operator, installed as users install it; the name of its Deployment."""

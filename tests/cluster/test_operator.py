@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.cluster.conftest import CHART, image_values
 from tests.lab import daemons, layout
-from tests.support import processes, world
+from tests.support import machines, processes, world
 from tests.support.kube import CommandError
 from tests.support.waiting import eventually_sync
 
@@ -124,7 +122,7 @@ def test_an_api_server_that_restarts_costs_no_mail(gateway: Gateway, sink: Kube,
     before = operator_pod(gateway.kube)
     count = len(world.acknowledged(gateway.kube, stream))
     change(gateway, 60)
-    restart_daemon("kube-apiserver")
+    machines.restart("kube-apiserver")
 
     def is_back() -> bool:
         daemons.require_alive(layout.find_layout().run)
@@ -140,12 +138,6 @@ def test_an_api_server_that_restarts_costs_no_mail(gateway: Gateway, sink: Kube,
     assert (after["metadata"]["uid"], restarts(after)) == (before["metadata"]["uid"], restarts(before))
     eventually_sync(lambda: len(acknowledged(gateway, stream)) > count, within=60, what="mail went on", pause=1)
     nothing_lost(gateway, sink, stream)
-
-
-def restart_daemon(name: str) -> None:
-    """Kill a daemon of the lab and start it again, from a process of its own: it outlives the tests, and is no child of theirs."""
-    code = "import sys; from tests.lab import daemons, layout; daemons.restart(layout.find_layout().run, sys.argv[1])"
-    subprocess.run([sys.executable, "-c", code, name], check=True)
 
 
 def restarts(pod: dict[str, Any]) -> int:

@@ -1,0 +1,1 @@
+"""What happens to nodes: tests that need a second one, and break it."""
