@@ -15,6 +15,8 @@ CONFIG_FOLDER = "/etc/smtp-gateway/config"
 TLS_FOLDER = "/etc/smtp-gateway/tls"
 ADMIN_FOLDER = "/etc/smtp-gateway/admin"
 SPOOL_FOLDER = "/var/spool/smtp-gateway"
+TEMPORARY = "tmp"
+"""The volume for temporary files and the socket of the queue commands; mail is never in it."""
 SECRET_MODE = 0o440
 """For the owner root and the pod's group: the user of the container can read secrets, and nobody can write them."""
 
@@ -26,7 +28,7 @@ def mounts() -> list[dict[str, Any]]:
         {"name": "tls", "mountPath": TLS_FOLDER, "readOnly": True},
         {"name": "admin", "mountPath": ADMIN_FOLDER, "readOnly": True},
         {"name": names.CLAIM, "mountPath": SPOOL_FOLDER},
-        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 a path inside the container, on a volume of its own
+        {"name": TEMPORARY, "mountPath": "/tmp"},  # noqa: S108 a path inside the container, on a volume of its own
     ]
 
 
@@ -36,7 +38,7 @@ def volumes(owner: Owner, spec: Spec) -> list[dict[str, Any]]:
         {"name": "config", "projected": {"defaultMode": SECRET_MODE, "sources": _shards(owner)}},
         {"name": "tls", "secret": {"secretName": names.served_secret(owner.name, spec.tls), "defaultMode": SECRET_MODE}},
         {"name": "admin", "secret": {"secretName": names.admin_secret(owner.name), "defaultMode": SECRET_MODE}},
-        {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+        {"name": TEMPORARY, "emptyDir": {"sizeLimit": "64Mi"}},
     ]
 
 

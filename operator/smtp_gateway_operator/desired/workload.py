@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from smtp_gateway_operator import names
 from smtp_gateway_operator.desired.placement import placement, pod_metadata, resources
-from smtp_gateway_operator.desired.volumes import ADMIN_FOLDER, CONFIG_FOLDER, SPOOL_FOLDER, TLS_FOLDER, claim_template, mounts, volumes
+from smtp_gateway_operator.desired.volumes import (
+    ADMIN_FOLDER,
+    CONFIG_FOLDER,
+    SPOOL_FOLDER,
+    TEMPORARY,
+    TLS_FOLDER,
+    claim_template,
+    mounts,
+    volumes,
+)
 from smtp_gateway_operator.spec import ADMIN_PORT, HTTP_PORT
 from smtp_gateway_operator.steps.scaling import at_rest
 
@@ -33,6 +42,8 @@ ANNOTATIONS = {
     "prometheus.io/scrape": "true",
     "prometheus.io/port": str(HTTP_PORT),
     "prometheus.io/path": "/metrics",
+    # Otherwise the cluster autoscaler takes no node away that has a pod with an emptyDir: there might be something in it.
+    "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes": TEMPORARY,
 }
 """Annotations of the pods."""
 

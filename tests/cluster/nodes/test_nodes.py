@@ -101,7 +101,7 @@ def test_draining_a_node_loses_nothing(fleet: Gateway, away: Kube, far: str, nea
     before = uids(fleet)
     with Stream(fleet, "while drained") as stream:
         flows(stream)
-        fleet.kube("drain", SECOND.name, "--ignore-daemonsets", "--timeout=180s")
+        fleet.kube("drain", SECOND.name, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s")
         says(fleet, "Ready", f"1 of 2 pods ready; {far}: no node that can run it has its volume (claim spool-{far}, ")
         assert "1 node(s) were unschedulable" in told(fleet, "Ready")[2]
         with pytest.raises(CommandError, match="disruption budget"):
