@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-NODES ?= 1
+NODES ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 CRD := crds/smtpgateways.yaml
@@ -105,7 +105,7 @@ demo: ## From nothing to a delivered mail on a real cluster, step by step
 	@$(PYTHON) -m tests.demo
 
 .PHONY: cluster-up
-cluster-up: ## Boot a real Kubernetes on this machine (NODES=2 for two nodes)
+cluster-up: ## Boot a real Kubernetes on this machine (NODES=2 for two nodes); one that is up is left as it is
 	@$(LAB) up
 
 .PHONY: cluster-down

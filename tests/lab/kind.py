@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.lab.progress import say
-from tests.lab.shell import run
+from tests.lab.shell import LabError, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,12 @@ def exists() -> bool:
 
 
 def bring_up(layout: Layout, node_count: int) -> None:
-    """Create our kind cluster; one that exists is left as it is."""
+    """Create our kind cluster; one that exists is left as it is. Raises `LabError` when that has fewer nodes than are asked for."""
     if exists():
+        there = len(run(["kind", "get", "nodes", f"--name={NAME}"]).split())
+        if there < node_count:
+            sentence = f"The kind cluster {NAME} has {there} nodes, and kind cannot add one: run 'python3 -m tests.lab down' first."
+            raise LabError(sentence)
         say(f"the kind cluster {NAME} is already up")
         return
     roles = [{"role": "control-plane"}, *({"role": "worker"} for _ in range(node_count - 1))]
