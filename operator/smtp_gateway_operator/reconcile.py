@@ -40,10 +40,12 @@ from smtp_gateway_operator.publishing import Publishing
 from smtp_gateway_operator.spec import ConfigTooLargeError, SmtpGateway, config_hash, login_secrets, sentence_of, to_config
 from smtp_gateway_operator.status.catalogue import MADE_ANEW, NORMAL
 from smtp_gateway_operator.status.conditions import Findings, Problem, is_ready, status_of
+from smtp_gateway_operator.status.growing import Growth
 from smtp_gateway_operator.status.reasons import CONFIG_VALID, PROGRESSING, REFERENCES_RESOLVED, Reason
 from smtp_gateway_operator.status.rollout import Rollout, rollout_of
 from smtp_gateway_operator.status.transitions import Transition, event_of
 from smtp_gateway_operator.stepping import Stepping, There
+from smtp_gateway_operator.steps.growing import extents
 from smtp_gateway_operator.workqueue import Occasion, PutOffError
 
 if TYPE_CHECKING:
@@ -179,7 +181,7 @@ class Reconciler:
         return min(SOON * 2 ** min(known.looks - 1, 10), POLL) if known.question.pods else None
 
     async def _say(self, key: Key, known: _Known, told: Told, *, at_once: bool) -> None:
-        found = Findings(known.body["metadata"]["generation"], known.rollout, known.problem, told, known.there.asleep)
+        found = Findings(known.body["metadata"]["generation"], known.rollout, known.problem, told, known.there.asleep, _growth(known))
         listeners = known.gateway.spec.listeners if known.gateway else None
         previous = known.body.get("status") or {}
         status = status_of(key, listeners, found, previous, self._now())
@@ -204,6 +206,7 @@ class Reconciler:
             for one in wanted:
                 live[ref_of(one)] = await self._children.bring_about(owner, one, live)
             there.workload = live[Ref(STATEFUL_SET, owner.namespace, owner.name)]
+            await self._stepping.grown(there, gateway.spec.spool.volume.size)
             await self._children.prune(live, [*requested, *wanted], _kept(gateway))
         except _TOLD as error:
             return gateway, "", problem_of(error)
@@ -269,6 +272,14 @@ def _question(gateway: SmtpGateway | None, there: There, config_hash: str) -> Qu
     if gateway is None:
         return Question(owner, pods, authority, config_hash, None, issued=False)
     return Question(owner, pods, authority, config_hash, gateway.spec.routes, issued=gateway.spec.tls is None)
+
+
+def _growth(known: _Known) -> Growth:
+    """Return what is known of the sizes of the gateway's volumes, once everything else was brought about."""
+    if known.gateway is None or known.problem is not None:
+        return Growth()
+    there = known.there
+    return Growth(there.owner.name, known.gateway.spec.spool.volume.size, extents(there.claims, there.size), there.refused)
 
 
 def _check_paused(gateway: SmtpGateway) -> None:

@@ -30,6 +30,7 @@ from smtp_gateway.config.resource import (
     to_config,
 )
 from smtp_gateway.config.sentences import sentence_of
+from smtp_gateway.config.units import amount
 
 __all__ = [
     "ADMIN_PORT",
@@ -55,6 +56,7 @@ __all__ = [
     "Spread",
     "Toleration",
     "UpstreamReport",
+    "amount",
     "config_hash",
     "login_secrets",
     "logins_of",

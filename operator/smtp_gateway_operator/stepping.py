@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from smtp_gateway_operator import names
 from smtp_gateway_operator.cluster.api import POD
+from smtp_gateway_operator.growing import Growing
 from smtp_gateway_operator.noting import Noting
 from smtp_gateway_operator.spec import config_hash
-from smtp_gateway_operator.steps.pods import pods_by_ordinal
+from smtp_gateway_operator.steps.pods import orphaned, pods_by_ordinal
 from smtp_gateway_operator.steps.rollouts import partition_of, versions_of
 from smtp_gateway_operator.steps.scaling import Step, serving_of, size_of
 from smtp_gateway_operator.steps.volumes import Counted, asleep, counted, unused
@@ -42,11 +43,15 @@ class There:
     """What the pods said just before; None when they were not asked."""
     claims: dict[int, Object] = field(default_factory=dict)
     """The pods' volume claims by ordinal; empty before `Stepping.configured`."""
+    refused: dict[int, str] = field(default_factory=dict)
+    """Why the API server does not let volumes become as large as wanted, by ordinal."""
 
     @property
     def size(self) -> int:
-        """How many pods the StatefulSet wants now; 0 when there is none."""
-        return int(self.workload["spec"].get("replicas", 1)) if self.workload else 0
+        """How many pods the StatefulSet wants now; without one, how many it left for its successor, which is to be no smaller for that."""
+        if self.workload is None:
+            return orphaned(self.owner.name, self.pods)
+        return int(self.workload["spec"].get("replicas", 1))
 
     @property
     def asleep(self) -> str:
@@ -66,6 +71,7 @@ class Stepping:
         self._cluster = cluster
         self._now = now
         self._noting = Noting(cluster, now)
+        self._growing = Growing(cluster, now)
 
     async def there(self, owner: Owner, live: Live, workload: Object | None, told: Told | None) -> There:
         """Return what there is of a gateway beside its *live* children."""
@@ -87,6 +93,10 @@ class Stepping:
         partition = partition_of(size, versions, pods_by_ordinal(there.owner.name, there.pods), self._now())
         return Step(size, partition, draining=size - wanted if wanted else 0)
 
+    async def grown(self, there: There, wanted: str) -> None:
+        """Let the fleet's volumes become as large as *wanted*, and take note of those that may not."""
+        there.refused = await self._growing.grow(there.owner, there.claims, there.size, wanted)
+
     async def heard(self, there: There, told: Told, wanted: int | None) -> bool:
         """Take note of what the pods *told*; tell whether it is time to step down towards *wanted* pods.
 
@@ -101,3 +111,4 @@ class Stepping:
     def forget(self, key: Key) -> None:
         """Drop what is remembered of a gateway that is gone."""
         self._noting.forget(key)
+        self._growing.forget(key)

@@ -79,10 +79,10 @@ def test_a_name_that_cannot_name_pods_is_refused(kube: Kube, operator: str) -> N
         kube.apply({"apiVersion": API_VERSION, "kind": "SmtpGateway", "metadata": {"name": "x" * 53}, "spec": {"hostname": "a.example"}})
 
 
-def test_volumes_cannot_be_changed(gateway: Gateway) -> None:
+def test_volumes_cannot_be_of_another_class(gateway: Gateway) -> None:
     """A change that Kubernetes could not carry out is refused when it is applied."""
-    with pytest.raises(CommandError, match="a gateway's volumes cannot be changed"):
-        gateway.kube.apply(gateway.manifest(spool={"volume": {"size": "512Mi"}})[1])
+    with pytest.raises(CommandError, match="the StorageClass of a gateway's volumes cannot be changed"):
+        gateway.kube.apply(gateway.manifest(spool={"volume": {"size": "256Mi", "storageClassName": "other"}})[1])
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -17,6 +17,7 @@ from smtp_gateway_operator.cluster.api import (
     SECRET,
     SERVICE,
     STATEFUL_SET,
+    VOLUME_CLAIM,
     Cluster,
     ConflictError,
     ImmutableError,
@@ -24,6 +25,7 @@ from smtp_gateway_operator.cluster.api import (
     NotFoundError,
     Object,
     Ref,
+    RejectedError,
     ref_of,
 )
 from smtp_gateway_operator.cluster.children import Children, OwnershipError
@@ -60,6 +62,12 @@ class Space:
         template = {"metadata": {"labels": {"app": "one"}}, "spec": {"containers": [{"name": "main", "image": image, "ports": numbers}]}}
         spec = {"replicas": 0, "serviceName": "one", "selector": {"matchLabels": {"app": "one"}}, "template": template}
         return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "one", "namespace": self.namespace}, "spec": spec}
+
+    def claim(self) -> Object:
+        """Return a claim of a class that nobody provisions."""
+        spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "nobody", "resources": {"requests": {"storage": "1Gi"}}}
+        metadata = {"name": "one", "namespace": self.namespace}
+        return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
 
     def pod(self) -> Object:
         """Return a pod that no scheduler looks at."""
@@ -241,6 +249,17 @@ class ClusterContract:
             await space.cluster.patch(space.ref(SECRET), {"metadata": version, "data": {"b": None}})
         with pytest.raises(NotFoundError):
             await space.cluster.patch(space.ref(SECRET, "other"), {"data": {}})
+
+    async def test_a_claim_that_cannot_grow_is_left_as_it_is(self, space: Space) -> None:
+        """One without a volume is refused another size; other fields of it can be changed, and the same size is no change."""
+        await space.cluster.create(space.claim())
+
+        with pytest.raises(RejectedError, match="for bound claims"):
+            await space.cluster.patch(space.ref(VOLUME_CLAIM), {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
+        same = {"metadata": {"annotations": {"a": "b"}}, "spec": {"resources": {"requests": {"storage": "1024Mi"}}}}
+        patched = await space.cluster.patch(space.ref(VOLUME_CLAIM), same)
+
+        assert patched["metadata"]["annotations"]["a"] == "b"
 
     async def test_a_deletion_hits_the_object_that_was_meant(self, space: Space) -> None:
         """Another uid is a conflict; what is gone already is fine."""

@@ -25,6 +25,7 @@ from smtp_gateway_operator.cluster.api import (
     POD,
     SECRET,
     STATEFUL_SET,
+    VOLUME_CLAIM,
     ClusterError,
     ConflictError,
     ImmutableError,
@@ -38,6 +39,7 @@ from smtp_gateway_operator.cluster.api import (
     version_of,
 )
 from smtp_gateway_operator.cluster.fields import fields_of, keyed, listed, merged, patched, without
+from smtp_gateway_operator.cluster.resizing import check_resize
 from smtp_gateway_operator.names import OPERATOR
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ class MemoryCluster:
         self.watched: list[Ref] = []
         """The objects that are followed by a watch right now."""
         self.referred: dict[Key, set[Ref]] = {}
+        self.expandable: set[str | None] = set()
+        """The StorageClasses whose volumes can grow; None for the default class."""
         self.orphaned: list[Ref] = []
         """What was deleted without its dependants."""
 
@@ -185,7 +189,10 @@ class MemoryCluster:
         self._record("patch", ref.kind)
         live = self._existing(ref)
         self._check(live, body.get("metadata", {}))
-        return self._store(ref, patched(live, body))
+        result = patched(live, body)
+        if ref.kind == VOLUME_CLAIM:
+            check_resize(ref, live, result, self.expandable)
+        return self._store(ref, result)
 
     async def delete(self, ref: Ref, uid: str, dependants: str = BACKGROUND) -> None:
         """See `Cluster`."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from smtp_gateway_operator.names import selector
 from smtp_gateway_operator.status import draining, loading
 from smtp_gateway_operator.status.certificates import certificates
+from smtp_gateway_operator.status.growing import Growth, growing
 from smtp_gateway_operator.status.queues import counts, queues
 from smtp_gateway_operator.status.reasons import (
     CERTIFICATE_VALID,
@@ -74,6 +75,7 @@ class Findings:
     told: Told = Told()  # noqa: RUF009 frozen, so that sharing it is safe
     asleep: str = ""
     """How much mail is on volumes without a pod, in a sentence; empty when there is none."""
+    growth: Growth = Growth()  # noqa: RUF009 frozen, so that sharing it is safe
 
 
 def status_of(
@@ -153,7 +155,7 @@ def _progressing(found: Findings, now: datetime) -> Judged:
         return Judged(str(problem.passing), problem.reason, problem.message)
     if problem is not None:
         return false(Reason.WAITING, f"nothing is changed until {problem.condition} is True")
-    return _moving(found.rollout, found.told, now) or _loading(found.told)
+    return _moving(found.rollout, found.told, now) or (not loading.behind(found.told) and growing(found.growth)) or _loading(found.told)
 
 
 def _moving(rollout: Rollout, told: Told, now: datetime) -> Judged | None:

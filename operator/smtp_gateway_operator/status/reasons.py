@@ -59,6 +59,7 @@ class Reason(StrEnum):
     REACHABLE = "Reachable"
     REJECTED = "Rejected"
     REJECTED_BY_UPSTREAM = "RejectedByUpstream"
+    RESIZING_VOLUMES = "ResizingVolumes"
     RESOLVED = "Resolved"
     ROLLING_OUT = "RollingOut"
     ROLLOUT_STALLED = "RolloutStalled"
@@ -71,6 +72,8 @@ class Reason(StrEnum):
     TOO_LARGE = "TooLarge"
     VALID = "Valid"
     VOLUME_UNREACHABLE = "VolumeUnreachable"
+    VOLUMES_CANNOT_GROW = "VolumesCannotGrow"
+    VOLUMES_CANNOT_SHRINK = "VolumesCannotShrink"
     WAITING = "Waiting"
     WAITING_FOR_DELETION = "WaitingForDeletion"
 

@@ -39,6 +39,17 @@ def pods_by_ordinal(gateway: str, pods: Iterable[Object]) -> dict[int, Pod]:
     return {number: pod_of(pod) for number, pod in members(gateway, pods).items()}
 
 
+def orphaned(gateway: str, pods: Iterable[Object]) -> int:
+    """Return how many pods a fleet has by the highest ordinal of those that nobody controls: of a StatefulSet that went without them."""
+    found = members(gateway, pods)
+    uncontrolled = [number for number, pod in found.items() if not any(one.get("controller") for one in _owners(pod))]
+    return max(uncontrolled, default=-1) + 1
+
+
+def _owners(pod: Object) -> list[Mapping[str, Any]]:
+    return pod["metadata"].get("ownerReferences") or []
+
+
 def pod_of(pod: Object) -> Pod:
     """Return what counts of *pod*."""
     metadata, status = pod["metadata"], pod.get("status") or {}

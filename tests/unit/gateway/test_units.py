@@ -31,3 +31,28 @@ def test_wrong_quantities(wrong: str) -> None:
     """What is no whole quantity is refused."""
     with pytest.raises(ValueError, match="is not a quantity"):
         units.octets(wrong)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "expected"),
+    [
+        ("1", 1),
+        ("25Mi", 26_214_400),
+        ("1.5Gi", 3 * 2**29),
+        ("5E", 5 * 10**18),
+        ("1Ei", 2**60),
+        ("2e9", 2 * 10**9),
+        ("1E3", 1000),
+        ("1500m", 1.5),
+    ],
+)
+def test_amounts(quantity: str, expected: float) -> None:
+    """Whatever the API server may say is understood: fractions, exponents, and suffixes up to exa."""
+    assert units.amount(quantity) == expected
+
+
+@pytest.mark.parametrize("wrong", ["", "Gi", "1gi", "1 Gi", "1Gi\n", "0x10"])
+def test_wrong_amounts(wrong: str) -> None:
+    """What is no quantity is refused."""
+    with pytest.raises(ValueError, match="is not a quantity of Kubernetes"):
+        units.amount(wrong)

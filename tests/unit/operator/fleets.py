@@ -109,8 +109,9 @@ class Controlled(Setting):
         name = f"mail-{number}"
         if not await self.exists(VOLUME_CLAIM, volume_claim("mail", number)):
             metadata = {"name": volume_claim("mail", number), "namespace": KEY.namespace, "labels": pod_labels("mail")}
-            claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "status": {"phase": "Bound"}}
-            await self.given(claim)
+            template = (await self.get(STATEFUL_SET))["spec"]["volumeClaimTemplates"][0]
+            status = {"phase": "Bound", "capacity": template["spec"]["resources"]["requests"]}
+            await self.given({**template, "metadata": metadata, "status": status})
         made = pod(name)
         made["metadata"]["labels"] |= {REVISION_LABEL: revision}
         await self.given(made)

@@ -15,7 +15,9 @@ from smtp_gateway.config.rules import Rule
 class Volume(Model):
     """The volume of one pod's queue. Volumes outlive pods, scaling in and the gateway itself."""
 
-    size: Quantity = Field(default="1Gi", description="Size of each pod's volume.")
+    size: Quantity = Field(
+        default="1Gi", description="Size of each pod's volume. Can be raised where the StorageClass allows volumes to grow."
+    )
     storage_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
         default=None, description="StorageClass of the volumes; the cluster's default class when absent."
     )
@@ -26,7 +28,12 @@ class SpoolSpec(Model):
 
     volume: Annotated[
         Volume,
-        Rule("self == oldSelf", "a gateway's volumes cannot be changed: create another gateway and move the applications to it"),
+        Rule(
+            # Not with the optional `self.?storageClassName`: the API server takes its comparison to cost without bound.
+            "has(self.storageClassName) == has(oldSelf.storageClassName)"
+            " && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
+            "the StorageClass of a gateway's volumes cannot be changed: create another gateway and move the applications to it",
+        ),
     ] = Field(default=Volume(), description="The volume of each pod.")
     lifetime: Duration = Field(default="5d", description="How long undelivered mail is tried before it goes back to its sender.")
     reserve: Quantity | None = Field(
