@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from smtp_gateway.mail.envelope import MessageId
     from smtp_gateway.mail.outcome import Outcome
@@ -44,7 +44,7 @@ def tell(settled: Settled, observer: Observer, now: float) -> None:
     for batch in settled.batches:
         route = batch.route.name
         for (event, hop, reply), addresses in _alike(batch, settled.outcomes).items():
-            told = {"notice": settled.notice} if event == "bounced" else {}
+            told = {"notice": _notice(settled, addresses)} if event == "bounced" else {}
             _log.info(event, **about, route=route, hop=hop, reply=reply, recipients=len(addresses), to=addresses, **told)
             if event == "delivered":
                 observer.delivered(route, len(addresses), seconds)
@@ -52,6 +52,11 @@ def tell(settled: Settled, observer: Observer, now: float) -> None:
                 observer.deferred(route, len(addresses))
             else:
                 observer.bounced(route, len(addresses))
+
+
+def _notice(settled: Settled, addresses: Iterable[str]) -> MessageId | None:
+    """Return the bounce, when it tells of any of *addresses*."""
+    return settled.notice if any(settled.entry.dsn.about(address).failure for address in addresses) else None
 
 
 def _alike(batch: Batch, outcomes: Mapping[str, Outcome]) -> dict[tuple[str, str, str], list[str]]:

@@ -301,7 +301,7 @@ class Dispatch:
 
     async def _hand_over(self, entry: Entry, body: Body, batch: Batch) -> Mapping[str, Outcome]:
         started = time.monotonic()
-        envelope = Envelope(entry.sender, batch.recipients, entry.smtputf8, entry.body_8bit)
+        envelope = Envelope(entry.sender, batch.recipients, entry.smtputf8, entry.body_8bit, entry.dsn)
         try:
             hops = await next_hops(batch.way, self._mx_terms)
             if isinstance(hops, tuple):
@@ -331,17 +331,18 @@ class Dispatch:
             _log.warning("destination rests", destination=batch.destination, seconds=round(rest, 1), hop=missed.hop, reply=reply)
 
     def _notice(self, entry: Entry, body: Body, decision: schedule.Decision) -> NewMessage | None:
-        """Return the bounce for what failed; None when nothing did, or when there is nobody to tell (RFC 5321 section 4.5.5)."""
-        if not decision.failed or not entry.sender:
+        """Return the bounce for what failed; None when there is none, nobody to tell (RFC 5321 section 4.5.5), or nobody who asked for it."""
+        failed = {address: outcome for address, outcome in decision.failed.items() if entry.dsn.about(address).failure}
+        if not failed or not entry.sender:
             return None
         now = self._world.clock()
         report = Report(self._world.new_id(now), self._config.hostname, now)
-        original = Original(entry.id, entry.sender, entry.accepted_at, beginning(body))
+        original = Original(entry.id, entry.sender, entry.accepted_at, beginning(body), entry.dsn)
         try:
-            octets = notice(original, decision.failed, report)
+            octets = notice(original, failed, report)
         except Exception:  # noqa: BLE001 a header that no one foresaw must not cost the others the record of their delivery
             _log.exception("notice without headers", message_id=entry.id)
-            octets = notice(replace(original, body=END_OF_DATA), decision.failed, report)
+            octets = notice(replace(original, body=END_OF_DATA), failed, report)
         beyond_ascii = not entry.sender.isascii()
         return NewMessage(report.id, Envelope("", (entry.sender,), smtputf8=beyond_ascii, body_8bit=beyond_ascii), octets, now)
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from smtp_gateway.mail.dsn import NO_DSN, Asked, Dsn
 from smtp_gateway.mail.envelope import Envelope, MessageId
-from smtp_gateway.spool.api import Depth, NewMessage, Recipient, Settlement, Spool, SpoolUnavailableError
+from smtp_gateway.spool.api import Depth, NewMessage, Recipient, Selection, Settlement, Spool, SpoolUnavailableError
 from smtp_gateway.spool.bodies import BLOCK
 from tests.support.messages import BODY, NOW, leased, new_message, whole
 
@@ -34,6 +35,20 @@ async def test_a_leased_entry_is_the_one_that_was_put(spool: Spool) -> None:
 
     assert spool.lease(NOW, 1) == [entry]
     assert (entry.smtputf8, entry.body_8bit, entry.identity) == (True, True, "app-logins")
+
+
+async def test_what_a_client_asked_to_be_told_stays_with_its_message(spool: Spool) -> None:
+    """Through a deferral, for as long as a recipient is owed; who asked for nothing has nothing, by identity."""
+    dsn = Dsn("HDRS", "QQ1", {"b@x.example": Asked("NEVER", "rfc822;c@y")})
+    envelope = Envelope("me@here.example", ("a@x.example", "b@x.example"), dsn=dsn)
+    entry = await spool.put(NewMessage(MessageId("ASKED"), envelope, BODY, NOW, identity="a"), leased=True)
+    await spool.put(new_message(identity="b"))
+    await spool.settle(Settlement(entry.id, (Recipient("b@x.example", 1, "451"),), NOW + 1))
+
+    asking, other = sorted(spool.lease(NOW + 1, 2), key=lambda entry: entry.identity)
+    assert entry.dsn == asking.dsn == dsn
+    assert other.dsn is NO_DSN
+    assert [listed.entry.dsn for listed in spool.listing(Selection(identity="a"), 1)] == [dsn]
 
 
 async def test_trap_07_nothing_is_leased_twice(spool: Spool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from smtp_gateway.mail.dsn import NO_DSN
 from smtp_gateway.spool import journal, rows, schema, writer
 from smtp_gateway.spool.api import Entry, Recipient, Selection, Settlement, SpoolUnavailableError
 from smtp_gateway.spool.checksum import checksum
@@ -168,4 +169,5 @@ async def test_an_index_of_an_earlier_version_learns_to_shrink(tmp_path: Path) -
         assert spool._journal.connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)  # noqa: SLF001 nothing else tells
         (entry,) = spool.lease(NOW, 1)
         assert entry.recipients == (Recipient("you@there.example", 1, "450"),)
+        assert entry.dsn is NO_DSN
         assert await spool.body(entry.id) == b".\r\n"

@@ -11,18 +11,21 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtp_gateway.config.model import Retry, Route
+from smtp_gateway.mail.dsn import Asked, Dsn
 from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.resolver import Nameserver, Resolver
 from smtp_gateway.spool.api import Recipient
 from smtp_gateway.spool.window import Bounds
 from tests.support.dispatching import AROUND, LIFETIME, TIMEOUTS, A, B, config, over, working
 from tests.support.dns import NameServer
-from tests.support.messages import NOW
-from tests.support.sink import Cut, Hang, Sink
+from tests.support.messages import NOW, new_message
+from tests.support.sink import EXTENSIONS, Cut, Hang, Sink
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
+
+    from tests.support.dispatching import World
 
     Logs = list[MutableMapping[str, Any]]
 
@@ -120,6 +123,44 @@ async def test_trap_02_a_failing_bounce_never_restarts_its_message(sink: Sink, l
     bounced = [log for log in logs if log["event"] == "bounced"]
     assert [log["to"] for log in bounced] == [[A], ["me@here.example"]]
     assert bounced[1]["notice"] is None
+
+
+async def asking(world: World, **asked: str) -> None:
+    """Queue a message whose recipients ask for `NOTIFY`, and wait until the queue is empty."""
+    dsn = Dsn("HDRS", "QQ1", {f"{name}@x.example": Asked(notify, "rfc822;o@x") for name, notify in asked.items()})
+    message = new_message((A, B))
+    await world.spool.put(replace(message, envelope=replace(message.envelope, dsn=dsn)))
+    world.dispatch.wake()
+    await world.settled()
+
+
+async def test_who_asked_not_to_be_told_is_not_told(sink: Sink, logs: Logs) -> None:
+    """NOTIFY=NEVER, and NOTIFY without FAILURE, make no bounce (RFC 3461 section 4.1); the log says so of each."""
+    sink.answer("RCPT", "550 5.1.1 No such user", matching="@x.example")
+    async with working(config(over(sink))) as world:
+        await asking(world, a="NEVER", b="SUCCESS,DELAY")
+        assert sink.taken == []
+        await asking(world, a="NEVER", b="FAILURE")
+
+    (told,) = sink.taken
+    assert f"Final-Recipient: rfc822; {B}".encode() in told.content
+    assert A.encode() not in told.content
+    notices = [log["notice"] for log in logs if log["event"] == "bounced"]
+    assert notices[0] is None
+    assert notices[-1] is not None
+
+
+@pytest.mark.parametrize("pipelining", [(), ("PIPELINING",)], ids=["one by one", "pipelined"])
+async def test_what_was_asked_goes_to_next_hops_that_know_dsn_and_to_no_others(pipelining: tuple[str, ...]) -> None:
+    """RFC 3461 section 5.2: all of it, as it was given, or nothing."""
+    for extensions in (EXTENSIONS, (*EXTENSIONS, "DSN")):
+        async with Sink(extensions=(*extensions, *pipelining)) as sink, working(config(over(sink))) as world:
+            await asking(world, b="SUCCESS,FAILURE")
+        told = "DSN" in extensions
+        assert sink.taken[0].recipients == (A, B)
+        assert sink.taken[0].parameters.endswith(" RET=HDRS ENVID=QQ1") is told
+        assert f"RCPT TO:<{A}>" in sink.commands
+        assert f"RCPT TO:<{B}>{' NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;o@x' if told else ''}" in sink.commands
 
 
 async def test_mail_is_returned_when_its_lifetime_is_over(sink: Sink) -> None:

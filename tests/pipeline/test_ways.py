@@ -31,6 +31,11 @@ CONVERSATIONS = {
     "parameters": b"mail from:<a@example.com> size=100 body=8bitmime\r\nrcpt to:<b@example.net>\r\ndata\r\n" + BODY,
     "smtputf8": b"MAIL FROM:<a@example.com> SMTPUTF8\r\n" + RCPT + "RCPT TO:<\u00fc@example.net>\r\n".encode() + b"DATA\r\n" + BODY,
     "too large by its own account": b"MAIL FROM:<a@example.com> SIZE=99999\r\n" + RCPT,
+    "notifications": b"MAIL FROM:<a@example.com> RET=HDRS ENVID=Qq+2B1\r\n"
+    + RCPT
+    + b"RCPT TO:<c@example.net> NOTIFY=NEVER\r\nDATA\r\n"
+    + BODY
+    + SENT,
     "source route": MAIL + b"RCPT TO:<@hop.example:b@example.net>\r\nDATA\r\n" + BODY,
     "quoted": b'MAIL FROM:<"a b"@example.com>\r\nRCPT TO:<"c>d"@example.net>\r\nDATA\r\n' + BODY,
     "out of order": RCPT + b"DATA\r\n" + MAIL + MAIL + b"DATA\r\n" + RCPT + b"DATA x\r\n",
@@ -63,6 +68,8 @@ ADDRESSES = [
 PARAMETERS = [
     *(b"", b" ", b" SIZE=1", b" SIZE=10000", b" SIZE=10001", b" SIZE=0", b" size=12", b" SIZE=", b" SIZE", b" SIZE=x", b" SIZE=1 SIZE=1"),
     *(b" BODY=7BIT", b" body=8bitmime", b" BODY=BINARYMIME", b" BODY", b" SMTPUTF8", b" SMTPUTF8=1", b" AUTH=<>", b" NOTIFY=NEVER"),
+    *(b" RET=FULL", b" ret=hdrs ENVID=Qq+2B1", b" RET=NONE", b" RET", b" ENVID=a+0D", b" ENVID=" + b"x" * 101, b" RET=FULL RET=HDRS"),
+    *(b" NOTIFY=success,Delay ORCPT=rfc822;B@Example.net", b" NOTIFY=NEVER,DELAY", b" NOTIFY", b" ORCPT=b@example.net", b" ORCPT=;x"),
     *(b" SIZE=1 BODY=8BITMIME SMTPUTF8", b"  SIZE=1", b" SIZE=1 ", b" X", b" =", b" SIZE=" + b"1" * 16, b"\t"),
 ]
 NAMES = [b" client.example", b" [192.0.2.1]", b" a b", b" ", b"", b" \xff", b" x" * 200, b" " + b"x" * 300, b" under_score", b" a\x00"]

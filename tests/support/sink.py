@@ -236,7 +236,7 @@ class Sink:
             talk.recipients.clear()
             talk.sender, _, talk.parameters = command[len("MAIL FROM:<") :].partition(">")
         elif verb == "RCPT" and reply.startswith("2"):
-            talk.recipients.append(command[len("RCPT TO:<") : -1])
+            talk.recipients.append(command[len("RCPT TO:<") :].partition(">")[0])
         elif verb == "DATA" and reply.startswith("354"):
             await self._body(talk)
         return verb == "QUIT"

@@ -1,7 +1,8 @@
 """The bounce: a delivery status notification to the sender of a message, as multipart/report (RFC 3462, RFC 3464).
 
 Pure and deterministic: the same failure gives the same octets. Three parts: a text for people, the status for programs, and the
-header section of the original as far as `HEADERS_LIMIT`; never its content, which may be large and is the sender's anyway. All
+header section of the original as far as `HEADERS_LIMIT`; never its content, which may be large and is the sender's anyway, so that
+RET=HDRS (RFC 3461 section 4.3) is what every notice does. All
 of it is ASCII, with the sender's own address as the one exception (then the notice needs SMTPUTF8, as the original did).
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
+from smtp_gateway.mail.dsn import NO_DSN, Dsn, decoded
 from smtp_gateway.mail.envelope import END_OF_DATA
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Original:
     accepted_at: float
     body: bytes
     """In wire form."""
+    dsn: Dsn = NO_DSN
+    """What its client asked to be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +123,12 @@ def _reason(failed: Failed) -> str:
 def _status(original: Original, failures: Mapping[str, Failed], report: Report) -> list[str]:
     """Return the fields for the message and, a blank line before each, for the recipients (RFC 3464 section 2.2 and 2.3)."""
     lines = [f"Reporting-MTA: dns; {report.hostname}", f"X-Queue-Id: {original.id}", f"Arrival-Date: {formatdate(original.accepted_at)}"]
+    if original.dsn.envid:
+        lines.insert(0, f"Original-Envelope-Id: {decoded(original.dsn.envid)}")
     for address, failed in failures.items():
-        lines += ["", f"Final-Recipient: {_typed(address)}", "Action: failed", f"Status: {_enhanced(failed)}"]
+        kind, _, orcpt = original.dsn.about(address).orcpt.partition(";")
+        lines += ["", *([f"Original-Recipient: {kind}; {decoded(orcpt)}"] if orcpt else [])]
+        lines += [f"Final-Recipient: {_typed(address)}", "Action: failed", f"Status: {_enhanced(failed)}"]
         if failed.hop and not failed.local:
             lines += [f"Remote-MTA: dns; {failed.hop.partition('[')[0]}", f"Diagnostic-Code: smtp; {failed.reply}"]
         else:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from smtp_gateway.delivery.connection import CLOSING
 from smtp_gateway.delivery.faults import ForeignProtocolError
 from smtp_gateway.mail.body import beginning, size_of
+from smtp_gateway.mail.dsn import NO_DSN
 from smtp_gateway.mail.envelope import END_OF_DATA
 from smtp_gateway.mail.outcome import Failed, Outcome, Phase, judge
 from smtp_gateway.mail.reply import Reply
@@ -147,7 +148,9 @@ class Transaction:
     def _commands(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
         """Return the commands, and the seconds to wait for the reply to each."""
         patience, recipients = self.patience, self.recipients
-        commands = (mail_command(self.mail, self.session.extensions), *(f"RCPT TO:<{address}>" for address in recipients), "DATA")
+        dsn = self.mail.envelope.dsn if "DSN" in self.session.extensions else NO_DSN
+        asked = (f"RCPT TO:<{address}>{dsn.about(address).parameters if dsn is not NO_DSN else ''}" for address in recipients)
+        commands = (mail_command(self.mail, self.session.extensions), *asked, "DATA")
         return commands, (patience.mail, *(patience.rcpt,) * len(recipients), patience.data)
 
     def _keep_refusals(self) -> None:
@@ -175,14 +178,16 @@ def mail_command(mail: Mail, extensions: frozenset[str]) -> str:
     """Return the MAIL command with the parameters that the next hop offers and the message needs.
 
     SIZE is an estimate, as RFC 1870 section 6.3 allows: the doubled dots are counted, the end of data is not. Eight-bit content goes
-    out as it is where 8BITMIME is not offered: such servers take it in practice, and re-encoding would break signatures.
+    out as it is where 8BITMIME is not offered: such servers take it in practice, and re-encoding would break signatures. What the client
+    asked to be told goes to servers that know DSN, and to no others (RFC 3461 section 5.2).
     """
     parameters = (
         f"SIZE={size_of(mail.body) - len(END_OF_DATA)}" if "SIZE" in extensions else "",
         "BODY=8BITMIME" if mail.envelope.body_8bit and "8BITMIME" in extensions else "",
         "SMTPUTF8" if mail.envelope.smtputf8 and "SMTPUTF8" in extensions else "",
     )
-    return " ".join((f"MAIL FROM:<{mail.envelope.sender}>", *filter(None, parameters)))
+    dsn = mail.envelope.dsn.parameters if mail.envelope.dsn is not NO_DSN and "DSN" in extensions else ""
+    return " ".join((f"MAIL FROM:<{mail.envelope.sender}>", *filter(None, parameters))) + dsn
 
 
 def needs_smtputf8(mail: Mail) -> bool:

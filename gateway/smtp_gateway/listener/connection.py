@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiosmtpd.smtp import SMTP
-from aiosmtpd.smtp import Envelope as Said
 from aiosmtpd.smtp import Session as Introduced
 
 from smtp_gateway.listener import replies
 from smtp_gateway.listener.encrypted import encrypt
 from smtp_gateway.listener.hooks import Hooks
 from smtp_gateway.listener.lines import COMMAND_LIMIT, Inbox
+from smtp_gateway.listener.said import Said
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.envelope import Peer
 from smtp_gateway.policy.auth import Identity
@@ -261,6 +261,10 @@ class Connection(SMTP):
 
     def _forget_transaction(self) -> None:
         self.envelope = Said()
+
+    def _set_rset_state(self) -> None:
+        """Forget the transaction, as aiosmtpd asks before it answers RSET, HELO and EHLO."""
+        self._forget_transaction()
 
     @property
     def _in_transaction(self) -> bool:

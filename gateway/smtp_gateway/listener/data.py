@@ -159,4 +159,5 @@ class DataPhase(Connection):
             recipients=tuple(said.rcpt_tos),
             smtputf8=said.smtp_utf8,
             body_8bit="BODY=8BITMIME" in said.mail_options,
+            dsn=said.dsn,
         )

@@ -24,8 +24,8 @@ TIMED_OUT = Reply(421, "4.4.2", "Timed out waiting for the client")
 GO_AHEAD = "354 End data with <CR><LF>.<CR><LF>"
 """Replies 3yz have no enhanced code (RFC 2034 section 4)."""
 
-EXTENSIONS = ("PIPELINING", "ENHANCEDSTATUSCODES")
-"""What aiosmtpd does not announce: RFC 2920, because commands are answered in order as they stand in the buffer; RFC 2034."""
+EXTENSIONS = ("PIPELINING", "ENHANCEDSTATUSCODES", "DSN")
+"""What aiosmtpd does not announce: RFC 2920, because commands are answered in order as they stand in the buffer; RFC 2034; RFC 3461."""
 
 GREETINGS = 64
 """Greetings that are remembered: one for each host name, limit and encryption in force."""

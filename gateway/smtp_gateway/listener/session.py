@@ -13,7 +13,7 @@
 - `smtp_AUTH` takes mechanism names in any case (clients of .NET write `login`); `challenge_auth` bounds and reads its own lines, and
   logs none of them.
 - `smtp_QUIT` closes by itself: aiosmtpd's cancels the task of its loop, which does not run.
-- `_getaddr` and `_getparams` are `smtp_gateway.mail.path`: aiosmtpd parses paths like header fields, comments and folding included.
+- `smtp_MAIL` and `smtp_RCPT` read paths and parameters by `smtp_gateway.mail` (`transactions`).
 - `check_auth_needed` wants TLS first, then a login. `require_starttls` would answer 530 to AUTH, where RFC 4954 section 4 has 538.
 - `push` gives every reply its enhanced status code (RFC 2034) and counts refusals.
 - `handle_exception` answers 451 4.3.0; aiosmtpd tells the peer the exception.
@@ -36,15 +36,13 @@ from aiosmtpd.smtp import MISSING, AuthResult, LoginPassword, _AuthMechAttr, syn
 
 from smtp_gateway.listener import replies
 from smtp_gateway.listener.connection import VERBS, PeerGoneError, State
-from smtp_gateway.listener.conversation import Conversation
-from smtp_gateway.listener.hooks import NULL_PATH
 from smtp_gateway.listener.lines import AUTH_LIMIT, COMMAND_LIMIT, LineTooLongError
-from smtp_gateway.mail import path, reply
+from smtp_gateway.listener.transactions import Transactions
+from smtp_gateway.mail import reply
 from smtp_gateway.policy import checks
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
 
     from smtp_gateway.listener.connection import Front
 
@@ -58,7 +56,7 @@ _log = structlog.get_logger()
 # ruff: noqa: ARG002 see above
 
 
-class Session(Conversation):
+class Session(Transactions):
     """One client's session: the commands that are not as usual, one at a time."""
 
     _auth_methods = {  # noqa: RUF012 as aiosmtpd has it
@@ -204,19 +202,6 @@ class Session(Conversation):
         if who is None:
             _log.warning("authentication failed", peer=self._peer.address, listener=self._front.listener, mechanism=mechanism)
         return AuthResult(success=who is not None, handled=False, auth_data=who)
-
-    # ---- MAIL, RCPT: what aiosmtpd asks while it reads them
-
-    def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
-        found = path.parse_path(arg)
-        return (None, None) if found is None else (found.address or NULL_PATH, found.parameters)
-
-    def _getparams(self, params: Sequence[str]) -> dict[str, str | bool] | None:
-        found = path.parse_parameters(params)
-        if found is not None and self._verb == "MAIL":
-            # Nobody is trusted to say who someone else is: as if it were AUTH=<> (RFC 4954 section 5).
-            found.pop("AUTH", None)
-        return found
 
     # ---- DATA
 

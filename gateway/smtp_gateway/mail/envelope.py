@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NewType
 
+from smtp_gateway.mail.dsn import NO_DSN, Dsn
+
 MessageId = NewType("MessageId", str)
 """The gateway's own name of an accepted message: unique in one spool, sortable by arrival, in every log line about it."""
 
@@ -44,6 +46,8 @@ class Envelope:
     """Whether the client declared SMTPUTF8 (RFC 6531): the next hop must offer it too."""
     body_8bit: bool = False
     """Whether the client declared BODY=8BITMIME (RFC 6152)."""
+    dsn: Dsn = NO_DSN
+    """What it asks to be told (RFC 3461)."""
 
 
 # A body is `bytes` in **wire form** everywhere between the client's socket and the next hop's: lines end with CRLF, leading

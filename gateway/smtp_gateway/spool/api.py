@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from smtp_gateway.mail.dsn import NO_DSN, Dsn
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
@@ -49,6 +51,8 @@ class Entry:
     body_8bit: bool = False
     identity: str = ""
     """The name of the Secret of the login that sent it; empty for the gateway's own notices."""
+    dsn: Dsn = NO_DSN
+    """What its client asks to be told; of recipients that are owed no longer as well."""
 
 
 class Draft(Protocol):
@@ -102,6 +106,7 @@ class NewMessage:
             smtputf8=self.envelope.smtputf8,
             body_8bit=self.envelope.body_8bit,
             identity=self.identity,
+            dsn=self.envelope.dsn,
         )
 
 

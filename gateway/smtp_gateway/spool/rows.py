@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from smtp_gateway.mail.dsn import NO_DSN
 from smtp_gateway.mail.envelope import MessageId
-from smtp_gateway.spool import history
+from smtp_gateway.spool import asked, history
 from smtp_gateway.spool.api import Entry, NewMessage, Recipient, Settlement
 from smtp_gateway.spool.checksum import checksum
 
@@ -21,7 +22,8 @@ _INSERT_MESSAGE = """INSERT INTO message
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _INSERT_RECIPIENT = "INSERT INTO recipient VALUES (?, ?, ?, ?, ?, ?)"
 _INSERT_BODY = "INSERT INTO body VALUES (?, ?)"
-COLUMNS = "number, id, sender, accepted_at, size, smtputf8, body_8bit, identity, in_file, history"
+_ASK = "UPDATE message SET dsn = ? WHERE number = ?"
+COLUMNS = "number, id, sender, accepted_at, size, smtputf8, body_8bit, identity, in_file, history, dsn"
 _DUE = f"SELECT {COLUMNS} FROM message WHERE held = 0 AND identity = ? AND next_attempt <= ? ORDER BY next_attempt, number"  # noqa: S608 constants
 _NEXT_DUE = "SELECT min(next_attempt) FROM message WHERE held = 0 AND identity = ? AND next_attempt > ?"
 _FIRST_IDENTITY = "SELECT min(identity) FROM message WHERE held = 0 AND identity >= ?"
@@ -80,6 +82,8 @@ def insert(connection: sqlite3.Connection, first: int, arrivals: Sequence[Arriva
     connection.executemany(_INSERT_MESSAGE, [_message(number, arrival) for number, arrival in numbered])
     connection.executemany(_INSERT_RECIPIENT, [row for number, (entry, *_) in numbered for row in _recipients(number, entry.recipients)])
     connection.executemany(_INSERT_BODY, [(number, body) for number, (_, _, body) in numbered if body is not None])
+    if asking := [(asked.text_of(entry.dsn), number) for number, (entry, _, _) in numbered if entry.dsn is not NO_DSN]:
+        connection.executemany(_ASK, asking)
 
 
 def settle(connection: sqlite3.Connection, settled: Sequence[tuple[Place, Settlement]]) -> None:
@@ -190,4 +194,5 @@ def entry_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
     """Return the entry that begins with the columns of *row*. Raises `sqlite3.Error`."""
     number, message_id, sender, accepted_at, size, smtputf8, body_8bit, identity = row[:8]
     recipients = tuple(Recipient(*one) for one in connection.execute(_RECIPIENTS, (number,)))
-    return Entry(MessageId(message_id), sender, recipients, accepted_at, size, bool(smtputf8), bool(body_8bit), identity)
+    dsn = asked.dsn_of(row[10])
+    return Entry(MessageId(message_id), sender, recipients, accepted_at, size, bool(smtputf8), bool(body_8bit), identity, dsn)

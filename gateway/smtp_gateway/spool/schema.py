@@ -55,6 +55,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # Held messages are counted without reading the others.
         "CREATE INDEX message_held ON message (number) WHERE held = 1",
     ),
+    (
+        # What the client asked to be told (RFC 3461); empty for nearly all, and written only where it is not.
+        "ALTER TABLE message ADD COLUMN dsn TEXT NOT NULL DEFAULT ''",
+    ),
 )
 """What brings an index from version *n* to *n + 1*."""
 

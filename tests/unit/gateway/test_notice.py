@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from email import message_from_bytes
 from email.policy import default
 
@@ -10,6 +11,7 @@ import pytest
 
 from smtp_gateway.content.notice import HEADERS_LIMIT, Original, Report, header_section, notice
 from smtp_gateway.delivery.wire import check_body
+from smtp_gateway.mail.dsn import Asked, Dsn
 from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.mail.outcome import Failed
 from smtp_gateway.mail.reply import Reply
@@ -89,6 +91,18 @@ def test_an_expired_message_says_so() -> None:
 
     assert "Given up after repeated attempts. The last one: mx[::1]:25 said: 450 4.2.1 Busy" in text
     assert "Status: 4.2.1" in status
+
+
+def test_the_clients_own_names_are_told_again() -> None:
+    """ENVID and ORCPT come back decoded (RFC 3464 sections 2.2.1 and 2.3.1); who gave none has no such fields."""
+    asked = Dsn("", "QQ+2B1", {"a@x.example": Asked("", "rfc822;A+2Btag@x.example")})
+    failures = {"a@x.example": REFUSED, "b@x.example": REFUSED}
+    _, status, _ = parts(notice(replace(original(), dsn=asked), failures, REPORT))
+
+    assert "Original-Envelope-Id: QQ+1\nReporting-MTA: " in status
+    assert status.count("Original-Recipient") == 1
+    assert "Original-Recipient: rfc822; A+tag@x.example\nFinal-Recipient: rfc822; a@x.example" in status
+    assert b"Original-" not in notice(original(), failures, REPORT)
 
 
 def test_it_is_deterministic() -> None:

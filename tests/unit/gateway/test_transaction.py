@@ -6,6 +6,7 @@ import pytest
 
 from smtp_gateway.delivery.settings import Timeouts
 from smtp_gateway.delivery.transaction import Mail, hopeless, judged, mail_command, needs_smtputf8
+from smtp_gateway.mail.dsn import Dsn
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.reply import Reply
 
@@ -20,6 +21,9 @@ OFFERED = frozenset({"SIZE", "8BITMIME", "SMTPUTF8", "STARTTLS"})
         (Envelope("me@x", ("a@x",), body_8bit=True), OFFERED, "MAIL FROM:<me@x> SIZE=19 BODY=8BITMIME"),
         (Envelope("", ("a@x",), smtputf8=True, body_8bit=True), OFFERED, "MAIL FROM:<> SIZE=19 BODY=8BITMIME SMTPUTF8"),
         (Envelope("me@x", ("a@x",), smtputf8=True, body_8bit=True), frozenset[str](), "MAIL FROM:<me@x>"),
+        (Envelope("me@x", ("a@x",), dsn=Dsn("HDRS", "QQ1", {})), OFFERED, "MAIL FROM:<me@x> SIZE=19"),
+        (Envelope("me@x", ("a@x",), dsn=Dsn("HDRS", "QQ1", {})), OFFERED | {"DSN"}, "MAIL FROM:<me@x> SIZE=19 RET=HDRS ENVID=QQ1"),
+        (Envelope("me@x", ("a@x",)), OFFERED | {"DSN"}, "MAIL FROM:<me@x> SIZE=19"),
     ],
 )
 def test_the_mail_command(envelope: Envelope, extensions: frozenset[str], expected: str) -> None:
