@@ -44,7 +44,18 @@ async def test_ehlo_announces_what_is_there(way_in: Reception) -> None:
         await client.starttls(TLS)
         encrypted = await client.ask("EHLO client.example")
 
-    common = {HOSTNAME, "PIPELINING", "ENHANCEDSTATUSCODES", "DSN", "SIZE 10000", "8BITMIME", "SMTPUTF8", "HELP"}
+    common = {
+        HOSTNAME,
+        "PIPELINING",
+        "ENHANCEDSTATUSCODES",
+        "CHUNKING",
+        "DSN",
+        "LIMITS RCPTMAX=5",
+        "SIZE 10000",
+        "8BITMIME",
+        "SMTPUTF8",
+        "HELP",
+    }
     assert {line[4:] for line in clear.split("\n")} == common | {"STARTTLS"}
     assert {line[4:] for line in encrypted.split("\n")} == common | {"AUTH LOGIN PLAIN"}
 
@@ -216,6 +227,15 @@ async def test_a_spool_that_is_full_leaves_the_message_with_the_client(way_in: R
     await client.send(b"x\r\n.\r\n", "452 4.3.1 *")
     way_in.spool.fault = None
     await client.send(b"x\r\n.\r\n")
+
+
+async def test_the_limit_of_recipients_is_the_one_in_force(way_in: Reception, client: Conversation) -> None:
+    """What LIMITS announces (RFC 9422) is what a client may use, after a change of the configuration as well."""
+    way_in.intake.reconfigure(config(limits=Limits(message_size=10_000, recipients=2)))
+    assert "250-LIMITS RCPTMAX=2" in (await client.ask("EHLO client.example")).split("\n")
+    await client.ask("MAIL FROM:<a@example.com>")
+    for pattern in ("250 2.1.5 *", "250 2.1.5 *", "452 4.5.3 *"):
+        await client.ask("RCPT TO:<b@example.net>", pattern)
 
 
 async def test_an_ill_spool_declines_at_mail(way_in: Reception, client: Conversation) -> None:

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from smtp_gateway.intake import Room
     from smtp_gateway.mail.reply import Reply
 
+LINE_LIMIT = 1024 * 1024
+"""Octets of one line. RFC 5321 section 4.5.3.1.6 asks for 998 and lets servers take more: programs write whole documents as one line. A line
+is never broken here, because that would break its signature, and a next hop that takes less says so itself. Beyond a megabyte nobody writes
+mail, and most of what reads it holds a line whole."""
+PIECES = 256
+"""Pieces that are held apart: each costs some 40 octets more than it holds, and clients choose how small they are."""
 _LINE_END = b"\r\n"
 _END = _LINE_END + END_OF_DATA
 _STUFFED = b"\r\n."
@@ -29,7 +35,7 @@ _STUFFED = b"\r\n."
 class IncomingBody:
     """Judges one body and holds what has not been taken from it. The memory comes out of *room*, and goes back with `release`."""
 
-    __slots__ = ("_charged", "_content", "_kept_back", "_limit", "_pieces", "_room", "_spilled", "held", "refusal")
+    __slots__ = ("_charged", "_content", "_kept_back", "_limit", "_line", "_pieces", "_room", "_spilled", "held", "refusal")
 
     def __init__(self, limit: int, room: Room) -> None:
         """Accept at most *limit* octets of content (RFC 1870: as they would be without dot stuffing)."""
@@ -39,6 +45,8 @@ class IncomingBody:
         self._spilled = False
         self._pieces: list[bytes] = []
         self._content = 0
+        self._line = 0
+        """Octets of the line that has not ended yet, once something has spilled."""
         # Seeded with the end of the DATA line, so that an immediate ".CRLF" is found like any other.
         self._kept_back = _LINE_END
         self.held = 0
@@ -83,15 +91,27 @@ class IncomingBody:
         if not only_whole_line_ends(piece):
             return reply.BARE_LINE_ENDING
         if self._spilled:
-            return None
+            return reply.LINE_TOO_LONG if self._overlong(piece) else None
         if not self._room.take(octets):
             return reply.SPOOL_FULL
         self._charged += octets
         return None
 
+    def _overlong(self, piece: bytes) -> bool:
+        """Tell whether *piece* makes a line too long. What is read at once is shorter than such a line, so only its first and last can be.
+
+        Asked of what has spilled alone: what is held is shorter as well.
+        """
+        end = piece.find(b"\n")
+        ended = self._line + (end if end >= 0 else len(piece))
+        self._line = ended if end < 0 else len(piece) - piece.rfind(b"\n") - 1
+        return max(ended, self._line) > LINE_LIMIT + len(b"\r")
+
     def _hold(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self.held += len(piece)
+        if len(self._pieces) > PIECES:
+            self._pieces = [b"".join(self._pieces)]
 
     def refuse(self, refusal: Reply) -> None:
         """Refuse the body; the rest is swallowed."""
@@ -108,8 +128,11 @@ class IncomingBody:
 
     def spill(self) -> bytes:
         """`take` what is held to write it elsewhere. The room that it took stays taken for what is being written, and no more is."""
-        self._spilled = True
-        return self.take()
+        octets = self.take()
+        if not self._spilled:
+            self._spilled = True
+            self._line = len(octets) - octets.rfind(b"\n") - 1
+        return octets
 
     def release(self) -> None:
         """Give the memory back, once the body was put away or refused."""

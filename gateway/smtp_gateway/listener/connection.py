@@ -41,8 +41,8 @@ IDLE_TIMEOUT = 300.0
 """Seconds that a client may take for its next command: at least 5 minutes (RFC 5321 section 4.5.3.2.7)."""
 GOODBYE_TIMEOUT = 30.0
 """Seconds for reading the last reply: a transport that is only closed waits for its client for ever."""
-VERBS = frozenset(name.removeprefix("smtp_") for name in dir(SMTP) if name.startswith("smtp_"))
-"""The commands that have a method."""
+VERBS = frozenset({"BDAT", *(name.removeprefix("smtp_") for name in dir(SMTP) if name.startswith("smtp_"))})
+"""The commands that have a method: aiosmtpd's, and our own."""
 PENDING = 64 * 1024
 """Octets that may wait until what is being done is done: a client that pipelines more is read from again after that."""
 
@@ -56,6 +56,8 @@ class State(Enum):
     """Command lines, answered as they come."""
     DATA = "data"
     """A message's body."""
+    CHUNK = "chunk"
+    """A part of one (`smtp_gateway.listener.chunking`)."""
     WAIT = "wait"
     """A message is being made durable: octets wait, and the client is not to blame for the time that takes."""
     SLOW = "slow"

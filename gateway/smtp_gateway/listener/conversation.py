@@ -1,7 +1,7 @@
-"""What is said on one connection: a machine of four states (`State`) that is moved on by what arrives, without a task.
+"""What is said on one connection: a machine of five states (`State`) that is moved on by what arrives, without a task.
 
     COMMAND --usual command--> COMMAND        --DATA--> DATA --end of data--> WAIT --made durable--> COMMAND
-    COMMAND --anything else--> SLOW --answered--> COMMAND or DATA             DATA --refused--> COMMAND
+    COMMAND --anything else--> SLOW --answered--> COMMAND, DATA or CHUNK      DATA --refused--> COMMAND
 
 All commands of one read are answered in one write (RFC 2920). Canonical ones that succeed are answered here, by the same checks as those
 of the slow way, which takes whatever is unusual, refused or wrong.
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from smtp_gateway.listener import replies, usual
+from smtp_gateway.listener.chunking import ChunkPhase
 from smtp_gateway.listener.connection import State
-from smtp_gateway.listener.data import DataPhase
 from smtp_gateway.listener.hooks import NULL_PATH
 from smtp_gateway.listener.lines import FAULTS_LIMIT, LINE_TOO_LONG, TOO_MANY_FAULTS, LineTooLongError, line_fault, verb_of
 from smtp_gateway.mail import reply
@@ -35,7 +35,7 @@ REPLIES = 256
 _log = structlog.get_logger()
 
 
-class Conversation(DataPhase):
+class Conversation(ChunkPhase):
     """One client's conversation, as far as it is as usual."""
 
     def __init__(self, front: Front) -> None:
@@ -60,7 +60,7 @@ class Conversation(DataPhase):
             self._break(error)
         self._depart()
         self._flush()
-        if self._ended and not self._unread and self._state in {State.COMMAND, State.DATA}:
+        if self._ended and not self._unread and self._state in {State.COMMAND, State.DATA, State.CHUNK}:
             self._end()
         self._regulate()
 
@@ -70,7 +70,9 @@ class Conversation(DataPhase):
             return False
         if self._state is State.COMMAND:
             return self._commands()
-        return self._state is State.DATA and self._receive()
+        if self._state is State.DATA:
+            return self._receive()
+        return self._state is State.CHUNK and self._receive_chunk()
 
     def _break(self, error: Exception) -> None:
         """Part after a mistake of ours: what follows could be taken for what it is not."""
@@ -152,7 +154,8 @@ class Conversation(DataPhase):
 
     def _ehlo(self, found: re.Match[bytes]) -> bytes:
         self._greeted(found["extended"], extended=True)
-        return replies.extended_greeting(self.hostname, self.data_size_limit or 0, encrypted=self._tls_version is not None)
+        recipients = self._front.intake.config.limits.recipients
+        return replies.extended_greeting(self.hostname, self.data_size_limit or 0, recipients, encrypted=self._tls_version is not None)
 
     def _helo(self, found: re.Match[bytes]) -> bytes:
         self._greeted(found["plain"], extended=False)
@@ -179,7 +182,7 @@ class Conversation(DataPhase):
 
     def _rcpt(self, found: re.Match[bytes]) -> bytes | None:
         envelope, address = self.envelope, usual.mailbox(found, "recipient")
-        if address is None or not envelope.mail_from:
+        if address is None or not envelope.mail_from or self._chunks is not None:
             return None
         limit = self._front.intake.config.limits.recipients
         if checks.recipient(address, len(envelope.rcpt_tos), limit, smtputf8=envelope.smtp_utf8):
@@ -188,7 +191,7 @@ class Conversation(DataPhase):
         return _RECIPIENT_OK
 
     def _data(self, _found: re.Match[bytes]) -> bytes | None:
-        if not self.envelope.rcpt_tos or checks.transaction(self._peer):
+        if not self.envelope.rcpt_tos or self._chunks is not None or checks.transaction(self._peer):
             return None
         self._begin_body()
         return _GO_AHEAD

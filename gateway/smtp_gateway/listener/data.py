@@ -137,7 +137,6 @@ class DataPhase(Connection):
         self._forget_transaction()
         self._reset_timeout()
         self._state = State.COMMAND
-        self._verb = "DATA"
         self._answer(answer)
 
     def _abandon(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from smtp_gateway.listener.replies import EXTENSIONS, OK, RECIPIENT_OK, SENDER_OK
+from smtp_gateway.listener.replies import EXTENSIONS, OK, RECIPIENT_OK, SENDER_OK, limits
 from smtp_gateway.policy import checks
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Hooks:
     async def handle_EHLO(self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]) -> list[str]:
         """Greet, and announce what aiosmtpd announces and our own."""
         session.host_name = hostname
-        ours = [f"250-{extension}" for extension in EXTENSIONS]
+        ours = [f"250-{extension}" for extension in (*EXTENSIONS, limits(self._intake.config.limits.recipients))]
         return [responses[0], *ours, *responses[1:]]
 
     async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:

@@ -13,10 +13,14 @@ RECIPIENT_OK = Reply(250, "2.1.5", "Ok")
 BYE = Reply(221, "2.0.0", "Bye")
 READY_FOR_TLS = Reply(220, "2.0.0", "Ready to start TLS")
 CANNOT_VERIFY = Reply(252, "2.0.0", "Cannot verify the address, but will accept mail for it")
-HELP = Reply(214, "2.0.0", "Commands: AUTH DATA EHLO HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY")
+HELP = Reply(214, "2.0.0", "Commands: AUTH BDAT DATA EHLO HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY")
 UNEXPECTED_ARGUMENT = Reply(501, "5.5.4", "The command takes no argument")
 TLS_ALREADY = Reply(503, "5.5.1", "TLS is already in use")
 RECIPIENTS_FIRST = Reply(503, "5.5.1", "Need RCPT first")
+HELLO_FIRST = Reply(503, "5.5.1", "Error: send HELO first")
+"""In aiosmtpd's words, which say it before other commands."""
+IN_CHUNKS = Reply(503, "5.5.1", "The message comes by BDAT: only BDAT or RSET may follow")
+NO_CHUNK = Reply(501, "5.5.4", "Syntax: BDAT size [LAST]")
 AUTH_CANCELLED = Reply(501, "5.7.0", "Authentication cancelled")
 AUTH_NOT_BASE64 = Reply(501, "5.5.2", "Response is not base64")
 AUTH_LINE_TOO_LONG = Reply(500, "5.5.6", "Authentication exchange line is too long")
@@ -24,11 +28,12 @@ TIMED_OUT = Reply(421, "4.4.2", "Timed out waiting for the client")
 GO_AHEAD = "354 End data with <CR><LF>.<CR><LF>"
 """Replies 3yz have no enhanced code (RFC 2034 section 4)."""
 
-EXTENSIONS = ("PIPELINING", "ENHANCEDSTATUSCODES", "DSN")
-"""What aiosmtpd does not announce: RFC 2920, because commands are answered in order as they stand in the buffer; RFC 2034; RFC 3461."""
+EXTENSIONS = ("PIPELINING", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN")
+"""What aiosmtpd does not announce: RFC 2920, because commands are answered in order as they stand in the buffer; RFC 2034; RFC 3030;
+RFC 3461."""
 
 GREETINGS = 64
-"""Greetings that are remembered: one for each host name, limit and encryption in force."""
+"""Greetings that are remembered: one for each host name, pair of limits and encryption in force."""
 
 _ENHANCED = {221: "2.0.0", 451: "4.3.0", 454: "4.7.0", 500: "5.5.2", 501: "5.5.4", 502: "5.5.1", 503: "5.5.1", 552: "5.3.4", 555: "5.5.4"}
 """By reply code, for replies that aiosmtpd gives without one (RFC 3463, RFC 5248). The greeting's 220 and the 250 of HELO and EHLO must
@@ -37,11 +42,16 @@ _REPLY = re.compile(r"(?P<code>\d{3})[ -](?:(?P<enhanced>[245]\.\d{1,3}\.\d{1,3}
 
 
 @lru_cache(GREETINGS)
-def extended_greeting(hostname: str, size: int, *, encrypted: bool) -> bytes:
+def extended_greeting(hostname: str, size: int, recipients: int, *, encrypted: bool) -> bytes:
     """Return the reply to EHLO, as aiosmtpd and our hook give it: AUTH is announced under TLS, and STARTTLS where there is none yet."""
     known = f"SIZE {size}", "8BITMIME", "SMTPUTF8", "AUTH LOGIN PLAIN" if encrypted else "STARTTLS"
-    lines = (hostname, *EXTENSIONS, *known)
+    lines = (hostname, *EXTENSIONS, limits(recipients), *known)
     return "".join((*(f"250-{line}\r\n" for line in lines), "250 HELP\r\n")).encode()
+
+
+def limits(recipients: int) -> str:
+    """Return what is announced of the limits in force (RFC 9422): RCPT commands of one transaction; there is none on transactions."""
+    return f"LIMITS RCPTMAX={recipients}"
 
 
 def plain_greeting(hostname: str) -> bytes:

@@ -8,6 +8,7 @@
   aiosmtpd takes a bare LF for a line's end and refuses AUTH lines over 512 octets, which tokens exceed.
 - `smtp_DATA` leaves the body to `conversation`, which takes it in chunks until CRLF.CRLF (`IncomingBody`): aiosmtpd reads line by line,
   43 ms for 1 MB where this takes 3, refuses lines over 1,001 octets, which mailers send, and unstuffs what delivery has to stuff again.
+- `smtp_BDAT` is our own (`chunking`): aiosmtpd does not know CHUNKING.
 - `smtp_STARTTLS` uses the loop's own `start_tls`: aiosmtpd builds asyncio's TLS over a uvloop transport. What was received in the clear
   is dropped and the client's name, login and transaction are forgotten (RFC 3207 section 4.2).
 - `smtp_AUTH` takes mechanism names in any case (clients of .NET write `login`); `challenge_auth` bounds and reads its own lines, and
@@ -211,6 +212,7 @@ class Session(Transactions):
         if await self.check_helo_needed() or await self.check_auth_needed("DATA"):
             return
         refused = replies.UNEXPECTED_ARGUMENT if arg else None if self.envelope.rcpt_tos else replies.RECIPIENTS_FIRST
+        refused = refused or (None if self._chunks is None else replies.IN_CHUNKS)
         if refused is not None:
             await self.push(str(refused))
             return

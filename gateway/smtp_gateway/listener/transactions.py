@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiosmtpd.smtp import syntax
 
+from smtp_gateway.listener import replies
 from smtp_gateway.listener.conversation import Conversation
 from smtp_gateway.listener.hooks import NULL_PATH
 from smtp_gateway.mail import dsn, path
@@ -53,6 +54,10 @@ class Transactions(Conversation):
     @syntax("RCPT TO: <address>", extended=" [SP <mail-parameters>]")
     async def smtp_RCPT(self, arg: str | None) -> None:
         """Add a recipient (RFC 5321 section 4.1.1.3), and note what is asked about it."""
+        if self._chunks is not None:
+            # A part of the message may be on its way to the spool already, with those whom it is for.
+            await self.push(str(replies.IN_CHUNKS))
+            return
         self._asking = {}
         recipients = self.envelope.rcpt_tos
         before = len(recipients)

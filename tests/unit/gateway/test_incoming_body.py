@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smtp_gateway.intake import Room
-from smtp_gateway.listener.body import IncomingBody
+from smtp_gateway.listener.body import LINE_LIMIT, PIECES, IncomingBody
 from smtp_gateway.mail import reply
 
 if TYPE_CHECKING:
@@ -184,3 +184,47 @@ def test_a_refused_body_within_the_limit_is_still_progress() -> None:
     assert incoming.progressing
     incoming.feed(b"x" * 2000)
     assert not incoming.progressing
+
+
+def long_line(octets: int, *, stored: int) -> Reply | None:
+    """Feed a line of so many octets as a large body comes, of which *stored* have spilled before; return why it is refused."""
+    incoming = IncomingBody(PLENTY, Room(PLENTY))
+    stream = b"x" * octets + b"\r\n.\r\n"
+    incoming.feed(b"Subject: x\r\n\r\n" + stream[:stored])
+    incoming.spill()
+    for at in range(stored, len(stream), 100_000):
+        incoming.feed(stream[at : at + 100_000])
+    return incoming.refusal
+
+
+@pytest.mark.parametrize("stored", [0, 1, 250_000])
+def test_a_line_has_a_bound_far_beyond_the_standard(stored: int) -> None:
+    """A megabyte is taken, an octet more is not, and what is longer is refused before it ends."""
+    assert long_line(LINE_LIMIT, stored=stored) is None
+    assert long_line(LINE_LIMIT + 1, stored=stored) == reply.LINE_TOO_LONG
+    incoming = IncomingBody(PLENTY, Room(PLENTY))
+    incoming.feed(b"x" * 1000)
+    incoming.spill()
+    for _ in range(12):
+        incoming.feed(b"x" * 100_000)
+    assert incoming.refusal == reply.LINE_TOO_LONG
+
+
+def test_many_lines_are_not_one() -> None:
+    """However large the body is."""
+    incoming = IncomingBody(PLENTY, Room(PLENTY))
+    incoming.spill()
+    for _ in range(40):
+        incoming.feed((b"x" * 900 + b"\r\n") * 111 + b"y" * 77)
+        incoming.spill()
+    assert incoming.refusal is None
+
+
+def test_tiny_reads_take_little_more_memory_than_large_ones() -> None:
+    """A client that sends octet by octet does not get forty times the memory."""
+    incoming = IncomingBody(PLENTY, Room(PLENTY))
+    for _ in range(10_000):
+        incoming.feed(b"x")
+        assert len(incoming._pieces) <= PIECES  # noqa: SLF001 the memory is what is asked about
+
+    assert incoming.take() == b"x" * 10_000
