@@ -1,4 +1,6 @@
-"""`python -m bench.gateway FOLDER PORT NEXT_HOP logins|everybody`: the whole gateway, for `everybody` without the check of AUTH.
+"""`python -m bench.gateway FOLDER PORT NEXT_HOP logins|implicit|everybody`: the whole gateway, for `everybody` without the check of AUTH.
+
+For `implicit` TLS begins with the connection, for the others after STARTTLS.
 
 smtp-source, the load generator that all relays share, knows neither TLS nor AUTH. For its rows the check that wants both is
 replaced here, and only here. All else is the gateway as it ships: listener, intake, spool, dispatch, delivery, log and metrics.
@@ -15,7 +17,7 @@ from pydantic import SecretStr
 
 from bench.tools import APP, NEWSLETTER
 from smtp_gateway.app import Gateway, Settings
-from smtp_gateway.config.model import Config, HopTls, Limits, Listener, Login, Route, Smarthost
+from smtp_gateway.config.model import Config, HopTls, Limits, Listener, ListenerTls, Login, Route, Smarthost
 from smtp_gateway.policy import checks
 from smtp_gateway.telemetry import log
 
@@ -28,11 +30,11 @@ LOGINS = tuple(
 )
 
 
-async def main(folder: Path, port: int, next_hop: int) -> None:
+async def main(folder: Path, port: int, next_hop: int, tls: ListenerTls) -> None:
     """Run until SIGTERM; *folder* has a folder `tls`."""
     config = Config(
         hostname="gateway.bench.example",
-        listeners=(Listener(name="submission", port=port),),
+        listeners=(Listener(name="submission", port=port, tls=tls),),
         logins=LOGINS,
         routes=(Route(name="default", smarthosts=(Smarthost(host="127.0.0.1", port=next_hop, tls=HopTls.NONE),)),),
         limits=Limits(message_size=64 * 1024 * 1024),
@@ -52,4 +54,5 @@ if __name__ == "__main__":
     if sys.argv[4] == "everybody":
         checks.transaction = let_in
     log.configure()
-    uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    tls = ListenerTls.IMPLICIT if sys.argv[4] == "implicit" else ListenerTls.START_TLS
+    uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), tls))

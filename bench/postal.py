@@ -140,7 +140,7 @@ def smtp_source(tools: Tools, row: Row, port: int) -> list[str]:
 def load_source(tools: Tools, row: Row, port: int) -> list[str]:
     """Return the command of our own that sends the messages of *row* as `APP`."""
     load = ["-sessions", str(row.sessions), "-messages", str(row.messages), "-octets", str(row.octets)]
-    return as_login(tools, port, APP, *load, *(["-reuse"] if row.reused else []))
+    return as_login(tools, port, APP, *load, *(["-reuse"] if row.reused else []), *(["-implicit"] if row.implicit else []))
 
 
 def as_login(tools: Tools, port: int, login: Login, *options: str) -> list[str]:

@@ -32,6 +32,8 @@ class Setting:
     tools: Tools
     secured: bool = False
     """Whether it takes mail only after STARTTLS and AUTH, instead of from everybody on the loopback."""
+    implicit: bool = False
+    """Whether TLS begins with the connection instead."""
 
 
 @dataclass(frozen=True, slots=True)

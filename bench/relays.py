@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def gateway(setting: Setting) -> Relay:
     """Start this gateway: one process with its policy, a log line for each step of a message in a file, and metrics."""
     port = free_port()
-    whom = "logins" if setting.secured else "everybody"
+    whom = "implicit" if setting.implicit else "logins" if setting.secured else "everybody"
     relay.certificate(setting)
     command = [sys.executable, "-m", "bench.gateway", str(setting.folder), str(port), str(setting.next_hop), whom]
     return relay.start(setting, command, port)

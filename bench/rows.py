@@ -22,6 +22,8 @@ class Row:
     """Of each message, all in one domain."""
     secured: bool = False
     """Whether clients encrypt and authenticate, and the relay takes mail from no others."""
+    implicit: bool = False
+    """Whether TLS begins with the connection, and not after STARTTLS: the gateway alone is set up for it."""
     sessions: int = SESSIONS
 
 

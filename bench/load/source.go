@@ -24,6 +24,7 @@ type order struct {
 	sessions, octets int
 	messages         int64
 	reuse, secure    bool
+	implicit         bool
 	every            time.Duration
 }
 
@@ -45,6 +46,7 @@ func source(arguments []string) {
 	flags.Int64Var(&o.messages, "messages", 0, "how many; 0 for as many as there is time for until the standard input ends")
 	flags.BoolVar(&o.reuse, "reuse", false, "many messages a connection")
 	flags.BoolVar(&o.secure, "secure", false, "STARTTLS")
+	flags.BoolVar(&o.implicit, "implicit", false, "TLS from the first octet")
 	flags.DurationVar(&o.every, "every", 0, "the pace of each session; 0 for none")
 	flags.Parse(arguments)
 
@@ -101,15 +103,19 @@ func (o *order) connect() *client {
 	if err != nil {
 		fail(err)
 	}
+	// No name to verify, and no session to resume: each connection is a full handshake, with the same key exchange for all relays.
+	encrypted := tls.Client(connection, &tls.Config{
+		InsecureSkipVerify: true, MinVersion: tls.VersionTLS12, CurvePreferences: []tls.CurveID{tls.X25519},
+	})
 	c := newClient(connection)
+	if o.implicit {
+		c = newClient(encrypted)
+	}
 	c.expect("220")
 	c.command("250", "EHLO source.bench.example")
-	if o.secure {
+	if o.secure && !o.implicit {
 		c.command("220", "STARTTLS")
-		// No name to verify, and no session to resume: each connection is a full handshake, with the same key exchange for all relays.
-		c = newClient(tls.Client(connection, &tls.Config{
-			InsecureSkipVerify: true, MinVersion: tls.VersionTLS12, CurvePreferences: []tls.CurveID{tls.X25519},
-		}))
+		c = newClient(encrypted)
 		c.command("250", "EHLO source.bench.example")
 	}
 	if o.login != "" {

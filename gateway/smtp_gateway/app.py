@@ -33,6 +33,7 @@ from smtp_gateway.listener.encrypted import HANDSHAKE_TIMEOUT
 from smtp_gateway.listener.server import Listeners
 from smtp_gateway.mailq.server import QueueSocket
 from smtp_gateway.policy.auth import Logins
+from smtp_gateway.policy.certified import Certified
 from smtp_gateway.probing.probe import Probe
 from smtp_gateway.probing.upstreams import Upstreams
 from smtp_gateway.recovering import Recovering
@@ -127,6 +128,7 @@ class Gateway:
         self._metrics = PrometheusObserver()
         self._observer = RecentOutcomes(self._metrics, time.monotonic)
         self._logins = Logins(config.logins)
+        self._certified = Certified(config.client_certificates)
         self._doors = Doors(config.listeners, settings, self._front)
         implicit_tls = any(listener.tls is ListenerTls.IMPLICIT for listener in config.listeners)
         self._drain = Drain(self._doors, settings.pod, settings.idle_timeout, HANDSHAKE_TIMEOUT if implicit_tls else 0.0)
@@ -171,7 +173,7 @@ class Gateway:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings, config = self._settings, self._config
-        self._certificate = await asyncio.to_thread(Certificate, settings.tls)
+        self._certificate = await asyncio.to_thread(Certificate, settings.tls, clients=config.client_certificates)
         certificates = [self._certificate]
         self._spool = await DiskSpool.open(settings.spool, self._observer)
         self._spool.reserve(config.reserve)
@@ -224,9 +226,10 @@ class Gateway:
             intake=self._intake,
             logins=self._logins,
             observer=self._observer,
-            tls=self._certificate.context,
+            tls=lambda: self._certificate.context,
             sessions=self._doors.sockets.sessions,
             timeout=self._settings.idle_timeout,
+            certified=self._certified,
         )
 
     def _probe(self, config: Config) -> Probe:
@@ -280,6 +283,8 @@ class Gateway:
         listeners_differ = config.listeners != self._config.listeners
         self._config, self._hash = config, config_hash(config)
         self._logins.reconfigure(config.logins)
+        self._certified.reconfigure(config.client_certificates)
+        self._certificate.admit(config.client_certificates)
         self._spool.reserve(config.reserve)
         self._intake.reconfigure(config)
         self._dispatch.reconfigure(config)

@@ -21,7 +21,7 @@ from smtp_gateway.listener.server import BindError
 from smtp_gateway.mailq.place import SocketTakenError, place
 from smtp_gateway.spool.api import SpoolUnavailableError
 from smtp_gateway.telemetry import log
-from smtp_gateway.tls import CERTIFICATE_FILE, KEY_FILE, CertificateError
+from smtp_gateway.tls import ADDITIONAL_CERTIFICATE_FILE, ADDITIONAL_KEY_FILE, CERTIFICATE_FILE, KEY_FILE, CertificateError
 from smtp_gateway.usage import FAILED, USAGE, CommandError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _log = structlog.get_logger()
 
 def check(options: argparse.Namespace) -> int:
     """Validate a manifest."""
-    config, _ = _from_manifest(options)
+    config, *_ = _from_manifest(options)
     names = ", ".join(f"{listener.name} on port {listener.port}" for listener in config.listeners)
     sys.stdout.write(f"{options.manifest}: valid; listeners: {names}\n")
     return 0
@@ -48,13 +48,13 @@ def check(options: argparse.Namespace) -> int:
 def run(options: argparse.Namespace) -> int:
     """Run a gateway until it is told to stop."""
     with ExitStack() as stack:
-        config, pair = _from_folder(options) if options.config else _from_manifest(options)
+        config, pair, additional = _from_folder(options) if options.config else _from_manifest(options)
         unknown = sorted({name for name, _ in options.ports} - {listener.name for listener in config.listeners})
         if unknown:
             message = f"--port names no listener of this gateway: {', '.join(unknown)}"
             raise CommandError(message, USAGE)
         settings = Settings(
-            tls=options.tls or _private_folder(stack, pair or _self_signed(config)),
+            tls=options.tls or _private_folder(stack, pair or _self_signed(config), additional),
             spool=options.spool,
             config=options.config,
             host=options.host,
@@ -96,14 +96,14 @@ def _live(gateway: Gateway) -> int:
     return 0
 
 
-def _from_folder(options: argparse.Namespace) -> tuple[Config, None]:
+def _from_folder(options: argparse.Namespace) -> tuple[Config, None, None]:
     try:
-        return load_rendered(options.config), None
+        return load_rendered(options.config), None, None
     except RenderedConfigError as error:
         raise CommandError(str(error)) from error
 
 
-def _from_manifest(options: argparse.Namespace) -> tuple[Config, Pair | None]:
+def _from_manifest(options: argparse.Namespace) -> tuple[Config, Pair | None, Pair | None]:
     # Imported here: a pod runs from a rendered configuration and needs no YAML.
     from smtp_gateway.config import manifest  # noqa: PLC0415 see above
 
@@ -111,7 +111,7 @@ def _from_manifest(options: argparse.Namespace) -> tuple[Config, Pair | None]:
         loaded = manifest.load(options.manifest, options.secrets)
     except manifest.ManifestError as error:
         raise CommandError(str(error)) from error
-    return loaded.config, loaded.certificate
+    return loaded.config, loaded.certificate, loaded.additional
 
 
 def _self_signed(config: Config) -> Pair:
@@ -119,9 +119,12 @@ def _self_signed(config: Config) -> Pair:
     return certificate.self_signed([config.hostname, "localhost", "127.0.0.1", "::1"], datetime.now(UTC))
 
 
-def _private_folder(stack: ExitStack, pair: Pair) -> Path:
-    """Write *pair* where only this user can read it, until *stack* closes: OpenSSL loads certificates from files alone."""
+def _private_folder(stack: ExitStack, pair: Pair, additional: Pair | None) -> Path:
+    """Write the pairs where only this user can read them, until *stack* closes: OpenSSL loads certificates from files alone."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="smtp-gateway-tls-")))
     (folder / CERTIFICATE_FILE).write_bytes(pair.certificate)
     (folder / KEY_FILE).write_bytes(pair.key)
+    if additional is not None:
+        (folder / ADDITIONAL_CERTIFICATE_FILE).write_bytes(additional.certificate)
+        (folder / ADDITIONAL_KEY_FILE).write_bytes(additional.key)
     return folder

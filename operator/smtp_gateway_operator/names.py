@@ -112,9 +112,17 @@ def requested_secret(gateway: str) -> str:
 
 def served_secret(gateway: str, tls: Tls | None) -> str:
     """Return the name of the Secret whose certificate the listeners show: the user's, cert-manager's, or the operator's own."""
-    if tls is None:
+    if tls is None or tls.issued:
         return leaf_secret(gateway)
     return requested_secret(gateway) if tls.secret_name is None else tls.secret_name
+
+
+def brought_secrets(gateway: str, tls: Tls | None) -> tuple[str, ...]:
+    """Return the names of the Secrets with certificates of the listeners that the operator does not make itself."""
+    if tls is None:
+        return ()
+    served = () if tls.issued else (served_secret(gateway, tls),)
+    return served if tls.additional_secret_name is None else (*served, tls.additional_secret_name)
 
 
 def trust_bundle(gateway: str) -> str:

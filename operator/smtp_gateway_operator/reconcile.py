@@ -37,7 +37,15 @@ from smtp_gateway_operator.cluster.api import (
 from smtp_gateway_operator.cluster.children import Children, OwnershipError, PredecessorError, controls
 from smtp_gateway_operator.names import Key, Owner
 from smtp_gateway_operator.publishing import Publishing
-from smtp_gateway_operator.spec import ConfigTooLargeError, SmtpGateway, config_hash, login_secrets, sentence_of, to_config
+from smtp_gateway_operator.spec import (
+    ConfigTooLargeError,
+    SmtpGateway,
+    authority_secret,
+    config_hash,
+    login_secrets,
+    sentence_of,
+    to_config,
+)
 from smtp_gateway_operator.status.catalogue import MADE_ANEW, NORMAL
 from smtp_gateway_operator.status.conditions import Findings, Problem, is_ready, status_of
 from smtp_gateway_operator.status.growing import Growth
@@ -199,7 +207,8 @@ class Reconciler:
             _check_paused(gateway)
             replicas = gateway.spec.replicas
             requested = await self._requested(gateway, owner, live)
-            config = to_config(gateway, await references.logins(self._cluster, gateway, *requested))
+            logins = await references.logins(self._cluster, gateway, *requested)
+            config = to_config(gateway, logins, await references.client_authority(self._cluster, gateway))
             config = await self._stepping.configured(config, replicas, there)
             children = desired.children(gateway, config, self._images, await self._stepping.step(config, replicas, there))
             wanted = [*await self._certificates(gateway, owner, live), *children]
@@ -226,7 +235,7 @@ class Reconciler:
         now = self._now()
         authority = issuing.authority(owner, await self._own_secret(owner, names.authority_secret(owner.name), live), now)
         admin = issuing.admin(owner, (authority, await self._own_secret(owner, names.admin_secret(owner.name), live)), now)
-        if gateway.spec.tls:
+        if not gateway.spec.certificate_issued:
             return authority, admin
         present = await self._own_secret(owner, names.leaf_secret(owner.name), live)
         bundle = desired.trust_bundle(owner, issuing.authority_of(authority).bundle)
@@ -271,7 +280,7 @@ def _question(gateway: SmtpGateway | None, there: There, config_hash: str) -> Qu
         authority = None
     if gateway is None:
         return Question(owner, pods, authority, config_hash, None, issued=False)
-    return Question(owner, pods, authority, config_hash, gateway.spec.routes, issued=gateway.spec.tls is None)
+    return Question(owner, pods, authority, config_hash, gateway.spec.routes, issued=gateway.spec.all_issued)
 
 
 def _growth(known: _Known) -> Growth:
@@ -290,5 +299,6 @@ def _check_paused(gateway: SmtpGateway) -> None:
 
 def _kept(gateway: SmtpGateway) -> set[str]:
     """Return the names of Secrets that are never pruned: the user's, and the authority, which clients were told to trust."""
-    certificate = {names.served_secret(gateway.metadata.name, gateway.spec.tls)} if gateway.spec.tls else set()
-    return {names.authority_secret(gateway.metadata.name), *login_secrets(gateway)} | certificate
+    name, clients = gateway.metadata.name, authority_secret(gateway)
+    kept = {names.authority_secret(name), *login_secrets(gateway), *names.brought_secrets(name, gateway.spec.tls)}
+    return kept if clients is None else {*kept, clients}

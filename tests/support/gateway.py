@@ -27,6 +27,7 @@ from smtp_gateway.intake import Intake
 from smtp_gateway.listener.connection import Front
 from smtp_gateway.listener.server import Listeners
 from smtp_gateway.policy.auth import Logins
+from smtp_gateway.policy.certified import Certified
 from smtp_gateway.spool.memory import MemorySpool, octets
 from smtp_gateway.telemetry.observer import NullObserver
 from smtp_gateway.tls import Certificate
@@ -59,13 +60,19 @@ def trusting() -> ssl.SSLContext:
     return context
 
 
-def write_pair(folder: Path, name: str = "localhost") -> Path:
-    """Write a fresh pair for *name* into *folder*, and return the folder."""
+def write_pair(folder: Path, name: str = "localhost", *, stem: str = "tls", rsa: bool = False) -> Path:
+    """Write a fresh pair for *name* into *folder*, ECDSA or *rsa*, into files called *stem*, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    leaf = authority().issue_cert(name, "127.0.0.1")
-    (folder / "tls.crt").write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
-    (folder / "tls.key").write_bytes(leaf.private_key_pem.bytes())
+    leaf = authority().issue_cert(name, "127.0.0.1", key_type=trustme.KeyType.RSA if rsa else trustme.KeyType.ECDSA)
+    (folder / f"{stem}.crt").write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+    (folder / f"{stem}.key").write_bytes(leaf.private_key_pem.bytes())
     return folder
+
+
+def certified(context: ssl.SSLContext, *names: str, by: trustme.CA | None = None) -> ssl.SSLContext:
+    """Let clients of *context* show a certificate for *names*, signed by the tests' authority unless *by* another."""
+    (by or authority()).issue_cert(*names).configure_cert(context)
+    return context
 
 
 def login(name: str = "app", password: str = "secret", identity: str = "app-logins") -> Login:  # noqa: S107 the password of a test
@@ -163,6 +170,10 @@ class RecordingObserver(NullObserver):
         """Remember."""
         self.events.append(("authenticated", mechanism, succeeded))
 
+    def handshake_failed(self, listener: str, reason: str) -> None:
+        """Remember."""
+        self.events.append(("handshake failed", listener, reason))
+
     def refused(self, listener: str, command: str, reply: Reply) -> None:
         """Remember."""
         self.events.append(("refused", listener, command, reply.code, reply.enhanced))
@@ -199,10 +210,12 @@ async def reception(folder: Path, configuration: Config | None = None, *, patien
     configuration = configuration or config()
     spool, observer, onward = RecordingSpool(), RecordingObserver(), RecordingOnward()
     intake = Intake(spool, configuration, observer, onward)
-    certificate = await asyncio.to_thread(lambda: Certificate(write_pair(folder / "tls")))
-    listeners, logins = Listeners(), Logins(configuration.logins)
+    clients = configuration.client_certificates
+    certificate = await asyncio.to_thread(lambda: Certificate(write_pair(folder / "tls"), clients=clients))
+    listeners, logins, certified = Listeners(), Logins(configuration.logins), Certified(clients)
     for each in configuration.listeners:
-        front = Front(each.name, intake, logins, observer, certificate.context, listeners.sessions, patience)
+        context = lambda: certificate.context  # noqa: E731 as it is when it is asked for
+        front = Front(each.name, intake, logins, observer, context, listeners.sessions, patience, certified=certified)
         await listeners.open(front, ("127.0.0.1", 0), implicit_tls=each.tls is ListenerTls.IMPLICIT)
     try:
         yield Reception(intake, logins, listeners, spool, observer, onward)

@@ -101,7 +101,7 @@ class Counter:
         self.intake = Intake(spool or self.recorded, configuration, self.observer, self.onward)
         # No handshake is made with it, so it needs none of the certificates that a default one takes 20 ms to load.
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.front = Front("submission", self.intake, Logins(configuration.logins), self.observer, tls, self.sessions)
+        self.front = Front("submission", self.intake, Logins(configuration.logins), self.observer, lambda: tls, self.sessions)
 
 
 class Caller:

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 if TYPE_CHECKING:
@@ -26,6 +26,13 @@ BACKDATED = timedelta(minutes=5)
 """How far validity starts in the past, for clients whose clock is slow."""
 COMMON_NAME_LENGTH = 64
 """The upper bound of a common name (RFC 5280 appendix A.1, ub-common-name)."""
+
+_KEY_TYPES = (
+    (rsa.RSAPublicKey, "RSA"),
+    (ec.EllipticCurvePublicKey, "ECDSA"),
+    (ed25519.Ed25519PublicKey, "Ed25519"),
+    (ed448.Ed448PublicKey, "Ed448"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,22 @@ def not_after(certificate: bytes) -> datetime | None:
     """Return when the first certificate of *certificate* (PEM) expires; None for one that cannot be read."""
     life = validity(certificate)
     return None if life is None else life[1]
+
+
+def expires_first(certificates: Sequence[bytes]) -> datetime | None:
+    """Return when the first of *certificates* (PEM) to expire does; None when one of them cannot be read."""
+    ends = [not_after(certificate) for certificate in certificates]
+    known = [end for end in ends if end is not None]
+    return min(known) if len(known) == len(ends) else None
+
+
+def key_type(certificate: bytes) -> str:
+    """Return what kind of key the first certificate in *certificate* (PEM) has: as OpenSSL tells them apart, whatever their size."""
+    try:
+        key = x509.load_pem_x509_certificate(certificate).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return "unknown"
+    return next((name for kind, name in _KEY_TYPES if isinstance(key, kind)), "unknown")
 
 
 def names_of(pair: Pair) -> tuple[str, ...]:

@@ -13,7 +13,16 @@ import yaml
 from pydantic import ValidationError
 
 from smtp_gateway.config.certificate import Pair
-from smtp_gateway.config.resource import KIND, SecretContentError, SmtpGateway, login_secrets, logins_of, to_config
+from smtp_gateway.config.resource import (
+    KIND,
+    SecretContentError,
+    SmtpGateway,
+    authority_in,
+    authority_secret,
+    login_secrets,
+    logins_of,
+    to_config,
+)
 from smtp_gateway.config.sentences import sentence_of
 
 if TYPE_CHECKING:
@@ -36,6 +45,8 @@ class Loaded:
     config: Config
     certificate: Pair | None
     """The pair of `spec.tls.secretName`; None when the manifest names none."""
+    additional: Pair | None = None
+    """The pair of `spec.tls.additionalSecretName`, as above."""
 
 
 def load(path: Path, secrets: Path | None = None) -> Loaded:
@@ -52,7 +63,11 @@ def load(path: Path, secrets: Path | None = None) -> Loaded:
     try:
         gateway = SmtpGateway.model_validate(gateways[0])
         logins = [login for name in login_secrets(gateway) for login in logins_of(_named(name, known))]
-        return Loaded(to_config(gateway, logins), _certificate(gateway, known))
+        tls, authority = gateway.spec.tls, authority_secret(gateway)
+        config = to_config(gateway, logins, authority and authority_in(_named(authority, known)))
+        # There is no cert-manager without a cluster.
+        brought = (tls.secret_name, tls.additional_secret_name) if tls else (None, None)
+        return Loaded(config, *(_pair(name, known) for name in brought))
     except ValidationError as error:
         message = f"{path}: {sentence_of(error)}"
         raise ManifestError(message) from error
@@ -104,9 +119,8 @@ def _named(name: str, known: Mapping[str, Object]) -> Object:
     return known[name]
 
 
-def _certificate(gateway: SmtpGateway, known: Mapping[str, Object]) -> Pair | None:
-    name = gateway.spec.tls.secret_name if gateway.spec.tls else None
-    if name is None:  # nor is there a cert-manager without a cluster
+def _pair(name: str | None, known: Mapping[str, Object]) -> Pair | None:
+    if name is None:
         return None
     secret = _named(name, known)
     plain = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}

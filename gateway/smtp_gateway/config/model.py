@@ -64,6 +64,25 @@ class Login(Model):
     """The Secret that holds it: the name that logs and metrics use instead of the login."""
 
 
+class CertifiedLogin(Model):
+    """One login whose password is a client certificate."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    """What the certificate is issued for: a DNS name, a mail address or a URI among its subject alternative names."""
+    identity: str
+    """As in `Login`."""
+
+
+class ClientCertificates(Model):
+    """Which certificates clients may show, and who they are then."""
+
+    authority: Annotated[str, Field(min_length=1)]
+    """The certificates that sign those of clients, PEM."""
+    required: bool = False
+    """Whether a client without a certificate gets no session."""
+    logins: tuple[CertifiedLogin, ...] = ()
+
+
 class Smarthost(Model):
     """One next hop by name."""
 
@@ -117,6 +136,8 @@ class Config(Model):
     """The banner's and EHLO's name."""
     listeners: tuple[Listener, ...]
     logins: tuple[Login, ...] = ()
+    client_certificates: ClientCertificates | None = None
+    """None: clients are not asked for certificates."""
     routes: tuple[Route, ...]
     limits: Limits = Limits()
     lifetime: Annotated[float, Field(gt=0)] = 5 * 86400.0
@@ -134,6 +155,7 @@ class Config(Model):
             ("listener name", [listener.name for listener in self.listeners]),
             ("listener port", [str(listener.port) for listener in self.listeners]),
             ("login", [login.login for login in self.logins]),
+            ("certificate name", [login.name for login in self.client_certificates.logins] if self.client_certificates else []),
             ("route name", [route.name for route in self.routes]),
         ):
             twice = sorted(value for value, times in Counter(values).items() if times > 1)

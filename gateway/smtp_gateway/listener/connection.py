@@ -21,15 +21,19 @@ from aiosmtpd.smtp import Session as Introduced
 
 from smtp_gateway.listener import replies
 from smtp_gateway.listener.encrypted import encrypt
+from smtp_gateway.listener.external import names_in
+from smtp_gateway.listener.handshakes import Sparing, failed
 from smtp_gateway.listener.hooks import Hooks
 from smtp_gateway.listener.lines import COMMAND_LIMIT, Inbox
 from smtp_gateway.listener.said import Said
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.envelope import Peer
 from smtp_gateway.policy.auth import Identity
+from smtp_gateway.policy.certified import Certified
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from smtp_gateway.intake import Intake
     from smtp_gateway.listener.sessions import Sessions
@@ -72,12 +76,17 @@ class Front:
     intake: Intake
     logins: Logins
     observer: Observer
-    tls: ssl.SSLContext
+    tls: Callable[[], ssl.SSLContext]
+    """Returns the context of the next handshake."""
     sessions: Sessions
     timeout: float = IDLE_TIMEOUT
     pattern: dict[str, Any] = field(default_factory=dict)
     """What aiosmtpd gives a session of this listener: it looks at every member of two classes for that, which takes longer than a
     message, so it is asked once; empty before the first session."""
+    handshakes: Sparing = field(default_factory=Sparing)
+    """When to tell of the next one that fails."""
+    certified: Certified = field(default_factory=Certified)
+    """Who clients are that show a certificate."""
 
 
 class PeerGoneError(ConnectionResetError):
@@ -109,6 +118,8 @@ class Connection(SMTP):
         self._known: Peer | None = None
         self._replies: list[bytes] = []
         self._tls_version: str | None = None
+        self._certified: tuple[str, ...] = ()
+        """Whom the client's certificate is issued for; nobody when it showed none."""
         self._heard = 0.0
         self._over = False
         """Whether nothing more is taken from the client, nor said to it."""
@@ -126,10 +137,9 @@ class Connection(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet, in the clear or under implicit TLS."""
         front = self._front
-        tls = transport.get_extra_info("ssl_object")
-        if tls is not None:
-            self._under_tls(tls.version())
         self.transport = transport
+        if transport.get_extra_info("ssl_object") is not None:
+            self._under_tls()
         self._introduce()
         self._reset_timeout()
         front.sessions.add(self, front.timeout)
@@ -282,7 +292,7 @@ class Connection(SMTP):
         session = self.session
         who = session.auth_data
         return Peer(
-            address=_address(session.peer),
+            address=address_of(session.peer),
             listener=self._front.listener,
             hello=session.host_name or "",
             extended=session.extended_smtp,
@@ -296,19 +306,21 @@ class Connection(SMTP):
     async def _handshake(self) -> None:
         self._regulate()
         try:
-            transport = await encrypt(self, self.transport, self._front.tls)
+            transport = await encrypt(self, self.transport, self._front.tls())
         except (OSError, RuntimeError) as error:
-            _log.info("TLS handshake failed", peer=self._peer.address, listener=self._front.listener, reason=str(error))
+            failed(self._front, self._peer.address, error)
             self.connection_lost(None)
             raise PeerGoneError from error
         if transport is None:
+            failed(self._front, self._peer.address, None)
             raise PeerGoneError
         # What follows the handshake may have arrived already, so that it must not be forgotten a second time here.
         self.transport = transport
-        self._under_tls(transport.get_extra_info("ssl_object").version())
+        self._under_tls()
 
-    def _under_tls(self, version: str) -> None:
-        self._tls_version = version
+    def _under_tls(self) -> None:
+        self._tls_version = self.transport.get_extra_info("ssl_object").version()
+        self._certified = names_in(self.transport.get_extra_info("peercert"))
         self._tls_protocol = True  # type: ignore[assignment]  # aiosmtpd only asks whether it is set
 
 
@@ -321,7 +333,7 @@ def pattern(front: Front) -> dict[str, Any]:
         enable_SMTPUTF8=True,
         hostname=front.intake.config.hostname,
         ident="ESMTP",
-        tls_context=front.tls,
+        tls_context=front.tls(),
         auth_required=True,
         loop=loop,
     )
@@ -330,6 +342,6 @@ def pattern(front: Front) -> dict[str, Any]:
     return {name: value for name, value in vars(made).items() if name not in streams and name not in bound}
 
 
-def _address(peername: Any) -> str:
+def address_of(peername: Any) -> str:
     """Return the IP address of a socket's name; IPv4 as such where a dual-stack socket shows it as IPv6."""
     return str(peername[0]).removeprefix("::ffff:") if peername else ""

@@ -154,8 +154,9 @@ class Conversation(ChunkPhase):
 
     def _ehlo(self, found: re.Match[bytes]) -> bytes:
         self._greeted(found["extended"], extended=True)
-        recipients = self._front.intake.config.limits.recipients
-        return replies.extended_greeting(self.hostname, self.data_size_limit or 0, recipients, encrypted=self._tls_version is not None)
+        recipients, encrypted = self._front.intake.config.limits.recipients, self._tls_version is not None
+        offers = replies.Offers(self.data_size_limit or 0, recipients, encrypted=encrypted, certified=bool(self._certified))
+        return replies.extended_greeting(self.hostname, offers)
 
     def _helo(self, found: re.Match[bytes]) -> bytes:
         self._greeted(found["plain"], extended=False)

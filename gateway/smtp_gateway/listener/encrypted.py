@@ -7,7 +7,8 @@ to its largest content and stays so large, and take each record out of it into a
 a connection, and a heap in pieces. The two protocols around it use nothing but the interface of asyncio's buffered protocols: one bounds
 what is read, the other has one place for all connections into which records are decrypted (docs/decisions/0013).
 
-A listener of implicit TLS makes its connections with TLS inside, so `Portions` cannot stand before that; `Plaintext` stands behind it.
+Both kinds of listeners come here: after STARTTLS (`smtp_gateway.listener.connection`), and with the first octets of implicit TLS
+(`smtp_gateway.listener.implicit`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
 
 HANDSHAKE_TIMEOUT = 30.0
 """Seconds for a TLS handshake, a few round trips; asyncio's own 60 would let twice as many half-open ones pile up."""
@@ -69,10 +69,6 @@ class Plaintext(asyncio.BufferedProtocol):
         """Stand before *session*, until its connection is lost."""
         self._session = session
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let the session begin, under implicit TLS."""
-        self._session.connection_made(transport)
-
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 asyncio's signature
         """Return the place that all connections share."""
         return _DECRYPTED
@@ -99,13 +95,11 @@ class Plaintext(asyncio.BufferedProtocol):
         del self._session
 
 
-def implicitly(session: Callable[[], asyncio.Protocol]) -> Callable[[], Plaintext]:
-    """Return what makes the protocols of a listener with implicit TLS from what makes its sessions."""
-    return lambda: Plaintext(session())
-
-
-async def encrypt(session: asyncio.Protocol, plain: Any, context: ssl.SSLContext) -> Any:
+async def encrypt(session: asyncio.Protocol, plain: Any, context: ssl.SSLContext, within: float = HANDSHAKE_TIMEOUT) -> Any:
     """Go on under TLS with the *session* whose transport is *plain*; return its new transport, or None when the connection ended.
+
+    The handshake may take *within* seconds. Whoever awaits this must do so at once: what comes behind the handshake is given to the
+    session right after.
 
     Raises `OSError`, or `RuntimeError`, the loop's word for a transport that closed already.
     """
@@ -114,7 +108,7 @@ async def encrypt(session: asyncio.Protocol, plain: Any, context: ssl.SSLContext
         Plaintext(session),
         context,
         server_side=True,
-        ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+        ssl_handshake_timeout=within,
         ssl_shutdown_timeout=GOODBYE_TIMEOUT,
     )
     if not plain.is_closing():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 from smtp_gateway.mail.reply import Reply
 
@@ -41,11 +42,27 @@ have none (RFC 2034 section 4); other replies 250 come from our hooks."""
 _REPLY = re.compile(r"(?P<code>\d{3})[ -](?:(?P<enhanced>[245]\.\d{1,3}\.\d{1,3}) )?(?P<text>.*)", re.DOTALL)
 
 
+class Offers(NamedTuple):
+    """What the reply to EHLO depends on."""
+
+    size: int
+    """Octets of a message."""
+    recipients: int
+    """RCPT commands of one transaction."""
+    encrypted: bool
+    certified: bool = False
+    """Whether the client showed a certificate that counts."""
+
+
 @lru_cache(GREETINGS)
-def extended_greeting(hostname: str, size: int, recipients: int, *, encrypted: bool) -> bytes:
-    """Return the reply to EHLO, as aiosmtpd and our hook give it: AUTH is announced under TLS, and STARTTLS where there is none yet."""
-    known = f"SIZE {size}", "8BITMIME", "SMTPUTF8", "AUTH LOGIN PLAIN" if encrypted else "STARTTLS"
-    lines = (hostname, *EXTENSIONS, limits(recipients), *known)
+def extended_greeting(hostname: str, offers: Offers) -> bytes:
+    """Return the reply to EHLO, as aiosmtpd and our hook give it: AUTH is announced under TLS, and STARTTLS where there is none yet.
+
+    EXTERNAL is announced to a client that is certified.
+    """
+    mechanisms = "AUTH EXTERNAL LOGIN PLAIN" if offers.certified else "AUTH LOGIN PLAIN"
+    known = f"SIZE {offers.size}", "8BITMIME", "SMTPUTF8", mechanisms if offers.encrypted else "STARTTLS"
+    lines = (hostname, *EXTENSIONS, limits(offers.recipients), *known)
     return "".join((*(f"250-{line}\r\n" for line in lines), "250 HELP\r\n")).encode()
 
 

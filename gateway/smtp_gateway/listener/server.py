@@ -14,7 +14,7 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
-from smtp_gateway.listener.encrypted import GOODBYE_TIMEOUT, HANDSHAKE_TIMEOUT, implicitly
+from smtp_gateway.listener.implicit import Doorway
 from smtp_gateway.listener.session import Session
 from smtp_gateway.listener.sessions import Sessions
 from smtp_gateway.telemetry.log import hush
@@ -68,13 +68,7 @@ class Listeners:
             raise BindError(front.listener, port, error) from error
         sessions = partial(Session, front)
         server = await asyncio.get_running_loop().create_server(
-            implicitly(sessions) if implicit_tls else sessions,
-            sock=bound,
-            backlog=BACKLOG,
-            ssl=front.tls if implicit_tls else None,
-            # The loop refuses time-outs for what it does not do.
-            ssl_handshake_timeout=HANDSHAKE_TIMEOUT if implicit_tls else None,
-            ssl_shutdown_timeout=GOODBYE_TIMEOUT if implicit_tls else None,
+            partial(Doorway, front, sessions) if implicit_tls else sessions, sock=bound, backlog=BACKLOG
         )
         self._servers.append(server)
         self.ports[front.listener] = bound.getsockname()[1]

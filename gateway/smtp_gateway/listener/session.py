@@ -13,6 +13,7 @@
   is dropped and the client's name, login and transaction are forgotten (RFC 3207 section 4.2).
 - `smtp_AUTH` takes mechanism names in any case (clients of .NET write `login`); `challenge_auth` bounds and reads its own lines, and
   logs none of them.
+- AUTH EXTERNAL is ours (`smtp_gateway.listener.external`), for sessions whose client showed a certificate.
 - `smtp_QUIT` closes by itself: aiosmtpd's cancels the task of its loop, which does not run.
 - `smtp_MAIL` and `smtp_RCPT` read paths and parameters by `smtp_gateway.mail` (`transactions`).
 - `check_auth_needed` wants TLS first, then a login. `require_starttls` would answer 530 to AUTH, where RFC 4954 section 4 has 538.
@@ -37,6 +38,7 @@ from aiosmtpd.smtp import MISSING, AuthResult, LoginPassword, _AuthMechAttr, syn
 
 from smtp_gateway.listener import replies
 from smtp_gateway.listener.connection import VERBS, PeerGoneError, State
+from smtp_gateway.listener.external import EXTERNAL, authenticate
 from smtp_gateway.listener.lines import AUTH_LIMIT, COMMAND_LIMIT, LineTooLongError
 from smtp_gateway.listener.transactions import Transactions
 from smtp_gateway.mail import reply
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from smtp_gateway.listener.connection import Front
+    from smtp_gateway.policy.auth import Identity
 
 UNKNOWN_LIMIT = 5
 """Commands that do not exist after which the session ends: aiosmtpd's `BOGUS_LIMIT`, in its loop."""
@@ -197,8 +200,19 @@ class Session(Transactions):
         await self.push(str(refused))
         return MISSING
 
+    def _under_tls(self) -> None:
+        super()._under_tls()
+        if self._certified:
+            self._auth_methods = {**self._auth_methods, EXTERNAL: _AuthMechAttr(authenticate, is_builtin=True)}
+
+    def certified(self, wanted: str) -> AuthResult:
+        """Return whether the client is *wanted*, or anybody when that is empty, by the certificate that it showed."""
+        return self._recognized(EXTERNAL, self._front.certified.whose(self._certified, wanted))
+
     def _authenticate(self, mechanism: str, auth_data: LoginPassword) -> AuthResult:
-        who = self._front.logins.verify(auth_data.login, auth_data.password)
+        return self._recognized(mechanism, self._front.logins.verify(auth_data.login, auth_data.password))
+
+    def _recognized(self, mechanism: str, who: Identity | None) -> AuthResult:
         self._front.observer.authenticated(mechanism, succeeded=who is not None)
         if who is None:
             _log.warning("authentication failed", peer=self._peer.address, listener=self._front.listener, mechanism=mechanism)

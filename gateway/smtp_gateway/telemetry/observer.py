@@ -18,6 +18,9 @@ class Observer(Protocol):
     def disconnected(self, listener: str) -> None:
         """Count the end of a session that `connected` counted."""
 
+    def handshake_failed(self, listener: str, reason: str) -> None:
+        """Count a TLS handshake on *listener* that failed for *reason*, one of a few words."""
+
     def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
         """Count one AUTH exchange with *mechanism* that came to an end."""
 
@@ -56,6 +59,9 @@ class NullObserver:
         """Do nothing."""
 
     def disconnected(self, listener: str) -> None:
+        """Do nothing."""
+
+    def handshake_failed(self, listener: str, reason: str) -> None:
         """Do nothing."""
 
     def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
@@ -103,6 +109,10 @@ class Forwarding:
     def disconnected(self, listener: str) -> None:
         """Pass on."""
         self._next.disconnected(listener)
+
+    def handshake_failed(self, listener: str, reason: str) -> None:
+        """Pass on."""
+        self._next.handshake_failed(listener, reason)
 
     def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
         """Pass on."""

@@ -71,6 +71,13 @@ _TOLD = (
     ("start_time_seconds", Kind.GAUGE, "", "When the process started, in seconds since the epoch.", ()),
     ("sessions_total", Kind.COUNTER, "listener", "SMTP sessions that clients opened.", ()),
     ("open_sessions", Kind.GAUGE, "listener", "SMTP sessions open now.", ()),
+    (
+        "tls_handshake_failures_total",
+        Kind.COUNTER,
+        "listener reason",
+        "TLS handshakes that failed, after STARTTLS or under implicit TLS; docs/certificates.md has the reasons.",
+        (),
+    ),
     ("authentications_total", Kind.COUNTER, "mechanism result", "AUTH exchanges by result: `succeeded` or `failed`.", ()),
     ("refusals_total", Kind.COUNTER, "listener command code", "Commands answered with a 4yz or 5yz code.", ()),
     ("accepted_messages_total", Kind.COUNTER, "listener identity", "Messages made durable; `identity` is a Secret's name.", ()),
@@ -156,6 +163,10 @@ class PrometheusObserver:
     def disconnected(self, listener: str) -> None:
         """Count a session that ended."""
         self._gauge("open_sessions", listener).dec()
+
+    def handshake_failed(self, listener: str, reason: str) -> None:
+        """Count a handshake that failed."""
+        self._count("tls_handshake_failures_total", listener, reason)
 
     def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
         """Count an AUTH exchange."""

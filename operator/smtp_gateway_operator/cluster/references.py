@@ -9,8 +9,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from smtp_gateway_operator.cluster.api import CERTIFICATE, SECRET, ForbiddenError, Object, Ref
-from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY, Key, served_secret
-from smtp_gateway_operator.spec import Login, SecretContentError, SmtpGateway, login_secrets, logins_of
+from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY, Key, brought_secrets
+from smtp_gateway_operator.spec import Login, SecretContentError, SmtpGateway, authority_in, authority_secret, login_secrets, logins_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,19 +28,36 @@ class UnresolvedError(Exception):
 
 
 async def logins(cluster: Cluster, gateway: SmtpGateway, requested: Object | None = None) -> tuple[Login, ...]:
-    """Return the gateway's logins, and check that its certificate is there. Raises `UnresolvedError`.
+    """Return the gateway's logins, and check that its certificates are there. Raises `UnresolvedError`.
 
     *requested* is the Certificate that cert-manager was asked for, if it was: it says why there is no Secret yet.
     """
-    certificate = (served_secret(gateway.metadata.name, gateway.spec.tls),) if gateway.spec.tls else ()
-    namespace, named = gateway.metadata.namespace, dict.fromkeys((*login_secrets(gateway), *certificate))
+    certificates, authority = brought_secrets(gateway.metadata.name, gateway.spec.tls), authority_secret(gateway)
+    clients = () if authority is None else (authority,)
+    namespace, named = gateway.metadata.namespace, dict.fromkeys((*login_secrets(gateway), *certificates, *clients))
     cluster.refer(Key(namespace, gateway.metadata.name), [Ref(SECRET, namespace, name) for name in named])
     if requested is not None:
         await _check_issued(cluster, requested)
     secrets = await _read(cluster, namespace, named)
-    for name in certificate:
+    for name in certificates:
         _check_certificate(secrets[name])
     return _distinct([login for name in login_secrets(gateway) for login in _logins_in(secrets[name])])
+
+
+async def client_authority(cluster: Cluster, gateway: SmtpGateway) -> str | None:
+    """Return the authority of clients' certificates, if they are asked for any. Raises `UnresolvedError`.
+
+    Its Secret is one of those that `logins` refers to.
+    """
+    name = authority_secret(gateway)
+    if name is None:
+        return None
+    secrets = await _read(cluster, gateway.metadata.namespace, {name: None})
+    try:
+        return authority_in(secrets[name])
+    except SecretContentError as error:
+        reason = "SecretInvalid"
+        raise UnresolvedError(reason, str(error)) from error
 
 
 async def _read(cluster: Cluster, namespace: str, names: Mapping[str, None]) -> dict[str, Object]:

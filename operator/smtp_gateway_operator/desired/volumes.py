@@ -36,10 +36,25 @@ def volumes(owner: Owner, spec: Spec) -> list[dict[str, Any]]:
     """Return the pods' volumes but the queue, which is a claim."""
     return [
         {"name": "config", "projected": {"defaultMode": SECRET_MODE, "sources": _shards(owner)}},
-        {"name": "tls", "secret": {"secretName": names.served_secret(owner.name, spec.tls), "defaultMode": SECRET_MODE}},
+        {"name": "tls", **_certificates(owner, spec)},
         {"name": "admin", "secret": {"secretName": names.admin_secret(owner.name), "defaultMode": SECRET_MODE}},
         {"name": TEMPORARY, "emptyDir": {"sizeLimit": "64Mi"}},
     ]
+
+
+def _certificates(owner: Owner, spec: Spec) -> dict[str, Any]:
+    """Return the source of the listeners' certificates: a Secret, or two in one folder, where the second's files have names of their own."""
+    served = names.served_secret(owner.name, spec.tls)
+    additional = spec.tls.additional_secret_name if spec.tls else None
+    if additional is None:
+        return {"secret": {"secretName": served, "defaultMode": SECRET_MODE}}
+    items = [{"key": names.TLS_CERTIFICATE, "path": "additional.crt"}, {"key": names.TLS_KEY, "path": "additional.key"}]
+    return {
+        "projected": {
+            "defaultMode": SECRET_MODE,
+            "sources": [{"secret": {"name": served}}, {"secret": {"name": additional, "items": items}}],
+        }
+    }
 
 
 def _shards(owner: Owner) -> list[dict[str, Any]]:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from smtp_gateway.config import model
-from smtp_gateway.config.resource import SecretContentError, SmtpGateway, login_secrets, logins_of, to_config
+from smtp_gateway.config.certificate import new_authority
+from smtp_gateway.config.resource import (
+    SecretContentError,
+    SmtpGateway,
+    authority_in,
+    authority_secret,
+    login_secrets,
+    logins_of,
+    to_config,
+)
 from smtp_gateway.config.sentences import sentence_of
 
 
@@ -42,6 +52,43 @@ def test_a_hostname_is_all_that_is_needed() -> None:
     assert config.routes == (model.Route(name="default"),)
     assert config.lifetime == 5 * 86400
     assert config.limits == model.Limits(message_size=25 * 2**20, recipients=100)
+
+
+def test_client_certificates_are_translated() -> None:
+    """Whoever bears a name sends as the login Secret's; the authority comes from a Secret of its own, without what is beside it."""
+    logins = [
+        {"secretRef": {"name": "billing"}, "certificateNames": ["billing.apps.svc", "spiffe://apps/billing"]},
+        {"secretRef": {"name": "people"}},
+    ]
+    asking = gateway(tls={"clientCertificates": {"authorityRef": {"name": "clients-ca"}, "required": True}}, logins=logins)
+    pem = new_authority("clients", datetime(2026, 1, 1, tzinfo=UTC)).certificate
+
+    assert authority_secret(asking) == "clients-ca"
+    assert authority_secret(gateway()) is None
+    authority = authority_in(secret({"ca.crt": b"the clients' own\n" + pem, "ca.key": b"secret"}))
+    assert authority == pem.decode()
+    assert to_config(asking, (), authority).client_certificates == model.ClientCertificates(
+        authority=authority,
+        required=True,
+        logins=tuple(model.CertifiedLogin(name=name, identity="billing") for name in ("billing.apps.svc", "spiffe://apps/billing")),
+    )
+    assert to_config(gateway(), ()).client_certificates is None
+
+
+@pytest.mark.parametrize("data", [{}, {"ca.crt": b""}, {"ca.crt": b"no certificate"}, {"ca.crt": b"\xff"}, {"tls.crt": b"x"}])
+def test_an_authority_that_is_none_is_told_by_the_secrets_name(data: dict[str, bytes]) -> None:
+    """And without its contents."""
+    with pytest.raises(SecretContentError, match=r"^Secret app-logins has no certificate under ca\.crt$"):
+        authority_in(secret(data))
+
+
+def test_a_certificate_name_is_one_logins() -> None:
+    """Which of two it were would depend on their order."""
+    logins = [{"secretRef": {"name": name}, "certificateNames": ["app.example"]} for name in ("one", "two")]
+    asking = gateway(tls={"clientCertificates": {"authorityRef": {"name": "clients-ca"}}}, logins=logins)
+
+    with pytest.raises(ValidationError, match=r"the same certificate name is used more than once: app\.example"):
+        to_config(asking, (), "pem")
 
 
 def test_routes_are_translated() -> None:
@@ -132,12 +179,20 @@ def test_what_is_left_out_is_as_the_gateway_has_it() -> None:
             "spec.podTemplate.priorityClassName: must be lower case letters, digits, dots and dashes",
         ),
         (
-            {"tls": {}},
-            "spec.tls: exactly one of secretName and certManager is needed; without tls the operator issues a certificate itself",
+            {"tls": {"secretName": "mine", "certManager": {"issuerRef": {"name": "internal"}}}},
+            "spec.tls: secretName and certManager exclude each other; without both the operator issues a certificate itself",
         ),
         (
-            {"tls": {"secretName": "mine", "certManager": {"issuerRef": {"name": "internal"}}}},
-            "spec.tls: exactly one of secretName and certManager is needed; without tls the operator issues a certificate itself",
+            {"tls": {"secretName": "mine", "additionalSecretName": "mine"}},
+            "spec.tls: additionalSecretName must be another Secret than secretName",
+        ),
+        (
+            {"logins": [{"secretRef": {"name": "app"}, "certificateNames": ["app.example"]}], "tls": {"secretName": "mine"}},
+            "spec: a login's certificateNames need tls.clientCertificates",
+        ),
+        (
+            {"logins": [{"secretRef": {"name": "app"}, "certificateNames": ["Alice Liddell"]}]},
+            "spec.logins[0].certificateNames[0]: must be a DNS name, a mail address or a URI as it stands in the certificate, in ASCII without spaces",
         ),
         (
             {"logins": [{"secretRef": {"name": "Secret"}}]},

@@ -26,6 +26,7 @@ BEHAVIOUR: list[dict[str, Any]] = [
     {"logins": [{"secretRef": {"name": "other"}}]},
     {"routes": [{"name": "default", "smarthosts": [{"host": "smtp.example.net"}]}]},
     {"limits": {"messageSize": "1Mi", "recipients": 7}},
+    {"tls": {"clientCertificates": {"authorityRef": {"name": "clients-ca"}}}},
     {"spool": {"lifetime": "1d"}},
     {"listeners": [{"name": "renamed", "port": 587, "tls": "Implicit"}, {"name": "alternative", "port": 2525}]},
 ]
@@ -33,6 +34,7 @@ SHAPE: list[dict[str, Any]] = [
     {"replicas": 3},
     {"listeners": [{"name": "smtp", "port": 25}]},
     {"tls": {"secretName": "mine"}},
+    {"tls": {"additionalSecretName": "mine"}},
     {"tls": {"certManager": {"issuerRef": {"name": "internal"}}}},
     {"podTemplate": {"labels": {"team": "mail"}, "priorityClassName": "high", "tolerations": [{"operator": "Exists"}]}},
     {"spool": {"volume": {"size": "5Gi", "storageClassName": "fast"}}},
@@ -48,7 +50,7 @@ def changed(spec: dict[str, Any]) -> str:
 def children(found: Sequence[Login] = (), **spec: Any) -> dict[str, Object]:
     """Return the children of a gateway by what a person calls them; *found* is what its Secrets hold."""
     resource = gateway(**spec)
-    return {str(ref_of(one)): one for one in desired.children(resource, to_config(resource, found), IMAGES)}
+    return {str(ref_of(one)): one for one in desired.children(resource, to_config(resource, found, "the authority of clients"), IMAGES)}
 
 
 def workload(**spec: Any) -> Object:
@@ -153,6 +155,16 @@ def test_pods_mount_the_certificate_that_is_issued() -> None:
     (volume,) = (one for one in workload()["spec"]["template"]["spec"]["volumes"] if one["name"] == "tls")
 
     assert volume["secret"]["secretName"] == leaf_secret("mail")
+
+
+def test_two_certificates_are_mounted_into_one_folder() -> None:
+    """So that one look follows both; the second's files have names of their own, and no key of its Secret hides one of the first's."""
+    (volume,) = (
+        one for one in workload(tls={"additionalSecretName": "rsa"})["spec"]["template"]["spec"]["volumes"] if one["name"] == "tls"
+    )
+    items = [{"key": "tls.crt", "path": "additional.crt"}, {"key": "tls.key", "path": "additional.key"}]
+
+    assert volume["projected"]["sources"] == [{"secret": {"name": leaf_secret("mail")}}, {"secret": {"name": "rsa", "items": items}}]
 
 
 def test_a_large_configuration_is_cut_and_restarts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -202,6 +203,24 @@ async def test_a_user_certificate_is_mounted_and_never_written(setting: Setting)
     assert await setting.exists(SECRET, "mail-admin")
     assert not await setting.exists(SECRET, "mail-tls")
     assert (await setting.get(STATEFUL_SET))["spec"]["template"]["spec"]["volumes"][1]["secret"]["secretName"] == "mine"
+
+
+async def test_asking_clients_for_certificates_leaves_the_issuing_to_the_operator(setting: Setting) -> None:
+    """spec.tls says where the certificate comes from only when it names a source; no pod restarts for the rest."""
+    await setting.reconcile(KEY)
+    before = await setting.versions()
+    authority = (await setting.get(SECRET, "mail-ca"))["data"]["tls.crt"]
+    await setting.given(secret("clients-ca", **{"ca.crt": base64.b64decode(authority).decode()}))
+    await setting.change(tls={"clientCertificates": {"authorityRef": {"name": "clients-ca"}}})
+
+    await setting.reconcile(KEY)
+
+    after = await setting.versions()
+    assert [after[name] for name in ("Secret mail-tls", "StatefulSet mail")] == [
+        before[name] for name in ("Secret mail-tls", "StatefulSet mail")
+    ]
+    assert after["Secret mail-config-0"] != before["Secret mail-config-0"]
+    assert await setting.exists(SECRET, "clients-ca")
 
 
 async def test_what_is_not_wanted_any_more_goes_but_not_the_authority(setting: Setting) -> None:

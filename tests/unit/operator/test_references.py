@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from smtp_gateway.config.certificate import new_authority
 from smtp_gateway_operator.cluster.api import SECRET, ForbiddenError, Object
 from smtp_gateway_operator.cluster.memory import Call, MemoryCluster
-from smtp_gateway_operator.cluster.references import UnresolvedError, logins
-from tests.unit.operator.setting import gateway, secret
+from smtp_gateway_operator.cluster.references import UnresolvedError, client_authority, logins
+from tests.unit.operator.setting import NOW, gateway, secret
 
 CERTIFICATE = {"tls.crt": "certificate", "tls.key": "wonderland"}
 
@@ -99,6 +100,24 @@ async def test_what_is_wrong_with_a_secret_is_told_without_its_contents(
     """Status and Events are read by more people than Secrets: neither logins nor passwords nor keys are in the sentence."""
     assert await refusal(await holding(*secrets), spec) == (reason, message)
     assert not [word for word in ("alice", "wonderland", "looking-glass", "d29uZGVybGFuZ") if word in message]
+
+
+async def test_every_certificate_is_referred_to() -> None:
+    """The second one, and the authority of clients, beside the operator's own: what they lack is told as of the first."""
+    spec: dict[str, object] = {"tls": {"additionalSecretName": "rsa", "clientCertificates": {"authorityRef": {"name": "clients-ca"}}}}
+    pem = new_authority("clients", NOW).certificate.decode()
+    assert await refusal(await holding(), spec) == ("SecretNotFound", "Secrets rsa, clients-ca not found in namespace apps")
+    assert await refusal(await holding(secret("rsa"), secret("clients-ca")), spec) == (
+        "SecretInvalid",
+        "Secret rsa has no tls.crt and no tls.key",
+    )
+
+    cluster = await holding(secret("rsa", **CERTIFICATE), secret("clients-ca", **{"ca.crt": pem}))
+    assert await logins(cluster, gateway(**spec)) == ()
+    assert await client_authority(cluster, gateway(**spec)) == pem
+    assert await client_authority(cluster, gateway()) is None
+    with pytest.raises(UnresolvedError, match=r"^Secret clients-ca has no certificate under ca\.crt$"):
+        await client_authority(await holding(secret("clients-ca")), gateway(**spec))
 
 
 async def test_two_logins_with_one_password_do_not_conflict() -> None:

@@ -10,16 +10,24 @@ something. Descriptions and messages are written for the person who edits the ma
 from __future__ import annotations
 
 from smtp_gateway.config.resource.exposure import ServiceSpec
-from smtp_gateway.config.resource.gateway import NAME_RULE, NODE_PORT_RULE, Metadata, SmtpGateway, Spec
+from smtp_gateway.config.resource.gateway import CERTIFICATE_NAMES_RULE, NAME_RULE, NODE_PORT_RULE, Metadata, SmtpGateway, Spec
 from smtp_gateway.config.resource.listening import CertManager, Listener, Tls
 from smtp_gateway.config.resource.placement import PodTemplate, Spread, Toleration
 from smtp_gateway.config.resource.routes import Route
-from smtp_gateway.config.resource.translation import SecretContentError, login_secrets, logins_of, to_config
+from smtp_gateway.config.resource.translation import (
+    SecretContentError,
+    authority_in,
+    authority_secret,
+    login_secrets,
+    logins_of,
+    to_config,
+)
 from smtp_gateway.config.resource.words import ADMIN_PORT, API_VERSION, GROUP, HTTP_PORT, KIND, PLURAL, VERSION
 
 __all__ = [
     "ADMIN_PORT",
     "API_VERSION",
+    "CERTIFICATE_NAMES_RULE",
     "GROUP",
     "HTTP_PORT",
     "KIND",
@@ -39,6 +47,8 @@ __all__ = [
     "Spread",
     "Tls",
     "Toleration",
+    "authority_in",
+    "authority_secret",
     "login_secrets",
     "logins_of",
     "to_config",

@@ -17,7 +17,15 @@ from smtp_gateway.config.resource.exposure import (
     NetworkPolicySpec,
     ServiceSpec,
 )
-from smtp_gateway.config.resource.listening import DEFAULT_LISTENERS, LISTENERS_RULE, TLS_RULE, Listener, LoginSource, Tls
+from smtp_gateway.config.resource.listening import (
+    ADDITIONAL_RULE,
+    DEFAULT_LISTENERS,
+    LISTENERS_RULE,
+    TLS_RULE,
+    Listener,
+    LoginSource,
+    Tls,
+)
 from smtp_gateway.config.resource.placement import PodTemplate
 from smtp_gateway.config.resource.routes import HIDDEN_ROUTE_RULE, LAST_ROUTE_RULE, Route
 from smtp_gateway.config.resource.storage import RESERVE_RULE, LimitsSpec, SpoolSpec
@@ -39,8 +47,9 @@ class Spec(Model):
     listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=8), LISTENERS_RULE] = Field(
         default=DEFAULT_LISTENERS, description="Ports on which mail is accepted.", json_schema_extra=list_map("name")
     )
-    tls: Annotated[Tls, TLS_RULE] | None = Field(
-        default=None, description="The listeners' certificate. Without it the operator issues one, from an authority of the gateway's own."
+    tls: Annotated[Tls, TLS_RULE, ADDITIONAL_RULE] | None = Field(
+        default=None,
+        description="The listeners' certificate, and clients'. Without a source for it the operator issues one, from an authority of the gateway's own.",
     )
     logins: Annotated[tuple[LoginSource, ...], Field(max_length=64)] = Field(
         default=(), description="Who may send mail. Without logins nobody can.", json_schema_extra={"x-kubernetes-list-type": "atomic"}
@@ -62,7 +71,24 @@ class Spec(Model):
         default=PodTemplate(), description="What is added to the pods: resources, placement, labels, annotations."
     )
 
+    @property
+    def certificate_issued(self) -> bool:
+        """Whether the operator issues the listeners' certificate itself."""
+        return self.tls is None or self.tls.issued
 
+    @property
+    def all_issued(self) -> bool:
+        """Whether the operator issues every certificate that the listeners show."""
+        return self.certificate_issued and (self.tls is None or self.tls.additional_secret_name is None)
+
+
+CERTIFICATE_NAMES_RULE = Rule(
+    "(has(self.tls) && has(self.tls.clientCertificates)) || self.logins.all(one, !has(one.certificateNames) || size(one.certificateNames) == 0)",
+    "a login's certificateNames need tls.clientCertificates",
+    lambda spec: (
+        (spec.tls is not None and spec.tls.client_certificates is not None) or not any(source.certificate_names for source in spec.logins)
+    ),
+)
 NODE_PORT_RULE = Rule(
     "self.service.type != 'ClusterIP' || self.listeners.all(one, !has(one.nodePort))",
     "a listener's nodePort needs service.type NodePort or LoadBalancer",
@@ -101,4 +127,4 @@ class SmtpGateway(Model):
     api_version: Literal["smtpgateway.io/v1alpha1"] = API_VERSION
     kind: Literal["SmtpGateway"] = KIND
     metadata: Metadata
-    spec: Annotated[Spec, NODE_PORT_RULE]
+    spec: Annotated[Spec, NODE_PORT_RULE, CERTIFICATE_NAMES_RULE]

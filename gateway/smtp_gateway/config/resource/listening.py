@@ -63,8 +63,27 @@ class CertManager(Model):
     )
 
 
+class ClientCertificates(Model):
+    """Certificates with which clients show who they are."""
+
+    authority_ref: SecretReference = Field(
+        description="Secret with ca.crt: the certificates, PEM, of those who sign clients'. Only this key of it is read."
+    )
+    required: bool = Field(
+        default=False,
+        description="Whether a client without a certificate is refused, at every listener. Otherwise it authenticates by password.",
+    )
+
+
+CertificateName = Annotated[
+    str,
+    Field(max_length=253),
+    matching(r"^[!-~]+$", "must be a DNS name, a mail address or a URI as it stands in the certificate, in ASCII without spaces"),
+]
+
+
 class Tls(Model):
-    """Where the certificate that the listeners show comes from."""
+    """The certificate that the listeners show, and those that clients may show."""
 
     secret_name: SecretName | None = Field(
         default=None,
@@ -73,12 +92,30 @@ class Tls(Model):
     cert_manager: CertManager | None = Field(
         default=None, description="Have cert-manager issue it: the operator makes a Certificate, and pods use what cert-manager writes."
     )
+    additional_secret_name: SecretName | None = Field(
+        default=None,
+        description="Secret of type kubernetes.io/tls with a second certificate, whose key is of another type: RSA beside ECDSA, for clients that know only one of them. Mounted like the first.",
+    )
+    client_certificates: ClientCertificates | None = Field(
+        default=None,
+        description="Ask clients for certificates; AUTH EXTERNAL then takes the place of a password, for the names in logins[].certificateNames.",
+    )
+
+    @property
+    def issued(self) -> bool:
+        """Whether the operator issues the certificate itself."""
+        return self.secret_name is None and self.cert_manager is None
 
 
 TLS_RULE = Rule(
-    "has(self.secretName) != has(self.certManager)",
-    "exactly one of secretName and certManager is needed; without tls the operator issues a certificate itself",
-    lambda tls: (tls.secret_name is None) != (tls.cert_manager is None),
+    "!has(self.secretName) || !has(self.certManager)",
+    "secretName and certManager exclude each other; without both the operator issues a certificate itself",
+    lambda tls: tls.secret_name is None or tls.cert_manager is None,
+)
+ADDITIONAL_RULE = Rule(
+    "!has(self.additionalSecretName) || !has(self.secretName) || self.additionalSecretName != self.secretName",
+    "additionalSecretName must be another Secret than secretName",
+    lambda tls: tls.additional_secret_name is None or tls.additional_secret_name != tls.secret_name,
 )
 
 
@@ -87,6 +124,11 @@ class LoginSource(Model):
 
     secret_ref: SecretReference = Field(
         description="Secret of the logins. In one of type kubernetes.io/basic-auth, username and password are one login; in any other, each key is a login and its value the password."
+    )
+    certificate_names: Annotated[tuple[CertificateName, ...], Field(max_length=64)] = Field(
+        default=(),
+        description="Clients that may send as those of this Secret by AUTH EXTERNAL: DNS names, mail addresses or URIs among the subject alternative names of their certificates. Needs tls.clientCertificates.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
 
 

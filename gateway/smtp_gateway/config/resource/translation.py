@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from smtp_gateway.config import model, units
+from smtp_gateway.config.certificate import certificates_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
     from smtp_gateway.config.resource.gateway import SmtpGateway
     from smtp_gateway.config.resource.routes import Retry, Route
 
+AUTHORITY_KEY = "ca.crt"
+"""What an authority's certificate is found under, in a Secret; the name that cert-manager uses."""
+
 
 class SecretContentError(Exception):
-    """A Secret of logins cannot be understood; the message names it and says why, without its contents."""
+    """A Secret cannot be understood; the message names it and says why, without its contents."""
 
 
 def login_secrets(gateway: SmtpGateway) -> tuple[str, ...]:
@@ -53,18 +57,57 @@ def _values_of(secret: Mapping[str, Any]) -> dict[str, str]:
     return decoded | dict(secret.get("stringData") or {})
 
 
-def to_config(gateway: SmtpGateway, logins: Sequence[model.Login]) -> model.Config:
-    """Return what the pods of *gateway* are told. Raises pydantic's `ValidationError` when the parts contradict each other."""
+def authority_secret(gateway: SmtpGateway) -> str | None:
+    """Return the name of the Secret with the authority of clients' certificates, if they are asked for any."""
+    clients = gateway.spec.tls.client_certificates if gateway.spec.tls else None
+    return None if clients is None else clients.authority_ref.name
+
+
+def authority_in(secret: Mapping[str, Any]) -> str:
+    """Return the authority of clients' certificates in *secret*: its `ca.crt`, without comments.
+
+    Raises `SecretContentError` when there is none, or it cannot be read.
+    """
+    name, encoded = secret["metadata"]["name"], (secret.get("data") or {}).get(AUTHORITY_KEY, "")
+    try:
+        text = base64.b64decode(encoded, validate=True) or (secret.get("stringData") or {}).get(AUTHORITY_KEY, "").encode()
+    except ValueError:
+        text = b""
+    found = certificates_in(text).decode("ascii")
+    if not found:
+        message = f"Secret {name} has no certificate under {AUTHORITY_KEY}"
+        raise SecretContentError(message)
+    return found
+
+
+def to_config(gateway: SmtpGateway, logins: Sequence[model.Login], client_authority: str | None = None) -> model.Config:
+    """Return what the pods of *gateway* are told. Raises pydantic's `ValidationError` when the parts contradict each other.
+
+    *client_authority* is what `authority_in` found, where clients are asked for certificates.
+    """
     spec = gateway.spec
     return model.Config(
         hostname=spec.hostname,
         listeners=tuple(model.Listener(name=one.name, port=one.port, tls=one.tls) for one in spec.listeners),
         logins=tuple(logins),
+        client_certificates=_to_clients(gateway, client_authority),
         routes=tuple(_to_route(route) for route in spec.routes),
         limits=model.Limits(message_size=units.octets(spec.limits.message_size), recipients=spec.limits.recipients),
         lifetime=units.seconds(spec.spool.lifetime),
         reserve=None if spec.spool.reserve is None else units.octets(spec.spool.reserve),
     )
+
+
+def _to_clients(gateway: SmtpGateway, authority: str | None) -> model.ClientCertificates | None:
+    clients = gateway.spec.tls.client_certificates if gateway.spec.tls else None
+    if clients is None or authority is None:
+        return None
+    known = [
+        model.CertifiedLogin(name=name, identity=source.secret_ref.name)
+        for source in gateway.spec.logins
+        for name in source.certificate_names
+    ]
+    return model.ClientCertificates(authority=authority, required=clients.required, logins=tuple(known))
 
 
 def _to_route(route: Route) -> model.Route:

@@ -1,0 +1,91 @@
+"""A connection of a listener with implicit TLS (RFC 8314 section 3.3), until it is encrypted and a session begins.
+
+The loop could make such connections with TLS inside. This does what STARTTLS does instead (`smtp_gateway.listener.encrypted`), beginning
+with the client's first octets: reads are bounded before TLS and not only behind it, a failed handshake is seen here, with its reason, and
+a probe that connects and closes costs no TLS and is no failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from smtp_gateway.listener.connection import address_of
+from smtp_gateway.listener.encrypted import HANDSHAKE_TIMEOUT, encrypt
+from smtp_gateway.listener.handshakes import failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from smtp_gateway.listener.connection import Connection, Front
+
+AT_LEAST = 0.1
+"""Seconds that are left for a handshake however late it began: the loops refuse none at all."""
+
+
+class Doorway(asyncio.Protocol):
+    """One connection, before its session."""
+
+    def __init__(self, front: Front, session: Callable[[], Connection]) -> None:
+        """Let a *session* begin once the client has shaken hands."""
+        self._front = front
+        self._session = session
+        self._loop = asyncio.get_running_loop()
+        self._deadline = self._loop.time() + HANDSHAKE_TIMEOUT
+        self._transport: Any = None  # asyncio's plain transport, or its loop's own
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the client's first octets."""
+        self._transport = transport
+        self._patience = self._loop.call_at(self._deadline, self._give_up)
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 asyncio's signature
+        """Forget a client that sent nothing. Once it has, TLS is told instead."""
+        self._be_patient_no_longer()
+
+    def data_received(self, data: bytes) -> None:
+        """Let TLS begin with *data*, and go on by itself."""
+        self._be_patient_no_longer()
+        self._transport.pause_reading()
+        self._handshake = self._loop.create_task(self._encrypt())
+        # Both are done in one turn of the loop, in this order: the first step of the task, which lets the next turn connect TLS and read
+        # on, and this, which puts the octets behind the former. The loop reads between turns only, so nothing can overtake them.
+        self._loop.call_soon(self._loop.call_soon, self._hand_on, data)
+
+    async def _encrypt(self) -> None:
+        session = self._session()
+        within = max(AT_LEAST, self._deadline - self._loop.time())
+        error: Exception | None = None
+        transport = None
+        try:
+            transport = await encrypt(session, self._transport, self._front.tls(), within)
+        except (OSError, RuntimeError) as failure:
+            error = failure
+        if transport is None:
+            failed(self._front, self._address, error)
+        else:
+            session.connection_made(transport)
+
+    def _hand_on(self, data: bytes) -> None:
+        """Give TLS the octets that came before it."""
+        tls, rest = self._transport.get_protocol(), memoryview(data)
+        while rest and not self._transport.is_closing():
+            place = memoryview(tls.get_buffer(len(rest)))
+            taken = min(len(place), len(rest))
+            place[:taken] = rest[:taken]
+            tls.buffer_updated(taken)
+            rest = rest[taken:]
+
+    def _give_up(self) -> None:
+        failed(self._front, self._address, TimeoutError("nothing came from the client"))
+        self._transport.abort()
+
+    def _be_patient_no_longer(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    @property
+    def _address(self) -> str:
+        return address_of(self._transport.get_extra_info("peername"))
