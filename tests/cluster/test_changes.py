@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.test_life import arrive, notes, progress, uids
+from tests.support.fleets import arrive, notes, progress, uids
 from tests.support.gateways import Gateway
 from tests.support.stream import Stream
 from tests.support.waiting import eventually_sync
