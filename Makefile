@@ -40,7 +40,8 @@ golden: setup ## Write the golden manifests anew; read the difference before you
 	$(BIN)/python -m tests.golden
 
 .PHONY: docs
-docs: setup ## Write the tables of metrics, conditions and Events from the code
+docs: setup ## Write the tables of the protocol, metrics, conditions and Events from the code
+	$(BIN)/python -m smtp_gateway.listener.protocol > docs/protocol.md
 	$(BIN)/python -m smtp_gateway.telemetry.prometheus > docs/metrics.md
 	$(BIN)/python -m smtp_gateway_operator.metrics > docs/operator-metrics.md
 	$(BIN)/python -m smtp_gateway_operator.status.catalogue > docs/operations.md
@@ -82,6 +83,11 @@ SEEDS ?= 20
 .PHONY: test-long
 test-long: setup ## What is too long for every day: queues of up to a million messages, with the promises about them
 	$(BIN)/python -m bench.backlog --assert
+
+.PHONY: fuzz
+fuzz: setup ## Talk FUZZ=5000 random conversations with the listener, and compare each reply with a model of RFC 5321
+	FUZZ=$(FUZZ) $(BIN)/python -m pytest -q --show-capture=no --timeout-method=thread tests/pipeline/test_machine.py
+FUZZ ?= 5000
 
 .PHONY: bench
 bench: setup ## Measure beside Postfix, Exim and Haraka (BENCH="--rows AB --rounds 5"); needs root, Go, Node.js

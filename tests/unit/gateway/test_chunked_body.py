@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtp_gateway.delivery.wire import check_body
@@ -67,6 +67,7 @@ def test_bare_line_ends_are_refused_however_they_are_cut(false_end: bytes) -> No
             assert received([content[:cut], content[cut:]]) == reply.BARE_LINE_ENDING
 
 
+@settings(derandomize=True, database=None, deadline=None)
 @given(
     st.lists(st.binary(max_size=6) | st.sampled_from([b"\r\n", b"\r", b"\n", b".", b"\r\n.\r\n", b"\r\n.", b"x"]), max_size=12), st.data()
 )
