@@ -176,7 +176,8 @@ REPLIES = (
 
 def keywords() -> list[str]:
     """Return the keywords that are announced, before TLS or under it, in their order."""
-    greetings = [replies.extended_greeting("-", 1, 1, encrypted=encrypted).decode().split("\r\n")[1:-1] for encrypted in (False, True)]
+    offers = [replies.Offers(1, 1, encrypted=encrypted) for encrypted in (False, True)]
+    greetings = [replies.extended_greeting("-", each).decode().split("\r\n")[1:-1] for each in offers]
     return list(dict.fromkeys(line[4:].split()[0] for greeting in greetings for line in greeting))
 
 
