@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import json
 from typing import TYPE_CHECKING
+from unittest.mock import ANY
 
 import pytest
+import trustme
+from cryptography import x509
 
 from tests.cluster.conftest import conditions
 from tests.support import cert_manager, world
 from tests.support.gateways import Gateway
+from tests.support.stream import Stream
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
@@ -62,6 +66,77 @@ def published(gateway: Gateway) -> str:
 def shown(gateway: Gateway) -> str:
     """Return the authority beside the listeners' certificate."""
     return base64.b64decode(gateway.kube.get("secret", f"{gateway.name}-tls")["data"]["ca.crt"]).decode()
+
+
+AUTHORITY = trustme.CA()
+"""Who signs the certificates that a user brings."""
+
+
+@pytest.fixture
+def brought(kube: Kube, sink: Kube, operator: str) -> Iterator[Gateway]:
+    """A gateway that shows two certificates of a user's, ECDSA and RSA, on 587 and on 465 under implicit TLS."""
+    assert operator
+    gateway = Gateway(kube, "brought", f"sink.{sink.namespace}.svc")
+    replace(gateway, "brought-ecdsa")
+    replace(gateway, "brought-rsa")
+    listeners = [{"name": "submission", "port": 587}, {"name": "submissions", "port": 465, "tls": "Implicit"}]
+    try:
+        gateway.create(listeners=listeners, tls={"secretName": "brought-ecdsa", "additionalSecretName": "brought-rsa"})
+        yield gateway
+    finally:
+        gateway.delete()
+        kube("delete", "secret", "brought-ecdsa", "brought-rsa", "--ignore-not-found")
+
+
+@pytest.mark.timeout(900)
+def test_certificates_are_replaced_under_load(brought: Gateway) -> None:
+    """No session of either listener fails while both Secrets are replaced, and the new certificates are seen without a restart."""
+    pem = AUTHORITY.cert_pem.bytes().decode()
+    before = brought.kube.get("pod", brought.pod)["metadata"]["uid"]
+    with (
+        Stream(brought, "started", authority=pem) as started,
+        Stream(brought, "implicit", 465, authority=pem, tls="Implicit") as implicit,
+    ):
+        eventually_sync(lambda: started.acknowledged and implicit.acknowledged, within=60, what="mail is taken on both ports", pause=0.5)
+        ecdsa, rsa = replace(brought, "brought-ecdsa"), replace(brought, "brought-rsa")
+        both = (started, implicit)
+        eventually_sync(lambda: all(ecdsa in one.serials for one in both), within=300, what="the new certificate is shown", pause=1)
+        context = {"authority": pem, "ciphers": "ECDHE-RSA-AES128-GCM-SHA256"}
+        eventually_sync(lambda: brought.submit(587, MAIL, **context)[0]["serial"] == rsa, within=300, what="and the second one", pause=1)
+
+    assert [(one.refused, len(one.serials)) for one in both] == [(0, 2), (0, 2)]
+    pod = brought.kube.get("pod", brought.pod)
+    assert pod["metadata"]["uid"] == before
+    assert sum(one["restartCount"] for one in pod["status"]["containerStatuses"]) == 0
+
+
+def test_an_unusable_certificate_is_reported_and_the_old_one_stays(brought: Gateway) -> None:
+    """CertificateValid says which pair cannot be used; mail goes on; a good pair makes it True again."""
+    pem = AUTHORITY.cert_pem.bytes().decode()
+    serial = brought.submit(587, MAIL, authority=pem)[0]["serial"]
+    secret = brought.kube.get("secret", "brought-rsa")
+    other = AUTHORITY.issue_cert("mail.example.com", key_type=trustme.KeyType.RSA).private_key_pem.bytes()
+    patch = {"data": {"tls.key": base64.b64encode(other).decode()}}
+    brought.kube("patch", "secret", "brought-rsa", "--type=merge", "-p", json.dumps(patch))
+
+    brought.wait("jsonpath={.status.conditions[?(@.type=='CertificateValid')].reason}=NewPairUnusable", within=300)
+    assert "additional.crt" in told(brought)
+    assert brought.submit(587, MAIL, authority=pem)[0] == {"code": 250, "reply": ANY, "serial": serial}
+
+    brought.kube("patch", "secret", "brought-rsa", "--type=merge", "-p", json.dumps({"data": secret["data"]}))
+    brought.wait("condition=CertificateValid", within=300)
+
+
+def replace(gateway: Gateway, secret: str) -> str:
+    """Put a new pair into *secret*, whose name says of which type; return the serial number as clients see it."""
+    kind = trustme.KeyType.RSA if secret.endswith("rsa") else trustme.KeyType.ECDSA
+    leaf = AUTHORITY.issue_cert("mail.example.com", f"{gateway.name}.{gateway.kube.namespace}.svc", key_type=kind)
+    chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
+    files = {"tls.crt": chain, "tls.key": leaf.private_key_pem.bytes()}
+    data = {file: base64.b64encode(content).decode() for file, content in files.items()}
+    gateway.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret}, "type": "kubernetes.io/tls", "data": data})
+    number = f"{x509.load_pem_x509_certificate(chain).serial_number:X}"
+    return number.zfill(len(number) + len(number) % 2)
 
 
 @pytest.fixture

@@ -8,12 +8,14 @@ import logging
 import socket
 import ssl
 import warnings
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
 from structlog.testing import capture_logs
 
+from smtp_gateway.config.certificate import issue, issue_client, new_authority
 from smtp_gateway.config.model import ClientCertificates
 from smtp_gateway.listener import implicit
 from tests.support.conversation import Conversation
@@ -131,6 +133,26 @@ async def test_a_client_that_leaves_in_the_middle_is_told_apart(way_in: Receptio
         await eventually(lambda: failures(way_in))
 
     assert failures(way_in) == [(listener, "closed")]
+
+
+async def test_a_servers_certificate_opens_nothing_to_clients(tmp_path: Path) -> None:
+    """Although the authority of clients signed it: what is issued for servers says so, and whoever holds it is no client."""
+    now = datetime.now(UTC)
+    signer = new_authority("clients", now)
+    results = []
+    for number, pair in enumerate((issue(signer, ["app.example"], now), issue_client(signer, "app.example", now))):
+        (tmp_path / "pair.pem").write_bytes(pair.certificate + pair.key)
+        context = trusting()
+        context.load_cert_chain(tmp_path / "pair.pem")
+        clients = ClientCertificates(authority=signer.certificate.decode())
+        async with reception(tmp_path / str(number), config().model_copy(update={"client_certificates": clients})) as way_in:
+            with contextlib.suppress(OSError, AssertionError):
+                async with Conversation.with_server(way_in.listeners.ports["submissions"], context) as client:
+                    await client.expect("220 *")
+                    await client.ask("QUIT", "221 *")
+            results.append(failures(way_in))
+
+    assert results == [[("submissions", "bad_client_certificate")], []]
 
 
 async def test_a_probe_is_no_failure(way_in: Reception) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tests.support import world
 from tests.support.kube import CommandError
@@ -23,16 +23,20 @@ PAUSE = 0.5
 class Stream:
     """Sends mail from a thread of its own while the context lasts."""
 
-    def __init__(self, gateway: Gateway, token: str) -> None:
-        """Send through the Service of *gateway*; Subjects begin with *token*."""
+    def __init__(self, gateway: Gateway, token: str, port: int = 587, **job: Any) -> None:
+        """Send through the Service of *gateway* to *port*, changed as *job* says; Subjects begin with *token*."""
         self._gateway = gateway
         self._token = token
+        self._port = port
+        self._job = job
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"stream {token}")
         self.acknowledged: set[str] = set()
         """The Subject lines of what was acknowledged."""
         self.refused = 0
         """How many connections ended in something else."""
+        self.serials: set[str] = set()
+        """The serial numbers of the certificates that were shown."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -54,9 +58,10 @@ class Stream:
     def _send(self, subjects: list[str]) -> None:
         messages = [world.message("app@example.com", ["one@example.net"], f"{subject}\r\n\r\n".encode()) for subject in subjects]
         try:
-            outcomes = self._gateway.submit(587, *messages)
+            outcomes = self._gateway.submit(self._port, *messages, **self._job)
         except CommandError:  # the API server was in the way; nothing is known of what was acknowledged, so nothing is counted
             outcomes = []
         taken = {subject for subject, outcome in zip(subjects, outcomes, strict=False) if outcome["code"] == ACCEPTED}
         self.acknowledged |= taken
+        self.serials |= {outcome["serial"] for outcome in outcomes if "serial" in outcome}
         self.refused += len(taken) < len(subjects)

@@ -1,8 +1,9 @@
 """A mail client that reports: reads one JSON job from standard input, prints one JSON line a message.
 
 The job: {"host", "port", "via" (address to connect to instead of the host, with the host's name still verified), "authority" (PEM),
-"login", "password", "tls" ("StartTLS" | "Implicit" | "None"), "messages": [{"sender", "recipients", "data" (base64)}]}.
-A line: {"code", "reply"} of the last reply that the message got.
+"login", "password", "tls" ("StartTLS" | "Implicit" | "None"), "ciphers" (of TLS 1.2, instead of what is usual),
+"messages": [{"sender", "recipients", "data" (base64)}]}.
+A line: {"code", "reply"} of the last reply that the message got, and "serial" of the server's certificate under TLS.
 
 With a file as its argument the job is read from there, and messages are sent for ever: copies of the job's one message whose Subject is
 its "subject" and a number. Each line is then the number of a message that was acknowledged. Standard library only.
@@ -47,6 +48,9 @@ def tls_context(job: dict[str, Any]) -> ssl.SSLContext:
     """Return a context that trusts the job's authority alone, and verifies the host's name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=job["authority"])
+    if "ciphers" in job:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(job["ciphers"])
     return context
 
 
@@ -61,12 +65,18 @@ def send(job: dict[str, Any]) -> list[dict[str, Any]]:
                 client.login(job["login"], job["password"])
             client.ehlo_or_helo_if_needed()
             for message in job["messages"]:
-                outcomes.append(submit(client, message))  # noqa: PERF401 what was answered before an error is reported
+                outcomes.append(submit(client, message) | shown(client))  # noqa: PERF401 what was answered before an error is reported
     except smtplib.SMTPResponseException as error:
         outcomes.append({"code": error.smtp_code, "reply": _text(error.smtp_error)})
     except (OSError, smtplib.SMTPException) as error:
         outcomes.append({"code": 0, "reply": f"{type(error).__name__}: {error}"})
     return outcomes
+
+
+def shown(client: Client) -> dict[str, Any]:
+    """Return the serial number of the certificate that the server showed, in hexadecimal."""
+    certificate = client.sock.getpeercert() if isinstance(client.sock, ssl.SSLSocket) else None
+    return {"serial": certificate["serialNumber"]} if certificate else {}
 
 
 def submit(client: Client, message: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +40,13 @@ def tls_error(reason: str | None) -> ssl.SSLError:
 def test_every_error_has_one_of_a_few_reasons(error: BaseException | None, failure: Failure) -> None:
     """OpenSSL's and the loops' words; what is not known is `other`, so that the metric's labels stay few."""
     assert failure_of(error) is failure
+
+
+def test_the_documentation_explains_every_reason() -> None:
+    """docs/certificates.md has them all, in the order in which they are here, and no others."""
+    section = Path("docs/certificates.md").read_text().partition("## When handshakes fail")[2].partition("\n## ")[0]
+
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [failure.value for failure in Failure]
 
 
 def test_each_kind_is_told_once_a_minute() -> None:
