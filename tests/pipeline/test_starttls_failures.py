@@ -201,6 +201,30 @@ async def test_a_handshake_in_many_pieces_succeeds(way_in: Reception) -> None:
     assert failures(way_in) == []
 
 
+async def test_clients_that_vanish_with_the_end_of_the_handshake_leave_nothing(way_in: Reception) -> None:
+    """At every octet of what they send: a session that has begun ends, and one that has not never begins."""
+    port, context = way_in.listeners.ports["submissions"], trusting()
+    for cut in (*range(-40, 0, 4), None):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        shaken = False
+        while not shaken:
+            try:
+                tls.do_handshake()
+                shaken = True
+            except ssl.SSLWantReadError:
+                writer.write(outgoing.read())
+                incoming.write(await asyncio.wait_for(reader.read(10_000), 10))
+        writer.write(outgoing.read()[:cut])
+        writer.transport.abort()
+    async with Conversation.with_server(port, trusting()) as client:
+        await client.expect("220 *")
+        await eventually(lambda: way_in.observer.open == 1)
+
+    await eventually(lambda: len(way_in.listeners.sessions) == 0 and way_in.observer.open == 0)
+
+
 async def test_many_failures_are_one_line_a_minute(way_in: Reception) -> None:
     """All of them are counted; the line is for people."""
     with capture_logs() as logs:
