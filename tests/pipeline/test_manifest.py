@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from smtp_gateway.config import rendered
-from smtp_gateway.config.certificate import Pair
+from smtp_gateway.config.certificate import Pair, new_authority
 from smtp_gateway.config.manifest import ManifestError, load
 from smtp_gateway.config.model import Config, Listener, Login, Route
 from smtp_gateway.config.rendered import HASH_FILE, RenderedConfigError
@@ -118,6 +119,25 @@ def test_secrets_may_come_from_a_folder(tmp_path: Path) -> None:
 
     assert [(one.login, one.password.get_secret_value()) for one in loaded.config.logins] == [("app", "pw")]
     assert loaded.certificate == Pair(b"C", b"K")
+    assert loaded.additional is None
+
+
+def test_a_second_certificate_and_the_authority_of_clients_come_from_secrets_too(tmp_path: Path) -> None:
+    """From a folder or from the manifest, as all Secrets do; the pair that the operator would issue is the gateway's own here."""
+    manifest, secrets = tmp_path / "gateway.yaml", tmp_path / "secrets"
+    pem = new_authority("clients", datetime.now(UTC)).certificate
+    tls = "{additionalSecretName: rsa, clientCertificates: {authorityRef: {name: clients-ca}}}"
+    manifest.write_text(BARE.replace("hostname: mail.example.com", f"hostname: mail.example.com, tls: {tls}"))
+    for name, files in {"rsa": {"tls.crt": b"C", "tls.key": b"K"}, "clients-ca": {"ca.crt": pem}}.items():
+        (secrets / name).mkdir(parents=True)
+        for file, content in files.items():
+            (secrets / name / file).write_bytes(content)
+
+    loaded = load(manifest, secrets)
+
+    assert (loaded.certificate, loaded.additional) == (None, Pair(b"C", b"K"))
+    assert loaded.config.client_certificates is not None
+    assert loaded.config.client_certificates.authority == pem.decode()
 
 
 @pytest.mark.parametrize(
