@@ -225,6 +225,37 @@ async def test_clients_that_vanish_with_the_end_of_the_handshake_leave_nothing(w
     await eventually(lambda: len(way_in.listeners.sessions) == 0 and way_in.observer.open == 0)
 
 
+@pytest.mark.parametrize("listener", LISTENERS)
+async def test_what_comes_with_the_end_of_the_handshake_waits_for_the_session(way_in: Reception, listener: str) -> None:
+    """More than one read of it, which a loop may hand on before it has said that the handshake is done: it is all answered."""
+    count, context = 30_000, trusting()
+    async with before_tls(way_in, listener) as client:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        shaken = False
+        while not shaken:
+            try:
+                tls.do_handshake()
+                shaken = True
+            except ssl.SSLWantReadError:
+                await client.write(outgoing.read())
+                incoming.write(await client.read())
+        # Unanswered until the end, so that both sides' buffers have room for it.
+        body = b"EHLO client.example\r\n" + b"RSET\r\n" * count + b"QUIT\r\n"
+        tls.write(body)
+        writing = asyncio.create_task(client.write(outgoing.read()))
+        heard = b""
+        while b"\r\n221 " not in heard:
+            try:
+                heard += tls.read(2**20)
+            except ssl.SSLWantReadError:
+                incoming.write(await client.read())
+        await writing
+
+    assert heard.count(b"250 2.0.0 ") == count
+    assert heard.startswith(b"220 " if listener == "submissions" else b"250-")
+
+
 async def test_many_failures_are_one_line_a_minute(way_in: Reception) -> None:
     """All of them are counted; the line is for people."""
     with capture_logs() as logs:

@@ -58,6 +58,10 @@ class Conversation:
         self._writer.write(octets)
         await self._writer.drain()
 
+    async def read(self) -> bytes:
+        """Return some octets of what the server sends."""
+        return await asyncio.wait_for(self._reader.read(100_000), PATIENCE)
+
     async def reply(self) -> str:
         """Return the next reply, its lines joined by line feeds."""
         lines: list[str] = []

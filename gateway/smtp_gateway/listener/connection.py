@@ -20,7 +20,7 @@ from aiosmtpd.smtp import SMTP
 from aiosmtpd.smtp import Session as Introduced
 
 from smtp_gateway.listener import replies
-from smtp_gateway.listener.encrypted import encrypt
+from smtp_gateway.listener.encrypted import Plaintext, encrypt
 from smtp_gateway.listener.external import names_in
 from smtp_gateway.listener.handshakes import Sparing, failed
 from smtp_gateway.listener.hooks import Hooks
@@ -306,7 +306,7 @@ class Connection(SMTP):
     async def _handshake(self) -> None:
         self._regulate()
         try:
-            transport = await encrypt(self, self.transport, self._front.tls())
+            transport = await encrypt(Plaintext(self), self.transport, self._front.tls())
         except (OSError, RuntimeError) as error:
             failed(self._front, self._peer.address, error)
             self.connection_lost(None)

@@ -95,17 +95,51 @@ class Plaintext(asyncio.BufferedProtocol):
         del self._session
 
 
-async def encrypt(session: asyncio.Protocol, plain: Any, context: ssl.SSLContext, within: float = HANDSHAKE_TIMEOUT) -> Any:
-    """Go on under TLS with the *session* whose transport is *plain*; return its new transport, or None when the connection ended.
+class Early(Plaintext):
+    """The same for a session that has not begun: a client may send with the last octets of its handshake, and that waits until it has."""
 
-    The handshake may take *within* seconds. Whoever awaits this must do so at once: what comes behind the handshake is given to the
-    session right after.
+    def __init__(self, session: asyncio.Protocol) -> None:
+        """Stand before *session*."""
+        super().__init__(session)
+        self._early: list[bytes] | None = []
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """Let the session begin on *transport*, and give it what came before; one whose client is gone already learns just that."""
+        early, self._early = self._early or (), None
+        if transport.is_closing():
+            self._session.connection_lost(None)
+            return
+        self._session.connection_made(transport)
+        for octets in early:
+            self._session.data_received(octets)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Give the session its octets, or keep them."""
+        if self._early is None:
+            super().buffer_updated(nbytes)
+        else:
+            self._early.append(bytes(_DECRYPTED[:nbytes]))
+
+    def eof_received(self) -> bool | None:
+        """Tell the session; before it began there is nobody to tell, and the connection ends."""
+        return super().eof_received() if self._early is None else None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the session, if it began."""
+        if self._early is None:
+            super().connection_lost(exc)
+
+
+async def encrypt(protocol: Plaintext, plain: Any, context: ssl.SSLContext, within: float = HANDSHAKE_TIMEOUT) -> Any:
+    """Go on under TLS with *protocol* where *plain* was the transport; return its new transport, or None when the connection ended.
+
+    The handshake may take *within* seconds. What comes behind it may be given to *protocol* before this returns.
 
     Raises `OSError`, or `RuntimeError`, the loop's word for a transport that closed already.
     """
     transport = await asyncio.get_running_loop().start_tls(
         plain,
-        Plaintext(session),
+        protocol,
         context,
         server_side=True,
         ssl_handshake_timeout=within,

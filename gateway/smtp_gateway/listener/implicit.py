@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from smtp_gateway.listener.connection import address_of
-from smtp_gateway.listener.encrypted import HANDSHAKE_TIMEOUT, encrypt
+from smtp_gateway.listener.encrypted import HANDSHAKE_TIMEOUT, Early, encrypt
 from smtp_gateway.listener.handshakes import failed
 
 if TYPE_CHECKING:
@@ -55,17 +55,18 @@ class Doorway(asyncio.Protocol):
 
     async def _encrypt(self) -> None:
         session = self._session()
+        plaintext = Early(session)
         within = max(AT_LEAST, self._deadline - self._loop.time())
         error: Exception | None = None
         transport = None
         try:
-            transport = await encrypt(session, self._transport, self._front.tls(), within)
+            transport = await encrypt(plaintext, self._transport, self._front.tls(), within)
         except (OSError, RuntimeError) as failure:
             error = failure
         if transport is None:
             failed(self._front, self._address, error)
         else:
-            session.connection_made(transport)
+            plaintext.begin(transport)
 
     def _hand_on(self, data: bytes) -> None:
         """Give TLS the octets that came before it."""
