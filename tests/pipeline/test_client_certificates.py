@@ -8,6 +8,8 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
+import trustme
+
 from smtp_gateway.config.model import CertifiedLogin, ClientCertificates
 from tests.support.conversation import Conversation
 from tests.support.gateway import authority, certified, config, running, trusting
@@ -16,9 +18,23 @@ from tests.support.waiting import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-ASKING = ClientCertificates(
-    authority=authority().cert_pem.bytes().decode(), logins=(CertifiedLogin(name="billing.example", identity="billing-logins"),)
-)
+
+def asking(by: trustme.CA) -> ClientCertificates:
+    """Return a configuration that asks for certificates of *by*."""
+    return ClientCertificates(
+        authority=by.cert_pem.bytes().decode(), logins=(CertifiedLogin(name="billing.example", identity="billing-logins"),)
+    )
+
+
+ASKING = asking(authority())
+
+
+async def admitted(port: int, context: ssl.SSLContext) -> bool:
+    """Tell whether a client gets a session, and may authenticate by its certificate."""
+    try:
+        return "EXTERNAL" in await mechanisms(port, context)
+    except (OSError, AssertionError):
+        return False
 
 
 async def mechanisms(port: int, context: ssl.SSLContext) -> str:
@@ -49,9 +65,20 @@ async def test_clients_are_asked_and_known_without_a_restart(tmp_path: Path) -> 
             await unknown.ask("AUTH EXTERNAL =", "535 *")
             await known.ask("MAIL FROM:<a@example.com>", "250 *")
 
+        successor = trustme.CA()
+        renewed = certified(trusting(), "billing.example", by=successor)
+        async with Conversation.with_server(port, context) as client:
+            await client.expect("220 *")
+            await client.ask("EHLO client.example")
+            gateway.reconfigure(config().model_copy(update={"client_certificates": asking(successor)}))
+            async with asyncio.timeout(10):
+                while not await admitted(port, renewed):
+                    pass
+            await client.ask("AUTH EXTERNAL =", "535 *")
+
         gateway.reconfigure(config())
         async with asyncio.timeout(10):
-            while await mechanisms(port, context) != "LOGIN PLAIN":
+            while await mechanisms(port, renewed) != "LOGIN PLAIN":
                 pass
 
 

@@ -46,6 +46,7 @@ from smtp_gateway.policy import checks
 
 if TYPE_CHECKING:
     import asyncio
+    import ssl
 
     from smtp_gateway.listener.connection import Front
     from smtp_gateway.policy.auth import Identity
@@ -77,6 +78,8 @@ class Session(Transactions):
         super().__init__(front)
         self._unknown = 0
         self._arrival: asyncio.Future[None] | None = None
+        self._judge: ssl.SSLContext | None = None
+        """Under what a client's certificate was found good."""
 
     # ---- one command
 
@@ -203,11 +206,16 @@ class Session(Transactions):
     def _under_tls(self) -> None:
         super()._under_tls()
         if self._certified:
+            self._judge = self._front.tls()
             self._auth_methods = {**self._auth_methods, EXTERNAL: _AuthMechAttr(authenticate, is_builtin=True)}
 
     def certified(self, wanted: str) -> AuthResult:
-        """Return whether the client is *wanted*, or anybody when that is empty, by the certificate that it showed."""
-        return self._recognized(EXTERNAL, self._front.certified.whose(self._certified, wanted))
+        """Return whether the client is *wanted*, or anybody when that is empty, by the certificate that it showed.
+
+        Under another authority than the one that judged the certificate it is nobody, and has to connect again.
+        """
+        shown = self._certified if self._front.tls() is self._judge else ()
+        return self._recognized(EXTERNAL, self._front.certified.whose(shown, wanted))
 
     def _authenticate(self, mechanism: str, auth_data: LoginPassword) -> AuthResult:
         return self._recognized(mechanism, self._front.logins.verify(auth_data.login, auth_data.password))
