@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import random
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from smtp_gateway.mail.dsn import NO_DSN, Asked, Dsn
 from smtp_gateway.spool import journal, salvage, writer
 from smtp_gateway.spool.api import Attempted, Recipient, Selection, Settlement, SpoolUnavailableError
 from smtp_gateway.spool.folder import claim
@@ -30,6 +32,9 @@ RECIPIENTS = ("a@x.example", "b@x.example")
 MESSAGES: list[NewMessage] = [
     new_message(RECIPIENTS, body=LARGE if number % 30 == 0 else b"%d" % number + SMALL, identity=f"app{number % 3}") for number in range(90)
 ]
+DSN = Dsn("HDRS", "QQ1", {"a@x.example": Asked("NEVER")})
+MESSAGES[1::2] = [replace(message, envelope=replace(message.envelope, dsn=DSN)) for message in MESSAGES[1::2]]
+ASKING = {message.id for message in MESSAGES[1::2]}
 BODIES = {message.id: message.body for message in MESSAGES}
 
 
@@ -59,6 +64,7 @@ async def found(folder: Path) -> dict[MessageId, int]:
         assert spool.depth().messages == len(entries)
         for entry in entries:
             assert tuple(recipient.address for recipient in entry.recipients) == RECIPIENTS
+            assert entry.dsn == (DSN if entry.id in ASKING else NO_DSN)
             assert await whole(await spool.body(entry.id)) == BODIES[entry.id]
         return {entry.id: spool.depth().damaged for entry in entries}
 

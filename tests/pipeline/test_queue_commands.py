@@ -167,6 +167,19 @@ def test_nothing_found_is_not_an_empty_queue(standing: Standing) -> None:
     assert standing.queue("list", "--held").stderr == f"No message matches; {len(standing.deferred)} in the queue.\n"
 
 
+def test_a_message_tells_what_its_client_asked(gateway: Process, queue: Commands) -> None:
+    """So that a failure which was not returned can be explained (RFC 3461)."""
+    with session(gateway) as smtp:
+        assert {"dsn", "chunking", "limits"} <= smtp.esmtp_features.keys()
+        smtp.mail("me@here.example", ["RET=HDRS", "ENVID=Qq1"])
+        smtp.rcpt("a@x.example", ["NOTIFY=NEVER"])
+        smtp.rcpt("b@x.example")
+        name = smtp.data(b"x")[1].decode().rpartition(" ")[2]
+
+    assert queue.story(name).asked == ["RET=HDRS ENVID=Qq1", "<a@x.example> NOTIFY=NEVER"]
+    assert "Asked:     RET=HDRS ENVID=Qq1; <a@x.example> NOTIFY=NEVER" in queue.done("show", name)
+
+
 def test_a_message_tells_its_whole_history(gateway: Process, queue: Commands, deferred: list[str]) -> None:
     """Envelope, recipients with their replies, and equal attempts in one row: how often, the first, the last, and what was said."""
     for attempts in (4, 5):

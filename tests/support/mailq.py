@@ -68,6 +68,7 @@ class Story(Message):
 
     smtputf8: bool
     body8bit: bool
+    asked: list[str]
     history: list[Attempted]
 
 

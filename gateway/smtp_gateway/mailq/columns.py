@@ -84,6 +84,7 @@ def _facts(message: Document, now: float) -> Iterator[str]:
         "Accepted": f"{clock(message['acceptedAt'])} UTC ({span(now - seconds(message['acceptedAt']))} ago)",
         "Size": f"{message['size']} octets",
         "Declared": " ".join(declared) or "-",
+        "Asked": "; ".join(message["asked"]) or "-",
     }
     for name, value in facts.items():
         yield f"{name + ':':<10} {printable(value)}"

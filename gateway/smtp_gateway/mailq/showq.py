@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from smtp_gateway.spool.api import Attempted, Listed, Recipient
+    from smtp_gateway.spool.api import Attempted, Entry, Listed, Recipient
 
     Document = dict[str, Any]
 
@@ -50,7 +50,8 @@ def message(listed: Listed, moment: Moment) -> Document:
 def story(listed: Listed, moment: Moment, history: Iterable[Attempted]) -> Document:
     """Tell about one message, with everything that was tried."""
     entry = listed.entry
-    more = {"smtputf8": entry.smtputf8, "body8bit": entry.body_8bit, "history": [_attempted(one) for one in history]}
+    told = [_attempted(one) for one in history]
+    more = {"smtputf8": entry.smtputf8, "body8bit": entry.body_8bit, "asked": list(_asked(entry)), "history": told}
     return message(listed, moment) | more
 
 
@@ -75,6 +76,15 @@ def _recipient(recipient: Recipient) -> Document:
         "lastReply": recipient.last_reply,
         "nextAttempt": stamp(recipient.next_attempt) if recipient.next_attempt else None,
     }
+
+
+def _asked(entry: Entry) -> Iterator[str]:
+    """Give what the client asked to be told (RFC 3461), as it stands behind MAIL and behind RCPT of those who are still owed."""
+    if entry.dsn.parameters:
+        yield entry.dsn.parameters.strip()
+    for recipient in entry.recipients:
+        if parameters := entry.dsn.about(recipient.address).parameters:
+            yield f"<{recipient.address}>{parameters}"
 
 
 def _attempted(attempted: Attempted) -> Document:

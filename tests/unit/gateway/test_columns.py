@@ -28,6 +28,7 @@ def message(*recipients: dict[str, Any], **changed: Any) -> dict[str, Any]:
         "recipients": list(recipients or (recipient("you@there.example", 3, "451 4.3.0 Later"),)),
         "smtputf8": False,
         "body8bit": True,
+        "asked": [],
         "history": [],
     }
     return whole | changed
@@ -104,10 +105,10 @@ def test_the_whole_of_a_message_has_its_history() -> None:
         "hop": "mx[192.0.2.1]:25",
     }
     history = [attempts | {"reply": "451 4.4.1 Connection refused", "recipients": ["you@there.example", "b@there.example"]}]
-    text = "\n".join(columns.whole(message(history=history), NOW))
+    text = "\n".join(columns.whole(message(history=history, asked=["RET=HDRS", "<a@b> NOTIFY=NEVER"]), NOW))
 
     assert "Accepted:  2026-11-25 08:00:00 UTC (2h ago)" in text
-    assert "Declared:  8BITMIME" in text
+    assert "Declared:  8BITMIME\nAsked:     RET=HDRS; <a@b> NOTIFY=NEVER\n" in text
     row = next(line for line in text.splitlines() if "deferred " in line and "14" in line)
     cells = ["2026-11-25 08:00:01", "2026-11-25 09:40:00", "14", "deferred", "you@there.example (+1)"]
     assert [cell.strip() for cell in row.split("   ") if cell.strip()] == [*cells, "mx[192.0.2.1]:25", "451 4.4.1 Connection refused"]
