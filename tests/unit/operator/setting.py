@@ -83,9 +83,9 @@ def ref(kind: Kind, name: str = "mail") -> Ref:
 class Setting:
     """A cluster in memory, a clock, and a reconciler on both."""
 
-    def __init__(self) -> None:
-        """Start with an empty cluster."""
-        self.cluster = MemoryCluster()
+    def __init__(self, cluster: MemoryCluster | None = None) -> None:
+        """Start with an empty *cluster*, by default one in which everything is allowed."""
+        self.cluster = cluster or MemoryCluster()
         self.metrics = Metrics()
         self.now = NOW
         self.fleet = MemoryFleet()
