@@ -28,6 +28,7 @@ from smtp_gateway_operator.cluster.api import (
     STATEFUL_SET,
     ClusterError,
     ForbiddenError,
+    NamespaceTerminatingError,
     NotFoundError,
     Ref,
     RejectedError,
@@ -138,7 +139,7 @@ class Reconciler:
     async def __call__(self, key: Key, occasion: Occasion = Occasion.NEWS) -> float | None:
         """Bring the gateway about, or on a mere look ask its pods. Returns the seconds until the next look; None when it has no pods.
 
-        Raises `PutOffError` when it has to be tried again, having said why.
+        Raises `PutOffError` when it has to be tried again, having said why. In a namespace that is being deleted nothing is.
         """
         known = self._known.get(key)
         try:
@@ -146,6 +147,9 @@ class Reconciler:
                 return await self._look(key, known, at_once=False)
             with self._metrics.timed():
                 return await self._reconcile(key)
+        except NamespaceTerminatingError:
+            self._log.info("namespace is being deleted", gateway=str(key))
+            return None
         except ClusterError as error:
             self._log.warning("reconcile put off", gateway=str(key), error=f"{type(error).__name__}: {error}")
             raise PutOffError(error.retry_after if isinstance(error, UnavailableError) else 0.0) from error

@@ -22,6 +22,7 @@ from smtp_gateway_operator.cluster.api import (
     ExpiredError,
     ForbiddenError,
     ImmutableError,
+    NamespaceTerminatingError,
     NotFoundError,
     Object,
     Ref,
@@ -241,6 +242,26 @@ async def test_a_field_that_cannot_be_changed_is_told_from_a_wrong_one(
     api.answers_with(422, {"message": "is invalid", "details": {"causes": causes}})
 
     assert type(await refusal(cluster)) is kind
+
+
+TERMINATING = {
+    "message": 'secrets "one" is forbidden: unable to create new content in namespace apps because it is being terminated',
+    "details": {
+        "causes": [{"reason": "NamespaceTerminating", "message": "namespace apps is being terminated", "field": "metadata.namespace"}]
+    },
+}
+
+
+async def test_a_namespace_that_is_being_deleted_is_no_missing_right(cluster: KubeCluster, api: ApiServer) -> None:
+    """It is answered with 403 as well, and nothing can be done about it; an Event that nobody will read is not missed."""
+    api.answers_with(403, TERMINATING)
+    assert type(await refusal(cluster)) is NamespaceTerminatingError
+
+    api.answers_with(403, TERMINATING)
+    event = {"apiVersion": EVENT.api_version, "kind": EVENT.name, "metadata": {"generateName": "mail.", "namespace": "apps"}}
+    with capture_logs() as logged:
+        await cluster.record_event(event | {"reason": "Ready"})
+    assert logged == []
 
 
 async def test_another_uid_is_a_conflict(cluster: KubeCluster, api: ApiServer) -> None:

@@ -1,4 +1,4 @@
-"""The port to the Kubernetes API: plain dicts in and out, six kinds of failure.
+"""The port to the Kubernetes API: plain dicts in and out, and failures by what can be done about them.
 
 Two implementations live behind it, `kube` and its twin `memory`; one contract test holds for both, and for `cache` in front of
 either. Writes are safe to repeat. What is returned is the caller's own.
@@ -134,6 +134,10 @@ class NotFoundError(ClusterError):
 
 class ForbiddenError(ClusterError):
     """The operator may not do this, or a quota or policy speaks against it (403)."""
+
+
+class NamespaceTerminatingError(ClusterError):
+    """The namespace is being deleted, with all that is in it: nothing can be made there any more (403)."""
 
 
 class RejectedError(ClusterError):

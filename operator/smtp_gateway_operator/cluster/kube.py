@@ -26,6 +26,7 @@ from smtp_gateway_operator.cluster.api import (
     ForbiddenError,
     ImmutableError,
     Kind,
+    NamespaceTerminatingError,
     News,
     NotFoundError,
     Object,
@@ -70,6 +71,9 @@ _ERRORS: dict[int, type[ClusterError]] = {
 """What a status code means to the operator; any other failure is `UnavailableError`."""
 _FAILED, _UNTYPED = 500, "failed to create typed patch object"
 """How an application is refused of which the server does not know a field: other than a creation, with 500 and no reason."""
+
+_TERMINATING = "NamespaceTerminating"
+"""The cause of what is refused in a namespace that is being deleted (`core/v1`, NamespaceTerminatingCause)."""
 
 _IMMUTABLE = ("is immutable", "may not be changed", "may not change once set", "updates to statefulset spec for fields other than")
 """How the API server says that a field cannot be changed; there is no code for it."""
@@ -162,6 +166,8 @@ class KubeCluster:
         """See `Cluster`."""
         try:
             await self.create(event)
+        except NamespaceTerminatingError:
+            return  # as everybody who could read it knows
         except ClusterError as error:
             self._log.warning("event not recorded", reason=event.get("reason"), error=str(error))
 
@@ -229,6 +235,8 @@ def _error(status: int, content: Object, request: str, retry_after: str = "") ->
     if any(cause.get("field") == "metadata.uid" for cause in causes):
         # An application to an object that took the name since is answered with 422, "field is immutable", and not with 409.
         return ConflictError(message)
+    if any(cause.get("reason") == _TERMINATING for cause in causes):
+        return NamespaceTerminatingError(message)
     if status == _FAILED and message.startswith(_UNTYPED):
         return RejectedError(message)
     kind = _ERRORS.get(status)

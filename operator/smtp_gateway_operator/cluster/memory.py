@@ -30,6 +30,7 @@ from smtp_gateway_operator.cluster.api import (
     ConflictError,
     ImmutableError,
     Kind,
+    NamespaceTerminatingError,
     News,
     NotFoundError,
     Object,
@@ -83,6 +84,8 @@ class MemoryCluster:
         self.watched: list[Ref] = []
         """The objects that are followed by a watch right now."""
         self.referred: dict[Key, set[Ref]] = {}
+        self.terminating: set[str] = set()
+        """Namespaces that are being deleted: what is there can be changed and goes, and nothing can be made."""
         self.expandable: set[str | None] = set()
         """The StorageClasses whose volumes can grow; None for the default class."""
         self.orphaned: list[Ref] = []
@@ -146,6 +149,9 @@ class MemoryCluster:
         """See `Cluster`."""
         ref = ref_of(body)
         self._record("create", ref.kind)
+        if ref.namespace in self.terminating:
+            message = f"unable to create new content in namespace {ref.namespace} because it is being terminated"
+            raise NamespaceTerminatingError(message)
         if ref in self._objects:
             message = f'{ref.kind.plural} "{ref.name}" already exists'
             raise ConflictError(message)

@@ -161,6 +161,21 @@ async def test_a_busy_api_server_is_left_alone_for_as_long_as_it_asks(setting: S
     await setting.reconcile(KEY)
 
 
+async def test_a_namespace_that_is_being_deleted_is_no_fault(setting: Setting, logged: list[Any]) -> None:
+    """What goes with it is not made again, not tried again, not called a missing right, and nobody is warned."""
+    await setting.reconcile(KEY)
+    setting.cluster.terminating = {KEY.namespace}
+    for one in (ref(STATEFUL_SET), ref(SECRET, "mail-config-0")):
+        await setting.cluster.delete(one, (await setting.get(one.kind, one.name))["metadata"]["uid"])
+    before = await setting.status()
+    logged.clear()
+
+    assert await setting.reconcile(KEY) is None
+
+    assert await setting.status() == before
+    assert [(one["event"], one["log_level"]) for one in logged] == [("namespace is being deleted", "info")]
+
+
 @pytest.mark.parametrize(("error", "reason"), [(ForbiddenError("exceeded quota: objects"), "Forbidden"), (RejectedError("no"), "Rejected")])
 async def test_a_refusal_of_the_api_server_is_told(setting: Setting, error: Exception, reason: str) -> None:
     """A quota, a policy or an invalid object is the status's business, in the server's own words, and tried again."""
