@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.fleets import arrive, notes, progress, uids
+from tests.cluster.test_life import renewed, set_image
+from tests.lab.layout import find_layout
+from tests.lab.project_images import Image, find_archive
+from tests.lab.provider import connect
+from tests.lab.relabelling import relabelled
+from tests.support import world
+from tests.support.fleets import arrive, notes, progress, uids, until_settled
 from tests.support.gateways import Gateway
+from tests.support.kept import Kept
 from tests.support.stream import Stream
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.kube import Kube
+
+CHANGES = 20
 
 WITHIN = 180
 """Seconds for one change; most take a few."""
@@ -32,6 +43,97 @@ def changed(gateway: Gateway) -> Iterator[Gateway]:
 def uid(gateway: Gateway, kind: str, name: str) -> str:
     """Return the uid of an object."""
     return str(gateway.kube.get(kind, name)["metadata"]["uid"])
+
+
+def configuration(gateway: Gateway) -> dict[str, Any]:
+    """Return what the status says of the configuration, and of which generation that is true."""
+    status = gateway.kube.get("smtpgateway", gateway.name)["status"]
+    return {**status["configuration"], "generation": status["observedGeneration"]}
+
+
+def change(gateway: Gateway, number: int) -> str:
+    """Change the configuration for the *number*th time; return its hash once every pod has it in force."""
+    before = configuration(gateway)["hash"]
+    gateway.kube.apply(gateway.manifest(replicas=2, limits={"recipients": 200 + number})[1])
+    generation = gateway.kube.get("smtpgateway", gateway.name)["metadata"]["generation"]
+
+    def in_force() -> bool:
+        found = configuration(gateway)
+        current = found["generation"] == generation and found["hash"] != before
+        return bool(current and found["podsCurrent"] == len(uids(gateway)))
+
+    eventually_sync(in_force, within=WITHIN, what=f"change {number} is in force on both pods", pause=0.3)
+    return str(configuration(gateway)["hash"])
+
+
+def session(gateway: Gateway, pod: str) -> Kept:
+    """Return a session with one pod."""
+    host = f"{pod}.{gateway.name}-pods.{gateway.kube.namespace}.svc"
+    return Kept(gateway.kube, gateway.job(587, host=host))
+
+
+def kept_mail(number: int, pod: str) -> dict[str, Any]:
+    """Return a message of a session that is kept open."""
+    return world.message("app@example.com", ["one@example.net"], f"Subject: kept {number:02} {pod}\r\n\r\n".encode())
+
+
+@pytest.mark.timeout(1200)
+def test_twenty_changes_of_the_configuration_drop_nothing(changed: Gateway, sink: Kube) -> None:
+    """Each is in force on every pod, under a name of its own in the status; no session ends for it, no pod restarts, no mail is lost."""
+    before, hashes, expected = uids(changed), set(), set()
+    with ExitStack() as during:
+        sessions = {pod: during.enter_context(session(changed, pod)) for pod in before}
+        stream = during.enter_context(Stream(changed, "changed"))
+        for number in range(CHANGES):
+            hashes.add(change(changed, number))
+            for pod, one in sessions.items():
+                assert one.submit(kept_mail(number, pod))["code"] == 250
+                expected.add(f"Subject: kept {number:02} {pod}")
+    arrive(stream, sink)
+    eventually_sync(lambda: expected <= world.subjects(sink), within=WITHIN, what="the sessions' mails arrive", pause=1)
+
+    assert len(hashes) == CHANGES
+    assert stream.refused == 0
+    assert uids(changed) == before
+    pods = changed.kube.get("pods", "-l", f"app.kubernetes.io/instance={changed.name}")
+    assert [pod["status"]["containerStatuses"][0]["restartCount"] for pod in pods] == [0, 0]
+
+
+@pytest.fixture
+def other_image(images: dict[str, str], kube: Kube, operator: str, tmp_path: Path) -> Iterator[str]:
+    """The tag of another good image for the pods; the first is put back afterwards."""
+    assert operator
+    tag = images["gateway"].rpartition(":")[2]
+    archive = find_archive(find_layout(), images["gateway"])
+    assert archive is not None
+    other = relabelled(Image(images["gateway"], archive), f"{tag}-other", tmp_path)
+    connect().load(other)
+    yield other.name.rpartition(":")[2]
+    set_image(kube, tag)
+
+
+def running(gateway: Gateway) -> set[str]:
+    """Return the tags of the images that the pods run."""
+    pods = gateway.kube.get("pods", "-l", f"app.kubernetes.io/instance={gateway.name}")
+    return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in pods}
+
+
+@pytest.mark.lab
+@pytest.mark.timeout(900)
+def test_an_upgrade_goes_pod_by_pod_and_loses_nothing(changed: Gateway, sink: Kube, other_image: str) -> None:
+    """Another image reaches every pod, one away at a time, under mail; afterwards nobody may be renewed."""
+    before = uids(changed)
+    away: set[int] = set()
+    with Stream(changed, "upgraded") as stream:
+        set_image(changed.kube, other_image)
+        eventually_sync(lambda: renewed(changed, before, away), within=WITHIN, what="every pod is a new one", pause=0.3)
+        until_settled(changed, 2)
+        assert running(changed) == {other_image}
+        changed.wait("condition=Ready")
+    arrive(stream, sink)
+
+    assert max(away) <= 1
+    assert changed.kube.get("statefulset", changed.name)["spec"]["updateStrategy"]["rollingUpdate"]["partition"] == 2
 
 
 @pytest.mark.lab

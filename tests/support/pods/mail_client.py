@@ -5,6 +5,9 @@ The job: {"host", "port", "via" (address to connect to instead of the host, with
 "messages": [{"sender", "recipients", "data" (base64)}]}.
 A line: {"code", "reply"} of the last reply that the message got, and "serial" of the server's certificate under TLS.
 
+With "-" as its argument the job is the first line, and each line after it is one more message for the same session, which is kept open until
+there are no more lines; each is answered by a line.
+
 With a file as its argument the job is read from there, and messages are sent for ever: copies of the job's one message whose Subject is
 its "subject" and a number. Each line is then the number of a message that was acknowledged. Standard library only.
 """
@@ -58,12 +61,7 @@ def send(job: dict[str, Any]) -> list[dict[str, Any]]:
     """Send the job's messages over one connection; an error ends the rest with the reply that caused it."""
     outcomes: list[dict[str, Any]] = []
     try:
-        with Client(job) as client:
-            if job.get("tls") == "StartTLS":
-                client.starttls(context=tls_context(job))
-            if job.get("login"):
-                client.login(job["login"], job["password"])
-            client.ehlo_or_helo_if_needed()
+        with begun(job) as client:
             for message in job["messages"]:
                 outcomes.append(submit(client, message) | shown(client))  # noqa: PERF401 what was answered before an error is reported
     except smtplib.SMTPResponseException as error:
@@ -77,6 +75,24 @@ def shown(client: Client) -> dict[str, Any]:
     """Return the serial number of the certificate that the server showed, in hexadecimal."""
     certificate = client.sock.getpeercert() if isinstance(client.sock, ssl.SSLSocket) else None
     return {"serial": certificate["serialNumber"]} if certificate else {}
+
+
+def begun(job: dict[str, Any]) -> Client:
+    """Return a client that is ready to send."""
+    client = Client(job)
+    if job.get("tls") == "StartTLS":
+        client.starttls(context=tls_context(job))
+    if job.get("login"):
+        client.login(job["login"], job["password"])
+    client.ehlo_or_helo_if_needed()
+    return client
+
+
+def keep(job: dict[str, Any]) -> None:
+    """Send a message for each further line of input over one connection, and print its outcome."""
+    with begun(job) as client:
+        for line in sys.stdin:
+            print(json.dumps(submit(client, json.loads(line))), flush=True)
 
 
 def submit(client: Client, message: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +131,9 @@ def _text(reply: bytes | str) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["-"]:
+        keep(json.loads(sys.stdin.readline()))
+        sys.exit()
     if len(sys.argv) > 1:
         stream(json.loads(Path(sys.argv[1]).read_text()))
     for outcome in send(json.load(sys.stdin)):
