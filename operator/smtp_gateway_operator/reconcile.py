@@ -38,6 +38,7 @@ from smtp_gateway_operator.cluster.api import (
 from smtp_gateway_operator.cluster.children import Children, OwnershipError, PredecessorError, controls
 from smtp_gateway_operator.names import Key, Owner
 from smtp_gateway_operator.publishing import Publishing
+from smtp_gateway_operator.salting import salted
 from smtp_gateway_operator.spec import (
     ConfigTooLargeError,
     SmtpGateway,
@@ -213,6 +214,7 @@ class Reconciler:
             requested = await self._requested(gateway, owner, live)
             logins = await references.logins(self._cluster, gateway, *requested)
             config = to_config(gateway, logins, await references.client_authority(self._cluster, gateway))
+            config = salted(config, await self._own_secret(owner, names.config_secret(owner.name, 0), live))
             config = await self._stepping.configured(config, replicas, there)
             children = desired.children(gateway, config, self._images, await self._stepping.step(config, replicas, there))
             wanted = [*await self._certificates(gateway, owner, live), *children]

@@ -6,7 +6,7 @@ Nothing is defined here. The model lives with the gateway so that what the opera
 from __future__ import annotations
 
 from smtp_gateway.config.model import Config, Login
-from smtp_gateway.config.rendered import MAX_SHARDS, ConfigTooLargeError, config_hash, render
+from smtp_gateway.config.rendered import MAX_SHARDS, ConfigTooLargeError, config_hash, new_salt, render, salt_in
 from smtp_gateway.config.report import Cause, PodReport, UpstreamReport
 from smtp_gateway.config.resource import (
     ADMIN_PORT,
@@ -64,7 +64,9 @@ __all__ = [
     "config_hash",
     "login_secrets",
     "logins_of",
+    "new_salt",
     "render",
+    "salt_in",
     "sentence_of",
     "to_config",
 ]

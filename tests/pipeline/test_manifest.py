@@ -53,6 +53,25 @@ def test_what_is_rendered_is_loaded(tmp_path: Path) -> None:
     assert rendered.config_hash(loaded) == rendered.config_hash(config())
 
 
+def test_a_salt_is_loaded_and_hashed(tmp_path: Path) -> None:
+    """Two configurations that differ in the salt alone are equally good, and have other hashes."""
+    salted = config().model_copy(update={"salt": rendered.new_salt()})
+    shards = rendered.render(salted)
+    write(tmp_path, shards)
+
+    assert rendered.load(tmp_path) == salted
+    assert rendered.salt_in(shards[0]) == salted.salt
+    assert rendered.config_hash(salted) != rendered.config_hash(config())
+    assert rendered.config_hash(rendered.load(tmp_path)) == rendered.config_hash(salted)
+
+
+def test_a_manifest_has_a_salt_of_each_start() -> None:
+    """Its hash is shown, too, and compared by nobody."""
+    first, second = (load(EXAMPLE).config for _ in range(2))
+
+    assert rendered.config_hash(first) != rendered.config_hash(second)
+
+
 def test_a_large_configuration_takes_several_secrets(tmp_path: Path) -> None:
     """Beyond what one Secret holds, shards follow; together they are the configuration."""
     shards = rendered.render(config(6000))

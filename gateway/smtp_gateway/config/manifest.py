@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from smtp_gateway.config.certificate import Pair
+from smtp_gateway.config.rendered import new_salt
 from smtp_gateway.config.resource import (
     KIND,
     SecretContentError,
@@ -67,7 +68,7 @@ def load(path: Path, secrets: Path | None = None) -> Loaded:
         config = to_config(gateway, logins, authority and authority_in(_named(authority, known)))
         # There is no cert-manager without a cluster.
         brought = (tls.secret_name, tls.additional_secret_name) if tls else (None, None)
-        return Loaded(config, *(_pair(name, known) for name in brought))
+        return Loaded(config.model_copy(update={"salt": new_salt()}), *(_pair(name, known) for name in brought))
     except ValidationError as error:
         message = f"{path}: {sentence_of(error)}"
         raise ManifestError(message) from error

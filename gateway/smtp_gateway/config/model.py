@@ -147,6 +147,9 @@ class Config(Model):
     serving: Annotated[int, Field(ge=0)] | None = None
     """Pods whose ordinal (the number that a StatefulSet puts at the end of a pod's name) is this or more take no new mail, and deliver
     what they have; None: all pods serve."""
+    salt: SecretStr | None = None
+    """Random and known to nobody but who may read the passwords: the hash of the configuration is shown, and must not tell a right guess
+    from a wrong one."""
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
+import secrets
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr, ValidationError
@@ -18,6 +20,7 @@ from smtp_gateway.config.model import Config
 from smtp_gateway.config.sentences import sentence_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 MAX_SHARDS = 4
@@ -26,6 +29,10 @@ SHARD_SIZE = 1000 * 1024
 """Octets in one shard; below the 1 MiB that the API server allows a Secret, with room for its names."""
 HASH_FILE = "config.sha256"
 PART_FILE = "config.{}.part"
+SALT_FILE = "config.salt"
+"""The configuration's salt once more, for the operator to find without unpacking the rest. Nobody else reads it."""
+SALT_SIZE = 16
+"""Octets of a salt: 128 bits cannot be tried out."""
 
 
 class RenderedConfigError(Exception):
@@ -48,11 +55,24 @@ def render(config: Config) -> tuple[dict[str, bytes], ...]:
         raise ConfigTooLargeError(message)
     shards = [{PART_FILE.format(number): part} for number, part in enumerate(parts)]
     shards[0][HASH_FILE] = hashlib.sha256(packed).hexdigest().encode()
+    if config.salt is not None:
+        shards[0][SALT_FILE] = _reveal(config.salt).encode()
     return tuple(shards)
 
 
+def new_salt() -> SecretStr:
+    """Return a salt that nobody has had before."""
+    return SecretStr(secrets.token_hex(SALT_SIZE))
+
+
+def salt_in(files: Mapping[str, bytes]) -> SecretStr | None:
+    """Return the salt among the *files* of the first shard; None when there is none that could have come from `new_salt`."""
+    salt = files.get(SALT_FILE, b"").decode("ascii", "replace")
+    return SecretStr(salt) if re.fullmatch(f"[0-9a-f]{{{2 * SALT_SIZE}}}", salt) else None
+
+
 def config_hash(config: Config) -> str:
-    """Return the SHA-256 of the configuration, in hexadecimal: the same on both sides for the same configuration."""
+    """Return the SHA-256 of the configuration, its salt included, in hexadecimal: the same on both sides for the same configuration."""
     return hashlib.sha256(_canonical(config)).hexdigest()
 
 
@@ -87,6 +107,7 @@ def _prefix_with_hash(parts: list[bytes], expected: str) -> bytes:
 
 def _canonical(config: Config) -> bytes:
     plain = config.model_dump(mode="json", by_alias=True, context=None)
+    plain["salt"] = None if config.salt is None else _reveal(config.salt)
     plain["logins"] = [login.model_dump(mode="json", by_alias=True) | {"password": _reveal(login.password)} for login in config.logins]
     return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
 
