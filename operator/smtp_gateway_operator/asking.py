@@ -18,7 +18,7 @@ from smtp_gateway_operator.names import REFRESH_ANNOTATION
 from smtp_gateway_operator.status.told import Heard, Told, heard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from smtp_gateway.config.certificate import Pair
@@ -54,6 +54,8 @@ class _Remembered:
     since: datetime
     heard: dict[str, Heard] = field(default_factory=dict)
     nudged: dict[str, Nudge] = field(default_factory=dict)
+    silent_since: dict[str, datetime] = field(default_factory=dict)
+    """For pods that gave no answer the last time."""
 
 
 class Asking:
@@ -74,12 +76,14 @@ class Asking:
         remembered = self._of(question, now)
         before = remembered.heard
         found = {pod: heard(before.get(pod), answer, now) for pod, answer in answers.items()}
+        remembered.silent_since = silences(question.pods, answers, remembered, now)
         remembered.heard = {pod: one for pod, one in found.items() if one is not None}
         await self._nudge(question, remembered, now)
         return Told(
             reports={pod: one.report for pod, one in remembered.heard.items()},
             silent={pod: str(answers[pod]) for pod, one in found.items() if one is None},
             unanswered={pod: answer for pod, answer in answers.items() if isinstance(answer, str)},
+            silent_since=remembered.silent_since,
             routes=question.routes,
             issued=question.issued,
             config_hash=question.config_hash,
@@ -117,3 +121,11 @@ class Asking:
             await self._cluster.patch(pod, {"metadata": {"annotations": {REFRESH_ANNOTATION: nudge.value}}})
         except ClusterError as error:
             self._log.warning("pod not nudged", pod=f"{pod.namespace}/{pod.name}", error=f"{type(error).__name__}: {error}")
+
+
+def silences(pods: Sequence[Object], answers: Mapping[str, PodReport | str], remembered: _Remembered, now: datetime) -> dict[str, datetime]:
+    """Return since when each of *pods* without an answer among *answers* has given none: its last one, or when it was missed first."""
+    names = [pod["metadata"]["name"] for pod in pods]
+    silent = [name for name in names if isinstance(answers.get(name, ""), str)]
+    before = {pod: one.at for pod, one in remembered.heard.items()} | remembered.silent_since
+    return {name: before.get(name, now) for name in silent}

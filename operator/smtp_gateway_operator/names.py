@@ -37,6 +37,8 @@ MESSAGES_ANNOTATION = f"{GROUP}/messages"
 """On a volume claim: how many messages its queue held when that was last known."""
 DRAINED_ANNOTATION = f"{GROUP}/drained"
 """On a volume claim: "true" when its pod had nothing left when it went, "unknown" when it may hold mail."""
+LET_GO_ANNOTATION = f"{GROUP}/let-go"
+"""On a volume claim: "true" when somebody has decided that a scale-in is not to wait for its pod, whatever is on the volume."""
 CLAIM = "spool"
 """The claim template of each pod's queue."""
 

@@ -12,7 +12,7 @@ import structlog
 
 from smtp_gateway_operator import names
 from smtp_gateway_operator.cluster.api import VOLUME_CLAIM, ClusterError, Ref
-from smtp_gateway_operator.steps.volumes import SELDOM, after_look, before_step, claims_by_ordinal
+from smtp_gateway_operator.steps.volumes import SELDOM, after_look, before_step, claims_by_ordinal, taken_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +40,11 @@ class Noting:
         found = await self._cluster.list(VOLUME_CLAIM, owner.namespace, names.children_selector(owner.name))
         return claims_by_ordinal(owner.name, found)
 
+    async def serving(self, owner: Owner, claims: Claims, wanted: int) -> None:
+        """Take back what must not stand on the volumes of a fleet that should be *wanted* pods. Updates *claims*."""
+        for number, notes in taken_back(claims, wanted).items():
+            claims[number] = await self._write(owner, number, notes)
+
     async def before_step(self, owner: Owner, claims: Claims, sizes: tuple[int, int], counted: Counted) -> None:
         """Note what has to stand there before the StatefulSet goes from the first of *sizes* to the second. Updates *claims*."""
         for number, notes in before_step(claims, sizes, counted).items():
@@ -60,7 +65,7 @@ class Noting:
         """Drop what is remembered of a gateway that is gone."""
         self._written.pop(key, None)
 
-    async def _write(self, owner: Owner, number: int, notes: Mapping[str, str]) -> Object:
+    async def _write(self, owner: Owner, number: int, notes: Mapping[str, str | None]) -> Object:
         claim = Ref(VOLUME_CLAIM, owner.namespace, names.volume_claim(owner.name, number))
         if names.MESSAGES_ANNOTATION in notes:
             self._written.setdefault(owner.key, {})[number] = self._now()

@@ -17,7 +17,7 @@ from smtp_gateway_operator.spec import config_hash
 from smtp_gateway_operator.steps.pods import orphaned, pods_by_ordinal
 from smtp_gateway_operator.steps.rollouts import partition_of, versions_of
 from smtp_gateway_operator.steps.scaling import Step, serving_of, size_of
-from smtp_gateway_operator.steps.volumes import Counted, asleep, counted, unused
+from smtp_gateway_operator.steps.volumes import Counted, asleep, counted, let_go, unused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,8 @@ class There:
 
     def size_upon(self, heard: Counted, wanted: int) -> int:
         """Return how large the fleet may be on its way to *wanted* pods, given what was *heard* of its pods just before."""
-        return size_of(wanted, self.size, unused(self.claims, range(wanted, self.size)).union(heard.empty))
+        going = range(wanted, self.size)
+        return size_of(wanted, self.size, unused(self.claims, going).union(let_go(self.claims, going), heard.empty))
 
 
 class Stepping:
@@ -88,6 +89,7 @@ class Stepping:
         """Return the next step towards *wanted* pods, once the volumes say what they must before it is taken."""
         heard = counted(there.owner.name, there.told.fresh, config_hash(config)) if there.told else Counted({})
         size = there.size_upon(heard, wanted) if there.told else max(wanted, there.size)
+        await self._noting.serving(there.owner, there.claims, wanted)
         await self._noting.before_step(there.owner, there.claims, (there.size, size), heard)
         versions = versions_of(there.workload) if there.workload else None
         partition = partition_of(size, versions, pods_by_ordinal(there.owner.name, there.pods), self._now())

@@ -26,7 +26,7 @@ def sentence(rollout: Rollout, told: Told) -> str:
 def _state(pod: str, told: Told) -> str:
     report = told.fresh.get(pod)
     if report is None:
-        return f"may hold mail, and does not say: {told.unanswered.get(pod, 'it is not running')}"
+        return _silence(told.silent_since.get(pod), told.unanswered.get(pod, "it is not running"))
     if report.config_hash != told.config_hash:
         return f"has not yet loaded that it is to drain{': ' if report.config_problem else ''}{report.config_problem}"
     if report.queue.messages:
@@ -34,6 +34,12 @@ def _state(pod: str, told: Told) -> str:
     if report.closing or report.sessions:
         return f"is empty and waits for its sessions to end: {report.sessions} open"
     return "is empty"
+
+
+def _silence(since: datetime | None, why: str) -> str:
+    """Say that nobody knows what the pod has. Since when does not change, as a duration would with every look."""
+    silence = "does not answer" if since is None else f"has not answered since {since:%Y-%m-%dT%H:%M:%SZ}"
+    return f"may hold mail, and {silence}: {why}"
 
 
 def _queue(report: PodReport) -> str:

@@ -49,6 +49,8 @@ class Told:
     """Pods of which nothing is known, and why."""
     unanswered: Mapping[str, str] = field(default_factory=dict)
     """Pods that did not answer this time, and why; those among `reports` count with what they said before."""
+    silent_since: Mapping[str, datetime] = field(default_factory=dict)
+    """For pods that are there and gave no answer this time: since when there was none, as far as this process knows."""
     routes: tuple[Route, ...] | None = ()
     """The routes that the resource wants; None when it cannot be understood."""
     issued: bool = False

@@ -3,7 +3,7 @@
 The pods that go are those with the highest ordinals. They are told by the configuration that they serve no longer (`Config.serving`), take
 no new mail, and deliver what they have, for as long as it takes; the StatefulSet shrinks from the top, as far as they are empty. Empty is
 what a pod says of itself, now, under the very configuration that drains it: one that does not answer may hold mail. Held messages count,
-because nobody else would ever deliver them.
+because nobody else would ever deliver them. Somebody can let a pod go all the same, and what is on its volume with it.
 
 To zero it goes at once: nobody could take over then, and the volumes stay.
 """

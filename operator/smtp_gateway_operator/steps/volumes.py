@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from smtp_gateway_operator.names import DRAINED_ANNOTATION, MESSAGES_ANNOTATION, ordinal, volume_ordinal
+from smtp_gateway_operator.names import DRAINED_ANNOTATION, LET_GO_ANNOTATION, MESSAGES_ANNOTATION, ordinal, volume_ordinal
 from smtp_gateway_operator.steps.scaling import is_empty
 
 if TYPE_CHECKING:
@@ -84,6 +84,21 @@ def claims_by_ordinal(gateway: str, claims: Iterable[dict[str, Any]]) -> dict[in
 def unused(claims: Claims, ordinals: Iterable[int]) -> frozenset[int]:
     """Return which of *ordinals* never had a volume, so that there is nothing that could hold mail."""
     return frozenset(number for number in ordinals if number not in claims or _is_pending(claims[number]))
+
+
+def let_go(claims: Claims, ordinals: Iterable[int]) -> frozenset[int]:
+    """Return which of *ordinals* somebody has let go: they are waited for no longer, and nobody says that they have no mail."""
+    return frozenset(number for number in ordinals if number in claims and _said(claims[number], LET_GO_ANNOTATION) == "true")
+
+
+def taken_back(claims: Claims, wanted: int) -> dict[int, dict[str, None]]:
+    """Return the annotations to remove, by ordinal, in a fleet that should be *wanted* pods.
+
+    Who serves is not let go, or would not be waited for the next time.
+    """
+    return {
+        number: {LET_GO_ANNOTATION: None} for number, claim in sorted(claims.items()) if number < wanted and _said(claim, LET_GO_ANNOTATION)
+    }
 
 
 def before_step(claims: Claims, sizes: tuple[int, int], counted: Counted) -> dict[int, dict[str, str]]:

@@ -8,6 +8,7 @@ import pytest
 
 from smtp_gateway_operator.cluster.api import DISRUPTION_BUDGET, POD, STATEFUL_SET, VOLUME_CLAIM, UnavailableError
 from smtp_gateway_operator.cluster.memory import Call
+from smtp_gateway_operator.names import LET_GO_ANNOTATION
 from tests.unit.operator.fleets import BACKLOG, Controlled, scaled_in_with_mail
 from tests.unit.operator.setting import KEY, ref, upstream
 
@@ -88,11 +89,69 @@ async def test_a_pod_that_does_not_answer_is_never_taken_for_empty() -> None:
     await setting.look()
 
     assert await setting.size() == 2
-    assert "mail-1 may hold mail, and does not say: connection refused" in (await setting.condition("Progressing"))[2]
+    assert (
+        "mail-1 may hold mail, and has not answered since 2026-03-01T12:00:00Z: connection refused"
+        in (await setting.condition("Progressing"))[2]
+    )
 
     setting.silent = set()
     await setting.settle()
     assert await setting.size() == 1
+
+
+async def test_since_when_a_pod_does_not_answer_is_told() -> None:
+    """The time of its last answer, and it stays while looks go by; after an answer it is another silence."""
+    setting = await Controlled.of(2)
+    setting.silent = {1}
+    await setting.change(replicas=1)
+    await setting.settle()
+    setting.later(minutes=5)
+    await setting.look()
+    assert "has not answered since 2026-03-01T12:00:00Z: " in (await setting.condition("Progressing"))[2]
+
+    setting.silent = set()
+    setting.queues = {1: BACKLOG}
+    await setting.heed()
+    await setting.look()
+    setting.later(minutes=5)
+    setting.silent = {1}
+    await setting.heed()
+    await setting.look()
+
+    assert "has not answered since 2026-03-01T12:05:00Z: " in (await setting.condition("Progressing"))[2]
+
+
+async def test_a_pod_can_be_let_go_with_what_it_has() -> None:
+    """By an annotation of its claim while it drains. Nothing says that the volume was drained, and `Ready` says that it may hold mail."""
+    setting = await Controlled.of(2)
+    setting.queues = {1: BACKLOG}
+    setting.later(minutes=2)
+    await setting.settle()
+    setting.silent = {1}
+    await setting.change(replicas=1)
+    await setting.settle()
+    assert await setting.size() == 2
+
+    await setting.cluster.patch(ref(VOLUME_CLAIM, "spool-mail-1"), {"metadata": {"annotations": {LET_GO_ANNOTATION: "true"}}})
+    await setting.settle()
+
+    assert await setting.size() == 1
+    assert await setting.noted(1) == ("12", "unknown")
+    assert "volumes without a pod hold 12 messages" in (await setting.condition("Ready"))[2]
+
+
+async def test_who_serves_is_not_let_go() -> None:
+    """The word is taken back when the fleet grows again, and from a pod that nobody scales in: the next scale-in waits."""
+    setting = await Controlled.of(2)
+    claim = ref(VOLUME_CLAIM, "spool-mail-1")
+    await setting.cluster.patch(claim, {"metadata": {"annotations": {LET_GO_ANNOTATION: "true"}}})
+    await setting.settle()
+    assert LET_GO_ANNOTATION not in (await setting.get(VOLUME_CLAIM, "spool-mail-1"))["metadata"]["annotations"]
+
+    setting.silent = {1}
+    await setting.change(replicas=1)
+    await setting.settle()
+    assert await setting.size() == 2
 
 
 async def test_a_pod_that_was_empty_and_answers_no_longer_is_waited_for() -> None:
@@ -116,7 +175,7 @@ async def test_a_pod_that_is_away_is_waited_for() -> None:
     await setting.reconcile(KEY)
 
     assert await setting.size() == 3
-    assert "mail-2 may hold mail, and does not say: it is not running" in (await setting.condition("Progressing"))[2]
+    assert "mail-2 may hold mail, and does not answer: it is not running" in (await setting.condition("Progressing"))[2]
 
 
 async def test_a_pod_that_never_had_a_volume_is_not_waited_for() -> None:

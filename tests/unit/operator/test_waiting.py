@@ -57,7 +57,7 @@ def test_a_pod_that_says_nothing_may_hold_mail(unanswered: dict[str, str], why: 
 
     said = sentence(SCALING_IN, Told(reports, unanswered=unanswered, config_hash="new"))
 
-    assert said.endswith(f"mail-1 may hold mail, and does not say: {why}")
+    assert said.endswith(f"mail-1 may hold mail, and does not answer: {why}")
 
 
 def conditions(rollout: Rollout, **later: float) -> dict[str, tuple[str, str, str]]:
