@@ -25,6 +25,7 @@ from smtp_gateway_operator.cluster import references
 from smtp_gateway_operator.cluster.api import (
     GATEWAY,
     SECRET,
+    SERVICE,
     STATEFUL_SET,
     ClusterError,
     ForbiddenError,
@@ -194,7 +195,9 @@ class Reconciler:
         return min(SOON * 2 ** min(known.looks - 1, 10), POLL) if known.question.pods else None
 
     async def _say(self, key: Key, known: _Known, told: Told, *, at_once: bool) -> None:
-        found = Findings(known.body["metadata"]["generation"], known.rollout, known.problem, told, known.there.asleep, _growth(known))
+        service = known.there.live.get(Ref(SERVICE, key.namespace, key.name))
+        generation = known.body["metadata"]["generation"]
+        found = Findings(generation, known.rollout, known.problem, told, known.there.asleep, _growth(known), service)
         listeners = known.gateway.spec.listeners if known.gateway else None
         previous = known.body.get("status") or {}
         status = status_of(key, listeners, found, previous, self._now())

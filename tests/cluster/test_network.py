@@ -75,6 +75,26 @@ def test_a_service_changes_its_type_and_back(bare: Gateway) -> None:
     assert {k: v for k, v in plain.items() if k != "ports"} == {k: v for k, v in before["spec"].items() if k != "ports"}
 
 
+def test_the_status_says_where_a_balancer_and_the_nodes_listen(bare: Gateway) -> None:
+    """What whoever provides balancers writes into the Service's status, and the ports that the API server gave, are the endpoints'."""
+    balanced = {"type": "LoadBalancer", "loadBalancerClass": "example.com/none"}
+    lb = becomes(bare, lambda spec: spec["type"] == "LoadBalancer", "LoadBalancer", service=balanced)
+    given = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}}}
+    bare.kube("patch", "service", bare.name, "--subresource=status", "--type=merge", f"-p={json.dumps(given)}")
+    bare.wait("jsonpath={.status.endpoints[0].externalAddresses[0]}=192.0.2.7", within=60)
+
+    found = bare.kube.get("smtpgateway", bare.name)["status"]["endpoints"]
+    assert [one["nodePort"] for one in found] == [port["nodePort"] for port in lb["ports"]]
+
+    becomes(bare, lambda spec: spec["type"] == "ClusterIP", "ClusterIP again")
+
+    def inside_only() -> bool:
+        said = bare.kube.get("smtpgateway", bare.name)["status"]["endpoints"]
+        return not [one for one in said if {"externalAddresses", "nodePort"} & set(one)]
+
+    eventually_sync(inside_only, within=60, what="only the cluster's own address is left", pause=0.5)
+
+
 def test_a_balancers_class_is_changed_by_way_of_another_type(bare: Gateway) -> None:
     """Kubernetes would refuse the operator; the resource is refused when it is applied, and says how to go about it."""
     becomes(

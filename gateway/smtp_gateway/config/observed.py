@@ -30,6 +30,12 @@ class Endpoint(Model):
     name: str = Field(description="Name of the listener.")
     address: str = Field(description="Name of the Service, as other namespaces reach it.")
     port: Port = Field(description="Port of the listener.")
+    external_addresses: Annotated[tuple[Annotated[str, Field(max_length=253)], ...], Field(max_length=32)] | None = Field(
+        default=None,  # and not an empty list, which the API server would put back whenever the operator leaves it out
+        description="Addresses or names of the load balancer, on the same port; absent as long as there are none.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    node_port: Port | None = Field(default=None, description="Port of every node behind which the listener is, where the Service has one.")
 
 
 class Queue(Model):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from smtp_gateway_operator.names import selector
 from smtp_gateway_operator.status import draining, loading
 from smtp_gateway_operator.status.certificates import certificates
+from smtp_gateway_operator.status.endpoints import endpoints
 from smtp_gateway_operator.status.growing import Growth, growing
 from smtp_gateway_operator.status.queues import counts, queues
 from smtp_gateway_operator.status.reasons import (
@@ -76,6 +77,8 @@ class Findings:
     asleep: str = ""
     """How much mail is on volumes without a pod, in a sentence; empty when there is none."""
     growth: Growth = Growth()  # noqa: RUF009 frozen, so that sharing it is safe
+    service: Mapping[str, Any] | None = None
+    """The Service that clients connect to, as it is now; None when there is none."""
 
 
 def status_of(
@@ -89,7 +92,7 @@ def status_of(
         "replicas": found.rollout.pods,
         "readyReplicas": found.rollout.ready,
         "selector": ",".join(f"{label}={value}" for label, value in sorted(selector(key.name).items())),
-        "endpoints": list(previous.get("endpoints") or []) if listeners is None else _endpoints(key, listeners),
+        "endpoints": list(previous.get("endpoints") or []) if listeners is None else endpoints(key, listeners, found.service),
         **{field: previous[field] if value is None else value for field, value in measured.items() if value or field in previous},
         "conditions": _stamped(_judged(found, conditions, now), found.generation, conditions, now),
     }
@@ -98,10 +101,6 @@ def status_of(
 def is_ready(status: Mapping[str, Any]) -> bool:
     """Tell whether Ready is True in *status*."""
     return any(condition["type"] == READY and condition["status"] == "True" for condition in status.get("conditions") or [])
-
-
-def _endpoints(key: Key, listeners: Sequence[Listener]) -> list[dict[str, Any]]:
-    return [{"name": listener.name, "address": f"{key.name}.{key.namespace}.svc", "port": listener.port} for listener in listeners]
 
 
 def _judged(found: Findings, previous: Sequence[Mapping[str, Any]], now: datetime) -> dict[str, Judged]:

@@ -93,6 +93,32 @@ async def test_the_status_says_where_mail_is_accepted(setting: Setting) -> None:
     assert (status["observedGeneration"], status["replicas"], status["readyReplicas"]) == (1, 0, 0)
 
 
+async def test_the_status_says_where_mail_is_accepted_from_outside(setting: Setting) -> None:
+    """The load balancer's addresses as soon as it has some, and the nodes' ports; nothing of them is left for the cluster's own type."""
+    await setting.change(service={"type": "LoadBalancer"})
+    await setting.reconcile(KEY)
+    assert "externalAddresses" not in str((await setting.status())["endpoints"])
+    ports = (await setting.get(SERVICE))["spec"]["ports"]
+    await setting.cluster.patch(ref(SERVICE), {"spec": {"ports": [{**ports[0], "nodePort": 31587}, ports[1]]}})
+    ingress = [{"ip": "192.0.2.7"}, {"hostname": "lb.example.net"}, {"ports": []}]
+    await setting.cluster.patch_status(ref(SERVICE), {"loadBalancer": {"ingress": ingress}})
+
+    await setting.reconcile(KEY)
+
+    status = await setting.status()
+    assert Status.model_validate(status)
+    outside = {"address": "mail.apps.svc", "externalAddresses": ["192.0.2.7", "lb.example.net"]}
+    assert status["endpoints"] == [
+        {"name": "submission", "port": 587, "nodePort": 31587} | outside,
+        {"name": "alternative", "port": 2525} | outside,
+    ]
+
+    await setting.change(service={"type": "ClusterIP"})
+    await setting.cluster.patch(ref(SERVICE), {"spec": {"ports": ports}})
+    await setting.reconcile(KEY)
+    assert (await setting.status())["endpoints"][0] == {"name": "submission", "address": "mail.apps.svc", "port": 587}
+
+
 async def test_it_is_ready_when_its_pods_are(setting: Setting) -> None:
     """Ready follows the pods, and is worth one Event."""
     await setting.reconcile(KEY)
