@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from smtp_gateway_operator.cluster.api import POD, SECRET, STATEFUL_SET, VOLUME_CLAIM, ConflictError, Object, UnavailableError
+from smtp_gateway_operator.cluster.api import ORPHAN, POD, SECRET, STATEFUL_SET, VOLUME_CLAIM, ConflictError, Object, UnavailableError
 from smtp_gateway_operator.names import ordinal
 from smtp_gateway_operator.workqueue import Occasion, PutOffError
 from tests.unit.operator.fleets import Controlled
-from tests.unit.operator.setting import KEY, resource
+from tests.unit.operator.setting import KEY, ref, resource
 
 EVENTS = 150
 """What happens in one life; some hundred scale-ins and renewals over all lives."""
@@ -33,7 +33,7 @@ class Erratic(Controlled):
         """Let one thing happen."""
         things = (self.operator_works, self.operator_works, self.operator_looks, self.controller_works, self.pod_loads, self.pod_loads)
         rare = (self.scaled, self.mail_comes, self.mail_comes, self.mail_goes, self.mail_goes, self.pod_dies, self.operator_restarts)
-        mishaps = (self.call_fails, self.pod_is_silent, self.template_changes)
+        mishaps = (self.call_fails, self.pod_is_silent, self.template_changes, self.size_changes, self.workload_goes)
         await self.chance.choice((*things, *things, *rare, *mishaps))()
         await self.speak()
         await self.check()
@@ -100,6 +100,15 @@ class Erratic(Controlled):
     async def template_changes(self) -> None:
         """Let another image be wanted."""
         self.runs(f"example.com/smtp-gateway:{self.chance.randrange(3)}")
+
+    async def size_changes(self) -> None:
+        """Let volumes of another size be wanted: the StatefulSet is made anew for it."""
+        await self.change(spool={"volume": {"size": self.chance.choice(("1Gi", "2Gi", "3Gi"))}})
+
+    async def workload_goes(self) -> None:
+        """Delete the StatefulSet without its pods, as the operator does; its successor comes later."""
+        if await self.exists(STATEFUL_SET, "mail"):
+            await self.cluster.delete(ref(STATEFUL_SET), (await self.get(STATEFUL_SET))["metadata"]["uid"], ORPHAN)
 
     async def _remove(self, one: Object) -> None:
         """Check that the controller takes no pod away that was scaled in with mail."""
