@@ -24,6 +24,7 @@ from smtp_gateway.telemetry import log
 if TYPE_CHECKING:
     from smtp_gateway.mail.envelope import Peer
     from smtp_gateway.mail.reply import Reply
+    from smtp_gateway.policy.relaying import Terms
 
 LOGINS = tuple(
     Login(login=each.name, password=SecretStr(each.password), identity=each.name.partition("@")[0]) for each in (APP, NEWSLETTER)
@@ -45,7 +46,7 @@ async def main(folder: Path, port: int, next_hop: int, tls: ListenerTls) -> None
     await gateway.run()
 
 
-def let_in(peer: Peer) -> Reply | None:  # noqa: ARG001 as the function that it stands for
+def let_in(peer: Peer, terms: Terms) -> Reply | None:  # noqa: ARG001 as the function that it stands for
     """Refuse nobody."""
     return None
 

@@ -12,6 +12,7 @@ import gc
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -34,6 +35,7 @@ from smtp_gateway.listener.server import Listeners
 from smtp_gateway.mailq.server import QueueSocket
 from smtp_gateway.policy.auth import Logins
 from smtp_gateway.policy.certified import Certified
+from smtp_gateway.policy.relaying import Access
 from smtp_gateway.probing.probe import Probe
 from smtp_gateway.probing.upstreams import Upstreams
 from smtp_gateway.recovering import Recovering
@@ -87,27 +89,32 @@ class Settings:
 class Doors:
     """The listeners, which a drain closes and opens again."""
 
-    def __init__(self, listeners: Sequence[Listener], settings: Settings, front: Callable[[str], Front]) -> None:
+    def __init__(self, listeners: Sequence[Listener], settings: Settings, front: Callable[[Listener], Front]) -> None:
         """Listen for *listeners* where *settings* say; *front* tells what the sessions of one have in common."""
         self._listeners = listeners
         self._settings = settings
         self._front = front
         self.sockets = Listeners()
-
-    @property
-    def open(self) -> bool:
-        """Whether connections are taken."""
-        return self.sockets.accepting
+        self.open = False
+        """Whether connections are taken, wherever there is a listener."""
 
     async def listen(self) -> None:
         """Take connections. Raises `BindError`."""
         for listener in self._listeners:
             address = (self._settings.host, self._settings.ports.get(listener.name, listener.port))
-            await self.sockets.open(self._front(listener.name), address, implicit_tls=listener.tls is ListenerTls.IMPLICIT)
-            _log.info("listening", listener=listener.name, port=self.sockets.ports[listener.name], tls=listener.tls.value)
+            await self.sockets.open(self._front(listener), address, implicit_tls=listener.tls is ListenerTls.IMPLICIT)
+            _log.info(
+                "listening",
+                listener=listener.name,
+                port=self.sockets.ports[listener.name],
+                tls=listener.tls.value,
+                auth=listener.auth.value,
+            )
+        self.open = True
 
     def stop_accepting(self) -> None:
         """Take no new connections."""
+        self.open = False
         self.sockets.stop_accepting()
 
     async def finish_sessions(self, within: float) -> int:
@@ -129,6 +136,7 @@ class Gateway:
         self._observer = RecentOutcomes(self._metrics, time.monotonic)
         self._logins = Logins(config.logins)
         self._certified = Certified(config.client_certificates)
+        self._access = Access(config.listeners)
         self._doors = Doors(config.listeners, settings, self._front)
         implicit_tls = any(listener.tls is ListenerTls.IMPLICIT for listener in config.listeners)
         self._drain = Drain(self._doors, settings.pod, settings.idle_timeout, HANDSHAKE_TIMEOUT if implicit_tls else 0.0)
@@ -220,9 +228,9 @@ class Gateway:
         self.admin_port = await open_port(stack, api(lambda: report(settings.pod, self._sources())), place)
         _log.info("reports to the operator", port=self.admin_port)
 
-    def _front(self, listener: str) -> Front:
+    def _front(self, listener: Listener) -> Front:
         return Front(
-            listener=listener,
+            listener=listener.name,
             intake=self._intake,
             logins=self._logins,
             observer=self._observer,
@@ -230,6 +238,7 @@ class Gateway:
             sessions=self._doors.sockets.sessions,
             timeout=self._settings.idle_timeout,
             certified=self._certified,
+            terms=partial(self._access.terms, listener.port),
         )
 
     def _probe(self, config: Config) -> Probe:
@@ -279,12 +288,13 @@ class Gateway:
                 self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
-        """Do from now on what *config* says, without dropping a session; its listeners count from the next start."""
-        listeners_differ = config.listeners != self._config.listeners
+        """Do from now on what *config* says, without dropping a session; which ports are open counts from the next start."""
+        listeners_differ = _ports(config) != _ports(self._config)
         self._config, self._hash = config, config_hash(config)
         self._logins.reconfigure(config.logins)
         self._certified.reconfigure(config.client_certificates)
         self._certificate.admit(config.client_certificates)
+        self._access.reconfigure(config.listeners)
         self._spool.reserve(config.reserve)
         self._intake.reconfigure(config)
         self._dispatch.reconfigure(config)
@@ -293,3 +303,8 @@ class Gateway:
         self._upstreams.reconfigure(config, self._probe(config))
         self._drain.reconfigure(config.serving)
         _log.info("configuration loaded", config=self._hash, listeners_wait_for_restart=listeners_differ)
+
+
+def _ports(config: Config) -> list[tuple[str, int, bool]]:
+    """Return what of the listeners is fixed when they are opened; on which terms clients send is decided anew for each session."""
+    return [(listener.name, listener.port, listener.tls is ListenerTls.IMPLICIT) for listener in config.listeners]

@@ -14,7 +14,7 @@ import threading
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Self
 
 import trustme
@@ -28,6 +28,7 @@ from smtp_gateway.listener.connection import Front
 from smtp_gateway.listener.server import Listeners
 from smtp_gateway.policy.auth import Logins
 from smtp_gateway.policy.certified import Certified
+from smtp_gateway.policy.relaying import Access
 from smtp_gateway.spool.memory import MemorySpool, octets
 from smtp_gateway.telemetry.observer import NullObserver
 from smtp_gateway.tls import Certificate
@@ -213,9 +214,11 @@ async def reception(folder: Path, configuration: Config | None = None, *, patien
     clients = configuration.client_certificates
     certificate = await asyncio.to_thread(lambda: Certificate(write_pair(folder / "tls"), clients=clients))
     listeners, logins, certified = Listeners(), Logins(configuration.logins), Certified(clients)
+    access = Access(configuration.listeners)
     for each in configuration.listeners:
         context = lambda: certificate.context  # noqa: E731 as it is when it is asked for
-        front = Front(each.name, intake, logins, observer, context, listeners.sessions, patience, certified=certified)
+        terms = partial(access.terms, each.port)
+        front = Front(each.name, intake, logins, observer, context, listeners.sessions, patience, terms=terms, certified=certified)
         await listeners.open(front, ("127.0.0.1", 0), implicit_tls=each.tls is ListenerTls.IMPLICIT)
     try:
         yield Reception(intake, logins, listeners, spool, observer, onward)

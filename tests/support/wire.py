@@ -36,11 +36,11 @@ class Encrypted:
 
 
 class Wire(asyncio.Transport):
-    """The server's end of a connection under TLS, to a client that reads everything at once, or nothing."""
+    """The server's end of a connection, under TLS unless it is said otherwise, to a client that reads everything at once, or nothing."""
 
-    def __init__(self, *, read: bool = True) -> None:
+    def __init__(self, *, read: bool = True, encrypted: bool = True) -> None:
         """Begin open."""
-        super().__init__({"peername": ("192.0.2.1", 2525), "ssl_object": Encrypted()})
+        super().__init__({"peername": ("192.0.2.1", 2525), "ssl_object": Encrypted() if encrypted else None})
         self.said = bytearray()
         self.writes = 0
         self.gone = asyncio.Event()
@@ -107,9 +107,9 @@ class Counter:
 class Caller:
     """One client."""
 
-    def __init__(self, counter: Counter, *, read: bool = True) -> None:
+    def __init__(self, counter: Counter, *, read: bool = True, encrypted: bool = True) -> None:
         """Connect."""
-        self.wire = Wire(read=read)
+        self.wire = Wire(read=read, encrypted=encrypted)
         self.session = Session(counter.front)
         self.session.connection_made(self.wire)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -26,6 +27,19 @@ class ListenerTls(StrEnum):
     """In the clear until the client sends STARTTLS (RFC 3207); AUTH and mail only after it."""
     IMPLICIT = "Implicit"
     """TLS from the first octet (RFC 8314 section 3.3)."""
+    OPPORTUNISTIC = "Opportunistic"
+    """In the clear until the client sends STARTTLS, which it need not (RFC 7435); AUTH only after it."""
+    NONE = "None"
+    """In the clear: STARTTLS is not offered, and AUTH therefore never."""
+
+
+class ListenerAuth(StrEnum):
+    """Whether clients of a listener log in."""
+
+    REQUIRED = "Required"
+    """Nobody sends without a login (RFC 6409 section 4.3)."""
+    NONE = "None"
+    """Where a client comes from, or whom it writes to, is enough; who logs in sends as on any other listener."""
 
 
 class HopTls(StrEnum):
@@ -53,6 +67,22 @@ class Listener(Model):
     name: Name
     port: Port
     tls: ListenerTls = ListenerTls.START_TLS
+    auth: ListenerAuth = ListenerAuth.REQUIRED
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """From where mail is taken for everybody without a login."""
+    allowed_recipient_domains: tuple[str, ...] = ()
+    """Domains, or `*.domain` for those beneath it, for which mail is taken from everybody without a login."""
+
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        """Refuse a listener that would relay for everybody, and one that would take logins in the clear."""
+        if (self.auth is ListenerAuth.NONE) is not bool(self.allowed_networks or self.allowed_recipient_domains):
+            message = "networks and recipient domains are allowed exactly where no login is required"
+            raise ValueError(message)
+        if self.auth is ListenerAuth.REQUIRED and self.tls not in {ListenerTls.START_TLS, ListenerTls.IMPLICIT}:
+            message = "logins are taken under TLS only"
+            raise ValueError(message)
+        return self
 
 
 class Login(Model):
@@ -135,6 +165,7 @@ class Config(Model):
     hostname: Annotated[str, Field(min_length=1, max_length=253)]
     """The banner's and EHLO's name."""
     listeners: tuple[Listener, ...]
+    """Where mail is accepted; none where all that the resource asks for are withheld, and then mail is only delivered."""
     logins: tuple[Login, ...] = ()
     client_certificates: ClientCertificates | None = None
     """None: clients are not asked for certificates."""
@@ -165,9 +196,6 @@ class Config(Model):
             if twice:
                 message = f"the same {what} is used more than once: {', '.join(twice)}"
                 raise ValueError(message)
-        if not self.listeners:
-            message = "a gateway needs at least one listener"
-            raise ValueError(message)
         if not self.routes or self.routes[-1].recipient_domains:
             message = "the last route must match every recipient"
             raise ValueError(message)

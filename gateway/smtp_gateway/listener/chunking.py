@@ -84,7 +84,7 @@ class ChunkPhase(DataPhase):
         """Return why no chunk may come now, in the order of the refusals of DATA."""
         if not self.session.host_name:
             return replies.HELLO_FIRST
-        return checks.transaction(self._peer) or (None if self.envelope.rcpt_tos else replies.RECIPIENTS_FIRST)
+        return checks.transaction(self._peer, self._terms) or (None if self.envelope.rcpt_tos else replies.RECIPIENTS_FIRST)
 
     def _receive_chunk(self) -> bool:
         """Take what has arrived of the chunk; tell whether it is over and there may be commands behind it."""

@@ -28,8 +28,10 @@ from smtp_gateway.listener.lines import COMMAND_LIMIT, Inbox
 from smtp_gateway.listener.said import Said
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.envelope import Peer
+from smtp_gateway.policy import relaying
 from smtp_gateway.policy.auth import Identity
 from smtp_gateway.policy.certified import Certified
+from smtp_gateway.policy.relaying import WITH_LOGIN, Terms
 
 if TYPE_CHECKING:
     import ssl
@@ -80,6 +82,8 @@ class Front:
     """Returns the context of the next handshake."""
     sessions: Sessions
     timeout: float = IDLE_TIMEOUT
+    terms: Callable[[str], Terms] = lambda _address: WITH_LOGIN
+    """On which terms the client of an address may send, as the configuration of the moment has it."""
     pattern: dict[str, Any] = field(default_factory=dict)
     """What aiosmtpd gives a session of this listener: it looks at every member of two classes for that, which takes longer than a
     message, so it is asked once; empty before the first session."""
@@ -116,6 +120,7 @@ class Connection(SMTP):
         self._verb = ""
         self._inbox = Inbox()
         self._known: Peer | None = None
+        self._terms = WITH_LOGIN
         self._replies: list[bytes] = []
         self._tls_version: str | None = None
         self._certified: tuple[str, ...] = ()
@@ -268,6 +273,9 @@ class Connection(SMTP):
         """Know nothing of the client but its address."""
         self.session = Introduced(self.loop)
         self.session.peer = self.transport.get_extra_info("peername")
+        self._terms = terms = self._front.terms(address_of(self.session.peer))
+        if not terms.starttls:
+            self.tls_context = None
         self._known = None
         self._forget_transaction()
 
@@ -298,8 +306,13 @@ class Connection(SMTP):
             extended=session.extended_smtp,
             tls_version=self._tls_version,
             login=who.login if isinstance(who, Identity) else None,
-            identity=who.identity if isinstance(who, Identity) else None,
+            identity=who.identity if isinstance(who, Identity) else self._terms.identity,
         )
+
+    def out_of_bounds(self, address: str) -> Reply | None:
+        """Refuse a recipient to whom the client may not send."""
+        domains = self._terms.domains
+        return None if domains is None or self._peer.login is not None else relaying.recipient(domains, address)
 
     # ---- STARTTLS
 

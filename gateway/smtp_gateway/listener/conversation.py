@@ -154,8 +154,9 @@ class Conversation(ChunkPhase):
 
     def _ehlo(self, found: re.Match[bytes]) -> bytes:
         self._greeted(found["extended"], extended=True)
-        recipients, encrypted = self._front.intake.config.limits.recipients, self._tls_version is not None
-        offers = replies.Offers(self.data_size_limit or 0, recipients, encrypted=encrypted, certified=bool(self._certified))
+        encrypted, starttls = self._tls_version is not None, self._terms.starttls
+        recipients, certified = self._front.intake.config.limits.recipients, bool(self._certified)
+        offers = replies.Offers(self.data_size_limit or 0, recipients, encrypted=encrypted, starttls=starttls, certified=certified)
         return replies.extended_greeting(self.hostname, offers)
 
     def _helo(self, found: re.Match[bytes]) -> bytes:
@@ -172,7 +173,9 @@ class Conversation(ChunkPhase):
         sender, parameters = usual.mailbox(found, "sender"), usual.parameters(found)
         if sender is None or parameters is None or parameters.size > (self.data_size_limit or 0) or envelope.mail_from:
             return None
-        if not session.host_name or not (session.extended_smtp or not parameters.options) or checks.transaction(self._peer):
+        if not session.host_name or not (session.extended_smtp or not parameters.options):
+            return None
+        if checks.transaction(self._peer, self._terms):
             return None
         if intake.unwilling() or checks.sender(sender, smtputf8=parameters.smtputf8):
             return None
@@ -188,11 +191,13 @@ class Conversation(ChunkPhase):
         limit = self._front.intake.config.limits.recipients
         if checks.recipient(address, len(envelope.rcpt_tos), limit, smtputf8=envelope.smtp_utf8):
             return None
+        if self._terms.domains is not None and self.out_of_bounds(address):
+            return None
         envelope.rcpt_tos.append(address)
         return _RECIPIENT_OK
 
     def _data(self, _found: re.Match[bytes]) -> bytes | None:
-        if not self.envelope.rcpt_tos or self._chunks is not None or checks.transaction(self._peer):
+        if not self.envelope.rcpt_tos or self._chunks is not None or checks.transaction(self._peer, self._terms):
             return None
         self._begin_body()
         return _GO_AHEAD

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aiosmtpd.smtp import SMTP, Envelope, Session
 
     from smtp_gateway.intake import Intake
+    from smtp_gateway.listener.connection import Connection
 
 NULL_PATH = "<>"
 """The null reverse-path as aiosmtpd keeps it: an empty `mail_from` means to it that there was no MAIL."""
@@ -50,11 +51,11 @@ class Hooks:
             envelope.mail_options.extend(options)
         return str(refused or SENDER_OK)
 
-    async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:
+    async def handle_RCPT(self, server: Connection, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:
         """Add a recipient, or refuse it."""
         given = "" if address == NULL_PATH else address if "@" in address else f"{address}@{server.hostname}"
         limit = self._intake.config.limits.recipients
-        refused = checks.recipient(given, len(envelope.rcpt_tos), limit, smtputf8=envelope.smtp_utf8)
+        refused = checks.recipient(given, len(envelope.rcpt_tos), limit, smtputf8=envelope.smtp_utf8) or server.out_of_bounds(given)
         if refused is None:
             envelope.rcpt_tos.append(given)
         return str(refused or RECIPIENT_OK)

@@ -16,6 +16,7 @@ READY_FOR_TLS = Reply(220, "2.0.0", "Ready to start TLS")
 CANNOT_VERIFY = Reply(252, "2.0.0", "Cannot verify the address, but will accept mail for it")
 HELP = Reply(214, "2.0.0", "Commands: AUTH BDAT DATA EHLO HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY")
 UNEXPECTED_ARGUMENT = Reply(501, "5.5.4", "The command takes no argument")
+TLS_NOT_OFFERED = Reply(502, "5.5.1", "STARTTLS is not offered here")
 TLS_ALREADY = Reply(503, "5.5.1", "TLS is already in use")
 RECIPIENTS_FIRST = Reply(503, "5.5.1", "Need RCPT first")
 HELLO_FIRST = Reply(503, "5.5.1", "Error: send HELO first")
@@ -50,6 +51,8 @@ class Offers(NamedTuple):
     recipients: int
     """RCPT commands of one transaction."""
     encrypted: bool
+    starttls: bool = True
+    """Whether TLS can be begun, where it is not there yet."""
     certified: bool = False
     """Whether the client showed a certificate that counts."""
 
@@ -58,11 +61,11 @@ class Offers(NamedTuple):
 def extended_greeting(hostname: str, offers: Offers) -> bytes:
     """Return the reply to EHLO, as aiosmtpd and our hook give it: AUTH is announced under TLS, and STARTTLS where there is none yet.
 
-    EXTERNAL is announced to a client that is certified.
+    Neither is where STARTTLS is not offered. EXTERNAL is announced to a client that is certified.
     """
     mechanisms = "AUTH EXTERNAL LOGIN PLAIN" if offers.certified else "AUTH LOGIN PLAIN"
-    known = f"SIZE {offers.size}", "8BITMIME", "SMTPUTF8", mechanisms if offers.encrypted else "STARTTLS"
-    lines = (hostname, *EXTENSIONS, limits(offers.recipients), *known)
+    security = (mechanisms,) if offers.encrypted else ("STARTTLS",) if offers.starttls else ()
+    lines = (hostname, *EXTENSIONS, limits(offers.recipients), f"SIZE {offers.size}", "8BITMIME", "SMTPUTF8", *security)
     return "".join((*(f"250-{line}\r\n" for line in lines), "250 HELP\r\n")).encode()
 
 

@@ -16,7 +16,8 @@
 - AUTH EXTERNAL is ours (`smtp_gateway.listener.external`), for sessions whose client showed a certificate.
 - `smtp_QUIT` closes by itself: aiosmtpd's cancels the task of its loop, which does not run.
 - `smtp_MAIL` and `smtp_RCPT` read paths and parameters by `smtp_gateway.mail` (`transactions`).
-- `check_auth_needed` wants TLS first, then a login. `require_starttls` would answer 530 to AUTH, where RFC 4954 section 4 has 538.
+- `check_auth_needed` wants TLS first, then a login, where the listener does. `require_starttls` would answer 530 to AUTH, where RFC 4954
+  section 4 has 538.
 - `push` gives every reply its enhanced status code (RFC 2034) and counts refusals.
 - `handle_exception` answers 451 4.3.0; aiosmtpd tells the peer the exception.
 - `eof_received` ends the input and not the session, so that pipelined commands before a half-close are answered.
@@ -155,7 +156,7 @@ class Session(Transactions):
 
     async def check_auth_needed(self, caller_method: str) -> bool:
         """Refuse, before anything else is looked at, what may not be asked in the clear or without a login."""
-        refused = checks.transaction(self._peer) if caller_method in {"MAIL", "RCPT", "DATA"} else None
+        refused = checks.transaction(self._peer, self._terms) if caller_method in {"MAIL", "RCPT", "DATA"} else None
         if refused is not None:
             await self.push(str(refused))
         return refused is not None
@@ -164,6 +165,8 @@ class Session(Transactions):
     async def smtp_STARTTLS(self, arg: str | None) -> None:
         """Go on under TLS (RFC 3207), with everything forgotten that was said in the clear."""
         refused = replies.UNEXPECTED_ARGUMENT if arg else replies.TLS_ALREADY if self._tls_version else None
+        if refused is None and not self._terms.starttls:
+            refused = replies.TLS_NOT_OFFERED
         if refused is not None:
             await self.push(str(refused))
             return

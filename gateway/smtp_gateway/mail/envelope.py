@@ -31,7 +31,7 @@ class Peer:
     login: str | None = None
     """The authenticated login; None before AUTH."""
     identity: str | None = None
-    """The name of the Secret that the login came from: what logs and metrics may say instead of the login."""
+    """The name of the Secret that the login came from, or `listener/NAME` where none is needed: what logs and metrics may say of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def _add_filters(options: argparse.ArgumentParser) -> None:
     chosen.add_argument("--sender", metavar="ADDRESS", help="from this address; <> is the sender of bounces")
     chosen.add_argument("--recipient", metavar="ADDRESS", help="for this address")
     chosen.add_argument("--domain", metavar="DOMAIN", help="for an address in this domain")
-    chosen.add_argument("--identity", metavar="NAME", help="sent with a login of this Secret")
+    chosen.add_argument("--identity", metavar="NAME", help="sent with a login of this Secret, or through listener/NAME without one")
     chosen.add_argument("--older-than", type=duration, metavar="DURATION", help="accepted longer ago, as in 90s, 2h or 1d12h")
     chosen.add_argument("--held", action="store_true", help="held")
     chosen.add_argument("--reply", metavar="TEXT", help="with this text in a last reply")

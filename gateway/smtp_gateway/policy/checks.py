@@ -9,18 +9,17 @@ from smtp_gateway.mail.reply import Reply
 
 if TYPE_CHECKING:
     from smtp_gateway.mail.envelope import Peer
+    from smtp_gateway.policy.relaying import Terms
 
 NOT_INTERNATIONAL = Reply(553, "5.6.7", "Address has characters beyond ASCII: MAIL needs the parameter SMTPUTF8")
 """RFC 6531 section 3.5: a non-ASCII address in a transaction that did not declare it."""
 
 
-def transaction(peer: Peer) -> Reply | None:
-    """Refuse a transaction in the clear (RFC 3207 section 4), then one without a login (RFC 4954 section 6)."""
-    if peer.tls_version is None:
+def transaction(peer: Peer, terms: Terms) -> Reply | None:
+    """Refuse, where *terms* have it so, a transaction in the clear (RFC 3207 section 4), then one without a login (RFC 4954 section 6)."""
+    if peer.tls_version is None and terms.encrypted:
         return reply.TLS_REQUIRED
-    if peer.login is None:
-        return reply.AUTHENTICATION_REQUIRED
-    return None
+    return terms.refusal if peer.login is None else None
 
 
 def sender(address: str, *, smtputf8: bool) -> Reply | None:

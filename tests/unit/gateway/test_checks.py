@@ -7,23 +7,29 @@ import pytest
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.envelope import Peer
 from smtp_gateway.policy.checks import NOT_INTERNATIONAL, recipient, sender, transaction
+from smtp_gateway.policy.relaying import CLIENT_NOT_ALLOWED, WITH_LOGIN, Terms
 
 if TYPE_CHECKING:
     from smtp_gateway.mail.reply import Reply
 
 
 @pytest.mark.parametrize(
-    ("tls", "login", "refused"),
+    ("terms", "tls", "login", "refused"),
     [
-        (None, None, reply.TLS_REQUIRED),
-        (None, "app", reply.TLS_REQUIRED),
-        ("TLSv1.3", None, reply.AUTHENTICATION_REQUIRED),
-        ("TLSv1.3", "app", None),
+        (WITH_LOGIN, None, None, reply.TLS_REQUIRED),
+        (WITH_LOGIN, None, "app", reply.TLS_REQUIRED),
+        (WITH_LOGIN, "TLSv1.3", None, reply.AUTHENTICATION_REQUIRED),
+        (WITH_LOGIN, "TLSv1.3", "app", None),
+        (Terms(refusal=None), None, None, reply.TLS_REQUIRED),
+        (Terms(refusal=None), "TLSv1.3", None, None),
+        (Terms(encrypted=False, refusal=None), None, None, None),
+        (Terms(encrypted=False, refusal=CLIENT_NOT_ALLOWED), None, None, CLIENT_NOT_ALLOWED),
+        (Terms(encrypted=False, refusal=CLIENT_NOT_ALLOWED), "TLSv1.3", "app", None),
     ],
 )
-def test_a_transaction_needs_tls_and_then_a_login(tls: str | None, login: str | None, refused: Reply | None) -> None:
-    """Without TLS a client is told about TLS first, so that it does not try a password in the clear."""
-    assert transaction(Peer("192.0.2.1", "submission", tls_version=tls, login=login)) == refused
+def test_a_transaction_needs_tls_and_then_a_login(terms: Terms, tls: str | None, login: str | None, refused: Reply | None) -> None:
+    """Without TLS a client is told about TLS first, so that it does not try a password in the clear; a login is always enough."""
+    assert transaction(Peer("192.0.2.1", "submission", tls_version=tls, login=login), terms) == refused
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -111,6 +112,44 @@ def test_routes_are_translated() -> None:
     )
 
 
+def test_listeners_without_a_login_are_translated() -> None:
+    """Networks and domains arrive in the configuration; what a person acknowledged is the operator's affair."""
+    relay = {
+        "name": "relay",
+        "port": 25,
+        "tls": "Opportunistic",
+        "auth": "None",
+        "allowedNetworks": ["192.0.2.0/24", "2001:db8::/64"],
+        "allowedRecipientDomains": ["*.corp.example"],
+        "acknowledgedRisks": ["SourceNAT"],
+    }
+
+    (listener,) = to_config(gateway(listeners=[relay]), ()).listeners
+
+    assert listener == model.Listener(
+        name="relay",
+        port=25,
+        tls=model.ListenerTls.OPPORTUNISTIC,
+        auth=model.ListenerAuth.NONE,
+        allowed_networks=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/64")),
+        allowed_recipient_domains=("*.corp.example",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("listener", "sentence"),
+    [
+        ({"auth": "None"}, "networks and recipient domains are allowed exactly where no login is required"),
+        ({"allowedNetworks": ["192.0.2.0/24"]}, "networks and recipient domains are allowed exactly where no login is required"),
+        ({"tls": "Opportunistic"}, "logins are taken under TLS only"),
+    ],
+)
+def test_a_pod_loads_no_open_relay(listener: dict[str, Any], sentence: str) -> None:
+    """Whatever rendered it, a configuration that would relay for everybody or take logins in the clear is refused."""
+    with pytest.raises(ValidationError, match=sentence):
+        model.Listener.model_validate({"name": "relay", "port": 25} | listener)
+
+
 def test_what_is_left_out_is_as_the_gateway_has_it() -> None:
     """The schema's defaults are the configuration's: one curve, one lifetime, one reserve."""
     config = to_config(gateway(), ())
@@ -130,6 +169,38 @@ def test_what_is_left_out_is_as_the_gateway_has_it() -> None:
         (
             {"listeners": [{"name": "Big", "port": 25}]},
             "spec.listeners[0].name: must be lower case letters, digits and dashes, a letter first",
+        ),
+        (
+            {"listeners": [{"name": "relay", "port": 25, "auth": "None"}]},
+            "spec.listeners[0]: auth: None needs allowedNetworks or allowedRecipientDomains: without either it would be an open relay",
+        ),
+        (
+            {"listeners": [{"name": "a", "port": 25, "allowedNetworks": ["192.0.2.0/24"]}]},
+            "spec.listeners[0]: allowedNetworks, allowedRecipientDomains and acknowledgedRisks need auth: None; who logs in sends from anywhere to anywhere",
+        ),
+        (
+            {"listeners": [{"name": "a", "port": 25, "acknowledgedRisks": ["SourceNAT"]}]},
+            "spec.listeners[0]: allowedNetworks, allowedRecipientDomains and acknowledgedRisks need auth: None; who logs in sends from anywhere to anywhere",
+        ),
+        (
+            {"listeners": [{"name": "a", "port": 25, "tls": "None"}]},
+            "spec.listeners[0]: tls: Opportunistic and None need auth: None, because logins are never taken in the clear",
+        ),
+        (
+            {"listeners": [{"name": "relay", "port": 25, "auth": "None", "allowedNetworks": ["0.0.0.0/0"]}]},
+            "spec.listeners[0].allowedNetworks[0]: must not be the whole Internet",
+        ),
+        (
+            {"listeners": [{"name": "relay", "port": 25, "auth": "None", "allowedNetworks": ["::ffff:192.0.2.0/120"]}]},
+            "spec.listeners[0].allowedNetworks[0]: must be a network such as 192.0.2.0/24, without host bits",
+        ),
+        (
+            {"listeners": [{"name": "relay", "port": 25, "auth": "None", "allowedNetworks": ["fe80::%eth0/64"]}]},
+            "spec.listeners[0].allowedNetworks[0]: must be a network such as 192.0.2.0/24, without host bits",
+        ),
+        (
+            {"listeners": [{"name": "relay", "port": 25, "auth": "None", "allowedNetworks": ["192.0.2.1"]}]},
+            "spec.listeners[0].allowedNetworks[0]: must be a network such as 192.0.2.0/24, without host bits",
         ),
         (
             {"routes": [{"name": "a"}, {"name": "b"}]},

@@ -9,10 +9,12 @@ something. Descriptions and messages are written for the person who edits the ma
 
 from __future__ import annotations
 
-from smtp_gateway.config.resource.exposure import ServiceSpec
+from smtp_gateway.config.model import ListenerAuth
+from smtp_gateway.config.resource.exposure import ServiceSpec, TrafficPolicy
 from smtp_gateway.config.resource.gateway import CERTIFICATE_NAMES_RULE, NAME_RULE, NODE_PORT_RULE, Metadata, SmtpGateway, Spec
 from smtp_gateway.config.resource.listening import CertManager, Listener, Tls
 from smtp_gateway.config.resource.placement import PodTemplate, Spread, Toleration
+from smtp_gateway.config.resource.relaying import Risk
 from smtp_gateway.config.resource.routes import Route
 from smtp_gateway.config.resource.translation import (
     SecretContentError,
@@ -37,8 +39,10 @@ __all__ = [
     "VERSION",
     "CertManager",
     "Listener",
+    "ListenerAuth",
     "Metadata",
     "PodTemplate",
+    "Risk",
     "Route",
     "SecretContentError",
     "ServiceSpec",
@@ -47,6 +51,7 @@ __all__ = [
     "Spread",
     "Tls",
     "Toleration",
+    "TrafficPolicy",
     "authority_in",
     "authority_secret",
     "login_secrets",

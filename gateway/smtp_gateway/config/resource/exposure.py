@@ -46,11 +46,12 @@ class IpFamilyPolicy(StrEnum):
 
 
 def _is_network(value: str) -> bool:
+    """Tell whether *value* is one to CEL too, which knows neither zones nor IPv4 within IPv6: no client has such an address here."""
     try:
-        ipaddress.ip_network(value)
+        network = ipaddress.ip_network(value)
     except ValueError:
         return False
-    return "/" in value
+    return "/" in value and "%" not in value and not (isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped)
 
 
 Network = Annotated[
@@ -65,7 +66,7 @@ class ServiceSpec(Model):
 
     type: ServiceType = Field(
         default=ServiceType.CLUSTER_IP,
-        description="ClusterIP: reached within the cluster. NodePort: on a port of every node too. LoadBalancer: by a load balancer of the cluster's provider too. Clients log in wherever they come from.",
+        description="ClusterIP: reached within the cluster. NodePort: on a port of every node too. LoadBalancer: by a load balancer of the cluster's provider too. Where listeners want a login, clients log in wherever they come from.",
     )
     annotations: Annotations = Field(
         default={}, description="Annotations of the Service, such as those that a cloud's load balancers read."

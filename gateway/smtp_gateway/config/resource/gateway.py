@@ -22,8 +22,8 @@ from smtp_gateway.config.resource.listening import (
     DEFAULT_LISTENERS,
     LISTENERS_RULE,
     TLS_RULE,
-    Listener,
     LoginSource,
+    SafeListener,
     Tls,
 )
 from smtp_gateway.config.resource.placement import PodTemplate
@@ -44,7 +44,7 @@ class Spec(Model):
         description="While true the operator changes nothing for this gateway: pods keep running as they are, changes of the resource and of its Secrets wait, and certificates are not renewed. It still says how the gateway stands.",
     )
     hostname: Hostname = Field(description="Name that the gateway greets with and that it sends in EHLO to next hops.")
-    listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=8), LISTENERS_RULE] = Field(
+    listeners: Annotated[tuple[SafeListener, ...], Field(min_length=1, max_length=8), LISTENERS_RULE] = Field(
         default=DEFAULT_LISTENERS, description="Ports on which mail is accepted.", json_schema_extra=list_map("name")
     )
     tls: Annotated[Tls, TLS_RULE, ADDITIONAL_RULE] | None = Field(
@@ -52,7 +52,9 @@ class Spec(Model):
         description="The listeners' certificate, and clients'. Without a source for it the operator issues one, from an authority of the gateway's own.",
     )
     logins: Annotated[tuple[LoginSource, ...], Field(max_length=64)] = Field(
-        default=(), description="Who may send mail. Without logins nobody can.", json_schema_extra={"x-kubernetes-list-type": "atomic"}
+        default=(),
+        description="Who may send mail. Without logins nobody can, but through listeners with auth: None.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     routes: Annotated[tuple[Route, ...], Field(min_length=1, max_length=32), LAST_ROUTE_RULE, HIDDEN_ROUTE_RULE] = Field(
         default=(Route(name="default"),),

@@ -6,13 +6,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from smtp_gateway.config.model import ListenerTls, Model, Port
+from smtp_gateway.config.model import ListenerAuth, ListenerTls, Model, Port
+from smtp_gateway.config.resource.relaying import ALLOWANCE_RULE, CLEARTEXT_RULE, CLOSED_RULE, Risk, TrustedNetwork
 from smtp_gateway.config.resource.words import (
     ADMIN_PORT,
     HTTP_PORT,
     ClassName,
     Hostname,
     Name,
+    RecipientDomain,
     SecretName,
     SecretReference,
     matching,
@@ -22,7 +24,7 @@ from smtp_gateway.config.rules import Rule
 
 
 class Listener(Model):
-    """One port on which mail is accepted. Clients authenticate, and only under TLS."""
+    """One port on which mail is accepted: from clients that log in, and only under TLS; or without a login, where it says for whom."""
 
     name: Name = Field(description="Name of the listener in logs, metrics and the Service's ports.")
     port: Annotated[
@@ -30,16 +32,38 @@ class Listener(Model):
         Rule(f"self != {HTTP_PORT}", f"port {HTTP_PORT} is taken by the pods' probes and metrics", lambda value: value != HTTP_PORT),
         Rule(f"self != {ADMIN_PORT}", f"port {ADMIN_PORT} is taken by the pods' reports", lambda value: value != ADMIN_PORT),
     ] = Field(
-        description="Port of the pods and of the Service: 587 for submission (RFC 6409), 2525 where networks block 587, 465 for implicit TLS."
+        description="Port of the pods and of the Service: 587 for submission (RFC 6409), 2525 where networks block 587, 465 for implicit TLS, 25 for other mail servers."
     )
     tls: ListenerTls = Field(
         default=ListenerTls.START_TLS,
-        description="StartTLS: in the clear until the client asks for TLS, and nothing but that before it. Implicit: TLS from the first octet, as on port 465 (RFC 8314).",
+        description="StartTLS: in the clear until the client asks for TLS, and nothing but that before it. Implicit: TLS from the first octet, as on port 465 (RFC 8314). Opportunistic: TLS for clients that ask for it, mail also in the clear. None: no TLS. The last two need auth: None, and logins are never taken in the clear.",
+    )
+    auth: ListenerAuth = Field(
+        default=ListenerAuth.REQUIRED,
+        description="Required: nobody sends without a login. None: clients in allowedNetworks send to anywhere without one, and all others only to allowedRecipientDomains.",
+    )
+    allowed_networks: Annotated[tuple[TrustedNetwork, ...], Field(max_length=64)] = Field(
+        default=(),
+        description="With auth: None, networks whose clients send to anywhere without a login. No network is trusted by default, private ones neither. Source NAT can make clients from anywhere look as if they were in one; see acknowledgedRisks.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    allowed_recipient_domains: Annotated[tuple[RecipientDomain, ...], Field(max_length=100)] = Field(
+        default=(),
+        description="With auth: None, domains of recipients for which mail is taken from clients of any network without a login; *.example.com means every domain beneath example.com, not itself.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    acknowledged_risks: Annotated[tuple[Risk, ...], Field(max_length=len(Risk))] = Field(
+        default=(),
+        description="Risks of an open relay that are known and wanted: a listener with any other is not opened, and the condition OpenRelayRisk says why. WideNetwork: an allowed network is wider than /24, or /64 of IPv6. ClusterAddresses: one holds addresses of nodes or pods, or the operator may not read nodes. SourceNAT: allowed networks behind a Service of type NodePort or LoadBalancer with externalTrafficPolicy Cluster.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     node_port: Port | None = Field(
         default=None,
         description="Port of every node that leads to this listener, with a Service of type NodePort or LoadBalancer; one that Kubernetes chooses when absent.",
     )
+
+
+SafeListener = Annotated[Listener, CLOSED_RULE, ALLOWANCE_RULE, CLEARTEXT_RULE]
 
 
 class IssuerReference(Model):

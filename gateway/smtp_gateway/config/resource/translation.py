@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from smtp_gateway.config.resource.gateway import SmtpGateway
+    from smtp_gateway.config.resource.listening import Listener
     from smtp_gateway.config.resource.routes import Retry, Route
 
 AUTHORITY_KEY = "ca.crt"
@@ -88,7 +90,7 @@ def to_config(gateway: SmtpGateway, logins: Sequence[model.Login], client_author
     spec = gateway.spec
     return model.Config(
         hostname=spec.hostname,
-        listeners=tuple(model.Listener(name=one.name, port=one.port, tls=one.tls) for one in spec.listeners),
+        listeners=tuple(_to_listener(one) for one in spec.listeners),
         logins=tuple(logins),
         client_certificates=_to_clients(gateway, client_authority),
         routes=tuple(_to_route(route) for route in spec.routes),
@@ -108,6 +110,17 @@ def _to_clients(gateway: SmtpGateway, authority: str | None) -> model.ClientCert
         for name in source.certificate_names
     ]
     return model.ClientCertificates(authority=authority, required=clients.required, logins=tuple(known))
+
+
+def _to_listener(listener: Listener) -> model.Listener:
+    return model.Listener(
+        name=listener.name,
+        port=listener.port,
+        tls=listener.tls,
+        auth=listener.auth,
+        allowed_networks=tuple(ipaddress.ip_network(one) for one in listener.allowed_networks),
+        allowed_recipient_domains=listener.allowed_recipient_domains,
+    )
 
 
 def _to_route(route: Route) -> model.Route:
