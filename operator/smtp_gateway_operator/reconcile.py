@@ -1,7 +1,7 @@
 """One idempotent reconcile: whatever happened, look at the gateway, bring about what it asks for, ask its pods, and say how it stands.
 
 Nothing is remembered but what saves work. Every failure ends in one of two ways: what a person has to know becomes a condition, and
-what is the API server's mood of the moment is tried again later. Children stay as they are while the resource is not valid or a
+what is the API server's mood of the moment is tried again later. Listeners that may relay for strangers are left out. Children stay as they are while the resource is not valid or a
 Secret that it names is missing: a smaller configuration would lock applications out.
 
 A fleet shrinks only upon what its pods said just before: a look that finds that it may shrink reconciles once more, with what it heard.
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import ValidationError
 
-from smtp_gateway_operator import desired, issuing, names
+from smtp_gateway_operator import desired, issuing, names, open_relay
 from smtp_gateway_operator.asking import Asking, Question
 from smtp_gateway_operator.cluster import references
 from smtp_gateway_operator.cluster.api import (
@@ -37,6 +37,7 @@ from smtp_gateway_operator.cluster.api import (
     ref_of,
 )
 from smtp_gateway_operator.cluster.children import Children, OwnershipError, PredecessorError, controls
+from smtp_gateway_operator.cluster.nodes import Nodes
 from smtp_gateway_operator.names import Key, Owner
 from smtp_gateway_operator.publishing import Publishing
 from smtp_gateway_operator.salting import salted
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from smtp_gateway_operator.desired import Images
     from smtp_gateway_operator.fleet.api import Fleet
     from smtp_gateway_operator.metrics import Metrics
+    from smtp_gateway_operator.open_relay import Assessment
     from smtp_gateway_operator.status.told import Told
 
 
@@ -107,6 +109,20 @@ class Surroundings:
     """Tells the time, aware."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How far a gateway was brought about."""
+
+    gateway: SmtpGateway | None
+    """The resource as understood, without the listeners that are withheld."""
+    relaying: Assessment | None
+    """Which those are, and why; None when the resource is not understood."""
+    config_hash: str = ""
+    """Of its configuration, once that is in place."""
+    problem: Problem | None = None
+    """What was in the way."""
+
+
 @dataclass(slots=True)
 class _Known:
     """What the last reconcile found: enough to ask the pods again."""
@@ -117,6 +133,7 @@ class _Known:
     rollout: Rollout
     problem: Problem | None
     question: Question
+    relaying: Assessment | None
     looks: int = 0
     """How often the pods were asked since."""
 
@@ -134,6 +151,7 @@ class Reconciler:
         self._asking = Asking(surroundings.fleet, self._cluster, self._now)
         self._publishing = Publishing(self._cluster, self._now)
         self._stepping = Stepping(self._cluster, self._now)
+        self._nodes = Nodes(self._cluster, self._now)
         self._known: dict[Key, _Known] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._log = structlog.get_logger()
@@ -177,10 +195,11 @@ class Reconciler:
         live = await self._children.live(owner)
         workload = await self._own(owner, Ref(STATEFUL_SET, owner.namespace, owner.name), live)
         there = await self._stepping.there(owner, live, workload, told)
-        gateway, config_hash, problem = await self._brought_about(body, owner, there)
+        outcome = await self._brought_about(body, owner, there)
+        gateway, problem = outcome.gateway, outcome.problem
         rollout = rollout_of(gateway.spec.replicas if gateway else there.size, there.workload, there.pods, there.claims.values())
         self._metrics.observed(key, Counter(ref.kind.name for ref in live), ready=is_ready(body.get("status") or {}))
-        known = _Known(body, gateway, there, rollout, problem, _question(gateway, there, config_hash))
+        known = _Known(body, gateway, there, rollout, problem, _question(gateway, there, outcome.config_hash), outcome.relaying)
         self._known[key] = known
         return known
 
@@ -195,23 +214,20 @@ class Reconciler:
         return min(SOON * 2 ** min(known.looks - 1, 10), POLL) if known.question.pods else None
 
     async def _say(self, key: Key, known: _Known, told: Told, *, at_once: bool) -> None:
-        service = known.there.live.get(Ref(SERVICE, key.namespace, key.name))
-        generation = known.body["metadata"]["generation"]
-        found = Findings(generation, known.rollout, known.problem, told, known.there.asleep, _growth(known), service)
+        found = _findings(known, told, known.there.live.get(Ref(SERVICE, key.namespace, key.name)))
         listeners = known.gateway.spec.listeners if known.gateway else None
         previous = known.body.get("status") or {}
         status = status_of(key, listeners, found, previous, self._now())
         known.body["status"] = await self._publishing.publish(key, known.body, status, at_once=at_once)
         self._metrics.stands(key, ready=is_ready(known.body["status"]))
 
-    async def _brought_about(self, body: Object, owner: Owner, there: There) -> tuple[SmtpGateway | None, str, Problem | None]:
-        """Bring about what the resource asks for, as far as possible.
-
-        Returns the resource as understood, the hash of its configuration once that is in place, and what was in the way.
-        """
-        gateway, live = None, there.live
+    async def _brought_about(self, body: Object, owner: Owner, there: There) -> _Outcome:
+        """Bring about what the resource asks for, as far as possible."""
+        gateway, relaying, live = None, None, there.live
         try:
             gateway = SmtpGateway.model_validate(body)
+            relaying = await self._relaying(gateway)
+            gateway = open_relay.exposed(gateway, relaying)
             _check_paused(gateway)
             replicas = gateway.spec.replicas
             requested = await self._requested(gateway, owner, live)
@@ -227,8 +243,12 @@ class Reconciler:
             await self._stepping.grown(there, gateway.spec.spool.volume.size)
             await self._children.prune(live, [*requested, *wanted], _kept(gateway))
         except _TOLD as error:
-            return gateway, "", problem_of(error)
-        return gateway, config_hash(config), None
+            return _Outcome(gateway, relaying, problem=problem_of(error))
+        return _Outcome(gateway, relaying, config_hash(config))
+
+    async def _relaying(self, gateway: SmtpGateway) -> Assessment:
+        places = await self._nodes.places() if open_relay.asks_for_nodes(gateway.spec) else ()
+        return open_relay.assess(gateway.spec, places)
 
     async def _requested(self, gateway: SmtpGateway, owner: Owner, live: Live) -> tuple[Object, ...]:
         """Return the Certificate that cert-manager is asked for, as stored, if it is to be asked. Raises `UnresolvedError`."""
@@ -290,6 +310,12 @@ def _question(gateway: SmtpGateway | None, there: There, config_hash: str) -> Qu
     if gateway is None:
         return Question(owner, pods, authority, config_hash, None, issued=False)
     return Question(owner, pods, authority, config_hash, gateway.spec.routes, issued=gateway.spec.all_issued)
+
+
+def _findings(known: _Known, told: Told, service: Object | None) -> Findings:
+    """Return what one look found: what is *known*, and what the pods *told*."""
+    growth, asleep = _growth(known), known.there.asleep
+    return Findings(known.body["metadata"]["generation"], known.rollout, known.problem, told, known.relaying, asleep, growth, service)
 
 
 def _growth(known: _Known) -> Growth:

@@ -73,6 +73,21 @@ def test_rights_follow_the_watched_namespaces() -> None:
     assert {resource for rule in lease["rules"] for resource in rule["resources"]} == {"leases"}
 
 
+def test_nodes_are_read_only_where_that_is_wanted() -> None:
+    """An operator of some namespaces has no right beyond them unless it is given the one to list nodes; one of all of them has it."""
+    reading = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}
+    given = render("--set=readNodes=true")
+
+    (role,), (binding,) = of_kind(given, "ClusterRole"), of_kind(given, "ClusterRoleBinding")
+    assert role["rules"] == [reading]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == of_kind(given, "RoleBinding")[0]["subjects"]
+    assert of_kind(render(), "ClusterRoleBinding") == []
+    for wide in (render("--set=clusterWide=true"), render("--set=clusterWide=true,readNodes=true")):
+        (role,) = of_kind(wide, "ClusterRole")
+        assert reading in role["rules"]
+
+
 def test_each_operator_may_have_its_lease_where_it_works() -> None:
     """Only the Lease of that name can be read and written; a right to create cannot be limited to a name."""
     for rules in [role["rules"] for role in of_kind(render("--set=watchNamespaces={a,b}"), "Role")]:

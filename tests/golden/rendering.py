@@ -1,6 +1,7 @@
 """What the operator makes of the resource in `input/NAME.yaml`, as the text of `output/NAME.yaml`.
 
-Only what is pure: every child but what the operator itself issues. Two things are normalised, so that a difference is always a decision of ours: the
+Only what is pure: every child but what the operator itself issues; listeners that may relay for strangers are left out, on a cluster whose
+nodes have none of the networks' addresses. Two things are normalised, so that a difference is always a decision of ours: the
 version, which moves with each release, and the configuration, which is shown as it is read and not as some zlib packs it.
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 import yaml
 
 from smtp_gateway import __version__
-from smtp_gateway_operator import desired
+from smtp_gateway_operator import desired, open_relay
 from smtp_gateway_operator.desired import Images
 from smtp_gateway_operator.names import VERSION_LABEL
 from smtp_gateway_operator.spec import KIND, SmtpGateway, login_secrets, logins_of, to_config
@@ -31,7 +32,8 @@ NAMES = sorted(path.stem for path in INPUT.glob("*.yaml"))
 
 def rendered(name: str) -> str:
     """Return the children of the gateway in `input/NAME.yaml`, one YAML document each, in the order in which they are applied."""
-    gateway, secrets = _read(INPUT / f"{name}.yaml")
+    asked, secrets = _read(INPUT / f"{name}.yaml")
+    gateway = open_relay.exposed(asked, open_relay.assess(asked.spec, ()))
     logins = [login for secret in login_secrets(gateway) for login in logins_of(secrets[secret])]
     requested = desired.requested_certificates(desired.owner_of(gateway), gateway.spec)
     children = json.loads(json.dumps([*requested, *desired.children(gateway, to_config(gateway, logins), IMAGES)]))

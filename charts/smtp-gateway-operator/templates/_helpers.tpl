@@ -35,6 +35,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - {apiGroups: [""], resources: [events], verbs: [create]}
 {{- end }}
 
+{{- /* Whether a network that a listener trusts holds addresses of nodes or pods. Nodes are in no namespace. */ -}}
+{{- define "operator.nodeRules" -}}
+- {apiGroups: [""], resources: [nodes], verbs: [list]}
+{{- end }}
+
 {{- /* The Lease that keeps a second operator waiting; a creation cannot be limited to a name. */ -}}
 {{- define "operator.leaseRules" -}}
 - {apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [smtp-gateway-operator], verbs: [get, patch]}

@@ -52,6 +52,8 @@ POD = Kind("v1", "Pod", "pods")
 VOLUME_CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 EVENT = Kind("v1", "Event", "events")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
+NODE = Kind("v1", "Node", "nodes")
+"""The only kind without a namespace; listed, and never written."""
 
 CHILD_KINDS = (SERVICE_ACCOUNT, SECRET, CONFIG_MAP, SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, STATEFUL_SET)
 """The kinds that the operator makes."""
@@ -74,7 +76,7 @@ class Ref:
         return f"{self.kind.name} {self.name}"
 
 
-KINDS = {(kind.api_version, kind.name): kind for kind in (GATEWAY, *CHILD_KINDS, *OPTIONAL_KINDS, POD, VOLUME_CLAIM, EVENT, LEASE)}
+KINDS = {(kind.api_version, kind.name): kind for kind in (GATEWAY, *CHILD_KINDS, *OPTIONAL_KINDS, POD, VOLUME_CLAIM, EVENT, LEASE, NODE)}
 
 
 def ref_of(body: Object) -> Ref:

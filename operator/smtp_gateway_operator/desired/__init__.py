@@ -34,7 +34,7 @@ def owner_of(gateway: SmtpGateway) -> Owner:
 def children(gateway: SmtpGateway, config: Config, images: Images, step: Step | None = None) -> tuple[dict[str, Any], ...]:
     """Return every child but what certificates need, in the order to apply them: what pods need comes before the pods.
 
-    *step* is what the StatefulSet should be now; None when all is as the resource says, and nobody is to be renewed. Raises
+    Without any listener, all of them being withheld, there is no Service for clients: Kubernetes has none without a port. *step* is what the StatefulSet should be now; None when all is as the resource says, and nobody is to be renewed. Raises
     `ConfigTooLargeError` when the configuration does not fit its Secrets.
     """
     owner = owner_of(gateway)
@@ -42,7 +42,7 @@ def children(gateway: SmtpGateway, config: Config, images: Images, step: Step | 
     return (
         service_account(owner),
         *config_secrets(owner, config),
-        client_service(owner, gateway.spec.listeners, gateway.spec.service),
+        *((client_service(owner, gateway.spec.listeners, gateway.spec.service),) if gateway.spec.listeners else ()),
         pods_service(owner, gateway.spec.listeners),
         disruption_budget(owner, step.draining),
         *((network_policy(owner, gateway.spec, images.operator_namespace),) if gateway.spec.network_policy.enabled else ()),

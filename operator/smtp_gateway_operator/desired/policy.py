@@ -1,6 +1,6 @@
 """The NetworkPolicy around the pods: its ports are those that the gateway's features need, and follow them.
 
-In come mail (from anywhere: who may send is decided by logins), metrics, and the operator alone on the admin port. Out go DNS and the
+In come mail (from anywhere: who may send is decided by the listeners), metrics, and the operator alone on the admin port. Out go DNS and the
 next hops' ports, to anywhere: an MX may have any address. A network that does not enforce policies ignores it without a word.
 """
 
@@ -35,7 +35,8 @@ def network_policy(owner: Owner, spec: Spec, operator_namespace: str) -> dict[st
             "podSelector": {"matchLabels": names.selector(owner.name)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [
-                {"ports": _tcp(listener.port for listener in spec.listeners)},
+                # A rule without ports would let everything in.
+                *([{"ports": _tcp(listener.port for listener in spec.listeners)}] if spec.listeners else []),
                 {"ports": _tcp([HTTP_PORT])},
                 *([{"ports": _tcp([ADMIN_PORT]), "from": [_operator(operator_namespace)]}] if operator_namespace else []),
             ],

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from smtp_gateway_operator.status.reasons import (
     CERTIFICATE_VALID,
     CONFIG_VALID,
+    OPEN_RELAY_RISK,
     PROGRESSING,
     QUEUE_HEALTHY,
     READY,
@@ -38,13 +39,14 @@ class Entry:
 
 
 CONDITIONS = {
-    READY: "Everything is as wanted, and mail gets through: the one for `kubectl wait --for=condition=Ready`. It is False when the pods or any condition below is, and Unknown when one cannot be told.",
+    READY: "Everything is as wanted, and mail gets through: the one for `kubectl wait --for=condition=Ready`. It is False when the pods or any condition below is, or when OpenRelayRisk is True, and Unknown when one cannot be told.",
     PROGRESSING: "Something is being changed. False means settled, or stuck; the reason says which.",
     CONFIG_VALID: "The resource can be rendered, and the pods can load it.",
     REFERENCES_RESOLVED: "Every Secret that the resource names exists and holds what it should.",
     CERTIFICATE_VALID: "The certificate that clients are shown is good. Asked of the pods, which may show another one than the Secret holds.",
     UPSTREAM_REACHABLE: "Every pod can reach a smarthost of every route: it connects, encrypts and logs in as it would for mail, and sends none.",
     QUEUE_HEALTHY: "Mail leaves when it is due.",
+    OPEN_RELAY_RISK: "A listener without a login might relay for strangers: True is bad here. Such a listener is withheld, with its port of the Service, of the pods and of the NetworkPolicy, until each risk is acknowledged by its name in the listener's `acknowledgedRisks`; the other listeners serve on. When none is left there is no Service, and pods only deliver what they have. See relay.md.",
 }
 """What each condition says when it is True, in the order in which they are shown."""
 
@@ -108,6 +110,13 @@ CATALOGUE = (
     Entry(QUEUE_HEALTHY, "False", Reason.OVERDUE, WARNING, "Mail that is due waits for more than five minutes: the pod does not keep up. True again below two and a half.", "More replicas, more CPU, or a next hop that takes more connections."),
     Entry(QUEUE_HEALTHY, "False", Reason.DEFERRALS_HIGH, WARNING, "More than half of at least 20 attempts of the last 15 minutes on a route with smarthosts were put off. True again below a quarter, without attempts, or once nothing waits.", "`kubectl exec POD -- smtp-gateway queue list` shows the replies; usually the provider's rate limit."),
     Entry(QUEUE_HEALTHY, "False", Reason.SPOOL_UNUSABLE, WARNING, "A pod cannot keep mail: its volume is full or broken. Clients are told to come again.", "The message is the pod's own. Deliveries make room; `spec.spool.volume.size` can be raised."),
+    Entry(OPEN_RELAY_RISK, "False", Reason.NO_RISK, NONE, "Clients log in, or are trusted by networks of which no risk is known.", ""),
+    Entry(OPEN_RELAY_RISK, "False", Reason.ACKNOWLEDGED, NONE, "Every risk was acknowledged in the resource.", "The message names them; is each still wanted?"),
+    Entry(OPEN_RELAY_RISK, "Unknown", Reason.NOT_CHECKED, NONE, "The operator may not read nodes, so it cannot tell whether allowed networks hold addresses of nodes or pods. The listener is open.", "Install the chart with `readNodes: true`, or acknowledge ClusterAddresses."),
+    Entry(OPEN_RELAY_RISK, "Unknown", Reason.CONFIG_INVALID, NONE, "Not judged, because the resource is not valid.", "See ConfigValid."),
+    Entry(OPEN_RELAY_RISK, "True", Reason.WIDE_NETWORK, WARNING, "An allowed network is wider than /24, or /64 of IPv6.", "Name the networks of the clients, or their addresses; or acknowledge WideNetwork."),
+    Entry(OPEN_RELAY_RISK, "True", Reason.CLUSTER_ADDRESSES, WARNING, "An allowed network holds addresses of nodes or pods, which clients from anywhere have behind source NAT, and every workload of the cluster.", "Let applications log in; or acknowledge ClusterAddresses."),
+    Entry(OPEN_RELAY_RISK, "True", Reason.SOURCE_NAT, WARNING, "The Service hides the clients' addresses, so that strangers may have one of an allowed network.", "Set `spec.service.externalTrafficPolicy: Local`; or acknowledge SourceNAT."),
     *(
         Entry(condition, "Unknown", reason, NONE, meaning, remedy)
         for condition in (CERTIFICATE_VALID, UPSTREAM_REACHABLE, QUEUE_HEALTHY)

@@ -6,6 +6,7 @@ The conditions, and what True says:
 * `ReferencesResolved`: every Secret that it names exists and holds what it should.
 * `Progressing`: objects or pods are being changed. False means settled, or stuck; the reason says which.
 * `UpstreamReachable`, `QueueHealthy`, `CertificateValid`: mail can leave, leaves in time, and clients can trust whom they give it to.
+* `OpenRelayRisk`: a listener might relay for strangers, and is withheld. The only condition of which True is bad.
 * `Ready`: all of the above is well, every pod runs the current version and configuration and is ready.
 
 Three rules of this file. `lastTransitionTime` moves only when a condition's status does. One problem is told at a time, the first.
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from smtp_gateway_operator.names import selector
+from smtp_gateway_operator.open_relay import Assessment
 from smtp_gateway_operator.status import draining, loading
 from smtp_gateway_operator.status.certificates import certificates
 from smtp_gateway_operator.status.endpoints import endpoints
@@ -26,6 +28,7 @@ from smtp_gateway_operator.status.queues import counts, queues
 from smtp_gateway_operator.status.reasons import (
     CERTIFICATE_VALID,
     CONFIG_VALID,
+    OPEN_RELAY_RISK,
     PROGRESSING,
     QUEUE_HEALTHY,
     READY,
@@ -37,6 +40,7 @@ from smtp_gateway_operator.status.reasons import (
     true,
     unknown,
 )
+from smtp_gateway_operator.status.relaying import open_relay_risk
 from smtp_gateway_operator.status.told import Told
 from smtp_gateway_operator.status.upstreams import upstreams
 
@@ -48,8 +52,8 @@ if TYPE_CHECKING:
     from smtp_gateway_operator.spec import Listener
     from smtp_gateway_operator.status.rollout import Rollout
 
-DELIVERY = (UPSTREAM_REACHABLE, QUEUE_HEALTHY, CERTIFICATE_VALID)
-"""The conditions about delivery that count for Ready, in the order in which one is told there."""
+COUNTED = (OPEN_RELAY_RISK, CONFIG_VALID, UPSTREAM_REACHABLE, QUEUE_HEALTHY, CERTIFICATE_VALID)
+"""The conditions that count for Ready beside the pods, in the order in which one is told there."""
 MESSAGE_LENGTH = 1024
 """Characters of a condition's message: the API server's own words on a refusal can be pages."""
 
@@ -74,6 +78,8 @@ class Findings:
     rollout: Rollout
     problem: Problem | None = None
     told: Told = Told()  # noqa: RUF009 frozen, so that sharing it is safe
+    relaying: Assessment | None = Assessment()  # noqa: RUF009 the same
+    """Which listeners may relay for strangers; None when the resource cannot be understood."""
     asleep: str = ""
     """How much mail is on volumes without a pod, in a sentence; empty when there is none."""
     growth: Growth = Growth()  # noqa: RUF009 frozen, so that sharing it is safe
@@ -113,6 +119,7 @@ def _judged(found: Findings, previous: Sequence[Mapping[str, Any]], now: datetim
         CERTIFICATE_VALID: certificates(found.told, now),
         UPSTREAM_REACHABLE: upstreams(found.told),
         QUEUE_HEALTHY: queues(found.told, before.get(QUEUE_HEALTHY, {})),
+        OPEN_RELAY_RISK: open_relay_risk(found.relaying, in_force=found.problem is None),
     }
     return {READY: _ready(found, others), **others}
 
@@ -123,24 +130,31 @@ def _ready(found: Findings, others: Mapping[str, Judged]) -> Judged:
         return false(problem.reason, f"{problem.message}; {rollout.sentence}")
     if not rollout.serves:
         return false(Reason.PODS_NOT_READY, rollout.sentence)
-    if rollout.wanted == 0:
+    if rollout.wanted == 0 and others[OPEN_RELAY_RISK].status != "True":
         nothing = "as wanted there are no pods: no mail is accepted or delivered, and the volumes are kept"
         return true(Reason.SCALED_TO_ZERO, _with(nothing, found.asleep))
-    if (wrong := _first(others, "False")) is not None:
+    if (wrong := _wrong(others)) is not None:
         return wrong
     if loading.behind(found.told):
         return _still_loading(_loading(found.told))
-    return _first(others, "Unknown") or true(Reason.PODS_READY, _with(rollout.sentence, found.asleep))
+    return _untold(others) or true(Reason.PODS_READY, _with(rollout.sentence, found.asleep))
 
 
 def _with(sentence: str, further: str) -> str:
     return f"{sentence}; {further}" if further else sentence
 
 
-def _first(others: Mapping[str, Judged], status: str) -> Judged | None:
-    """Return what the first condition with *status* makes of Ready."""
-    found = (name for name in (CONFIG_VALID, *DELIVERY) if others[name].status == status)
-    return next((Judged(status, others[name].reason, f"{name} is {status}: {others[name].message}") for name in found), None)
+def _wrong(others: Mapping[str, Judged]) -> Judged | None:
+    """Return what the first condition that is not as it should be makes of Ready."""
+    bad = {name: "True" if name == OPEN_RELAY_RISK else "False" for name in COUNTED}
+    found = (name for name in COUNTED if others[name].status == bad[name])
+    return next((false(others[name].reason, f"{name} is {bad[name]}: {others[name].message}") for name in found), None)
+
+
+def _untold(others: Mapping[str, Judged]) -> Judged | None:
+    """Return what the first condition that nobody can tell makes of Ready."""
+    found = (name for name in COUNTED if others[name].status == "Unknown")
+    return next((unknown(others[name].reason, f"{name} is Unknown: {others[name].message}") for name in found), None)
 
 
 def _still_loading(progress: Judged) -> Judged:

@@ -15,16 +15,20 @@ REFERENCES_RESOLVED = "ReferencesResolved"
 CERTIFICATE_VALID = "CertificateValid"
 UPSTREAM_REACHABLE = "UpstreamReachable"
 QUEUE_HEALTHY = "QueueHealthy"
+OPEN_RELAY_RISK = "OpenRelayRisk"
+"""The only condition of which True is the bad answer."""
 
 
 class Reason(StrEnum):
     """Why a condition has its status, in one word."""
 
+    ACKNOWLEDGED = "Acknowledged"
     AUTHENTICATION_REJECTED = "AuthenticationRejected"
     AUTHORITY_DAMAGED = "AuthorityDamaged"
     CERTIFICATE_INVALID = "CertificateInvalid"
     CERTIFICATE_PENDING = "CertificatePending"
     CERT_MANAGER_ABSENT = "CertManagerAbsent"
+    CLUSTER_ADDRESSES = "ClusterAddresses"
     COMPLETE = "Complete"
     CONFIG_INVALID = "ConfigInvalid"
     CONFIGURATION_NOT_LOADED = "ConfigurationNotLoaded"
@@ -45,7 +49,9 @@ class Reason(StrEnum):
     NEW_PAIR_UNUSABLE = "NewPairUnusable"
     NO_PODS = "NoPods"
     NO_REPORT = "NoReport"
+    NO_RISK = "NoRisk"
     NO_SMARTHOSTS = "NoSmarthosts"
+    NOT_CHECKED = "NotChecked"
     NOT_LOADABLE = "NotLoadable"
     NOT_PROBED = "NotProbed"
     ON_TIME = "OnTime"
@@ -67,6 +73,7 @@ class Reason(StrEnum):
     SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105 a word about a Secret, not one
     SECRET_INVALID = "SecretInvalid"  # noqa: S105 a word about a Secret, not one
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 a word about a Secret, not one
+    SOURCE_NAT = "SourceNAT"
     SPOOL_UNUSABLE = "SpoolUnusable"
     TLS_FAILED = "TLSFailed"
     TOO_LARGE = "TooLarge"
@@ -76,6 +83,7 @@ class Reason(StrEnum):
     VOLUMES_CANNOT_SHRINK = "VolumesCannotShrink"
     WAITING = "Waiting"
     WAITING_FOR_DELETION = "WaitingForDeletion"
+    WIDE_NETWORK = "WideNetwork"
 
 
 class Judged(NamedTuple):

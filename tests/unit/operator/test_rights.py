@@ -46,8 +46,8 @@ Right = tuple[str, str, str]
 
 def granted() -> set[Right]:
     """Return every right in the chart's rules, which are plain YAML between the lines of the template."""
-    blocks = re.findall(r'define "operator\.(?:rules|leaseRules)" -}}\n(.*?)\{\{- end', TEMPLATE.read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    blocks = re.findall(r'define "operator\.(?:rules|leaseRules|nodeRules)" -}}\n(.*?)\{\{- end', TEMPLATE.read_text(), re.DOTALL)
+    assert len(blocks) == 3
     rules = [rule for block in blocks for rule in yaml.safe_load(block)]
     return {right for rule in rules for right in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])}
 
@@ -146,7 +146,8 @@ async def whole_life(watchman: Watchman) -> None:
     for one in await watchman.children():  # somebody takes away the labels by which children are found
         await setting.cluster.patch(ref(_kind(one), one["metadata"]["name"]), {"metadata": {"labels": None}})
     await watchman.reconcile()
-    await setting.change(replicas=2, listeners=[{"name": "smtp", "port": 25}])
+    relay = {"name": "relay", "port": 25, "auth": "None", "allowedNetworks": ["192.0.2.0/24"]}  # trusted if it is no node's
+    await setting.change(replicas=2, listeners=[relay])
     await watchman.reconcile(setting.restarted())
     owner = Owner(KEY.namespace, KEY.name, (await setting.get(GATEWAY))["metadata"]["uid"])
     for kind in CHILD_KINDS:  # an earlier version made these, under names that are not used any more

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtp_gateway.config.observed import Status
-from smtp_gateway_operator.spec import Cause, PodReport, Spec
+from smtp_gateway_operator.open_relay import Assessment, Finding
+from smtp_gateway_operator.spec import Cause, PodReport, Risk, Spec
 from smtp_gateway_operator.status.catalogue import CATALOGUE
 from smtp_gateway_operator.status.conditions import Findings, Problem, status_of
-from smtp_gateway_operator.status.reasons import CONFIG_VALID, PROGRESSING, READY, REFERENCES_RESOLVED, Reason
+from smtp_gateway_operator.status.reasons import CONFIG_VALID, OPEN_RELAY_RISK, PROGRESSING, READY, REFERENCES_RESOLVED, Reason
 from smtp_gateway_operator.status.rollout import Rollout
 from smtp_gateway_operator.status.told import Told, heard
 from smtp_gateway_operator.status.transitions import transitions
@@ -102,7 +103,16 @@ problems = st.sampled_from(
         Problem(PROGRESSING, Reason.OWNERSHIP_CONFLICT, "Service mail exists"),
     ]
 )
-findings = st.builds(Findings, st.just(3), rollouts, problems, tellings())
+relayings = st.sampled_from(
+    [
+        Assessment(),
+        Assessment(withheld=(Finding("relay", Risk.SOURCE_NAT, "it is hidden"), Finding("relay", Risk.WIDE_NETWORK, "it is wide"))),
+        Assessment(acknowledged=(Finding("relay", Risk.CLUSTER_ADDRESSES, "it holds a node"),)),
+        Assessment(unchecked=("relay",)),
+        None,
+    ]
+)
+findings = st.builds(Findings, st.just(3), rollouts, problems, tellings(), relayings)
 
 
 def after(found: Findings, previous: dict[str, Any] | None = None, seconds: float = 0) -> dict[str, Any]:
@@ -134,20 +144,22 @@ def test_times_move_exactly_with_the_status(first: Findings, second: Findings) -
 
 @given(findings)
 def test_ready_is_never_better_than_the_rest(found: Findings) -> None:
-    """Ready is True only where nothing is False or Unknown, but for a gateway that should have no pods; a scale-in may still be waiting."""
+    """Ready is True only where nothing is wrong or Unknown, but for a gateway that should have no pods; a scale-in may still be waiting."""
     conditions = {one["type"]: one["status"] for one in after(found)["conditions"]}
 
     if conditions.pop(READY) == "True" and found.rollout.wanted:
         assert conditions.pop(PROGRESSING) == str(bool(found.rollout.draining))
+        assert conditions.pop(OPEN_RELAY_RISK) == "False"
         assert set(conditions.values()) == {"True"}
 
 
 @given(findings)
 def test_every_reason_is_explained(found: Findings) -> None:
-    """Each condition has a status and reason that docs/operations.md has a row for; Ready may have another condition's."""
+    """Each condition has a status and reason that docs/operations.md has a row for; Ready may have another condition's, turned over if need be."""
     for one in after(found)["conditions"]:
         known = [(status, reason) for condition, status, reason in STEPS if one["type"] in {condition, READY}]
-        assert (one["status"], one["reason"]) in known
+        turned = [("False", reason) for condition, status, reason in STEPS if (condition, status) == (OPEN_RELAY_RISK, "True")]
+        assert (one["status"], one["reason"]) in known + (turned if one["type"] == READY else [])
 
 
 @given(st.lists(st.booleans(), max_size=20))
