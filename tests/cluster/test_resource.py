@@ -39,6 +39,18 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"listeners": [{"name": "a", "port": 8080}]}, "port 8080 is taken by the pods' probes and metrics"),
     ({"listeners": [{"name": "a", "port": 8443}]}, "port 8443 is taken by the pods' reports"),
     ({"listeners": [{"name": "a", "port": 587, "tls": "Sometimes"}]}, 'supported values: "StartTLS", "Implicit"'),
+    ({"listeners": [{"name": "a", "port": 25, "auth": "None"}]}, "without either it would be an open relay"),
+    ({"listeners": [{"name": "a", "port": 25, "allowedNetworks": ["192.0.2.0/24"]}]}, "acknowledgedRisks need auth: None"),
+    ({"listeners": [{"name": "a", "port": 25, "tls": "Opportunistic"}]}, "because logins are never taken in the clear"),
+    ({"listeners": [{"name": "a", "port": 25, "auth": "None", "allowedNetworks": ["::/0"]}]}, "must not be the whole Internet"),
+    (
+        {"listeners": [{"name": "a", "port": 25, "auth": "None", "allowedNetworks": ["::ffff:192.0.2.0/120"]}]},
+        "must be a network such as 192.0.2.0/24, without host bits",
+    ),
+    (
+        {"listeners": [{"name": "a", "port": 25, "auth": "None", "allowedNetworks": ["192.0.2.0/24"], "acknowledgedRisks": ["AllOfThem"]}]},
+        'supported values: "WideNetwork", "ClusterAddresses", "SourceNAT"',
+    ),
     ({"routes": [{"name": "a"}, {"name": "b"}]}, "only the last route may be without a match"),
     ({"routes": [{"name": "a", "match": {"recipientDomains": ["example.com"]}}]}, "the last route must have no match"),
     ({"routes": [{"name": "a", "smarthosts": [{"host": "smtp.example.com>"}]}]}, "must be a host name or an IP address"),

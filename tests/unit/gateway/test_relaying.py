@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smtp_gateway.config.model import Listener, ListenerAuth, ListenerTls
+from smtp_gateway.config.resource import Risk
 from smtp_gateway.mail.address import domain_matches
 from smtp_gateway.policy.relaying import CLIENT_NOT_ALLOWED, RECIPIENT_NOT_ALLOWED, WITH_LOGIN, Access, Domains, Opening, Terms, recipient
 
@@ -129,6 +131,14 @@ def test_the_refusals_are_stable() -> None:
     """Programs and people look for these words."""
     assert str(CLIENT_NOT_ALLOWED) == "550 5.7.1 Relaying denied: this network sends only with a login"
     assert str(RECIPIENT_NOT_ALLOWED) == "550 5.7.1 Relaying denied: this network sends only to some domains without a login"
+
+
+def test_the_document_has_every_refusal_and_every_risk() -> None:
+    """docs/relay.md says what clients are told, and the names by which risks are acknowledged."""
+    written = Path("docs/relay.md").read_text()
+
+    for word in (str(CLIENT_NOT_ALLOWED), str(RECIPIENT_NOT_ALLOWED), *(f"| `{risk}` |" for risk in Risk)):
+        assert word in written
 
 
 def test_listeners_in_force_are_replaced() -> None:
