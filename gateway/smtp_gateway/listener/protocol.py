@@ -20,7 +20,7 @@ from smtp_gateway.listener.encrypted import HANDSHAKE_TIMEOUT
 from smtp_gateway.listener.session import UNKNOWN_LIMIT
 from smtp_gateway.mail import dsn, path, reply
 from smtp_gateway.mail.reply import Reply
-from smtp_gateway.policy import checks
+from smtp_gateway.policy import checks, relaying
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +56,7 @@ EXTENSIONS = {
     "SIZE": "RFC 1870. `spec.limits.messageSize`. A message that is announced larger is refused at MAIL, one that is larger at its end.",
     "8BITMIME": "RFC 6152. Content is relayed as it came, also to next hops that do not announce it: re-encoding would break signatures.",
     "SMTPUTF8": "RFC 6531. Addresses beyond ASCII; a next hop that does not announce it does not get such a message, which is then returned.",
-    "STARTTLS": "RFC 3207. Announced where the session is in the clear. What was said before is forgotten, and what was sent with it dropped.",
+    "STARTTLS": "RFC 3207. Announced where the session is in the clear and the listener has TLS. What was said before is forgotten, and what was sent with it dropped.",
     "AUTH": "RFC 4954. Announced under TLS alone.",
     "HELP": "RFC 5321 section 4.1.1.8.",
 }
@@ -145,6 +145,7 @@ REPLIES = (
     Meant(Reply(501, "5.5.2", "Can't decode base64"), "AUTH", "The same, of an initial response."),
     Meant(Reply(501, "5.5.2", "Can't split auth value"), "AUTH PLAIN", "The response is not what RFC 4616 says."),
     Meant(_ours("502 EXPN not implemented"), "EXPN", "Nothing is told about lists."),
+    Meant(replies.TLS_NOT_OFFERED, "STARTTLS", "The listener has `tls: None`."),
     Meant(Reply(502, "5.5.1", "Too many unrecognized commands, goodbye."), "any", "The session ends."),
     Meant(_ours("503 Error: send HELO first"), "MAIL, RCPT, DATA, BDAT, AUTH", "EHLO or HELO comes first."),
     Meant(_ours("503 Error: send EHLO first"), "AUTH", "EHLO comes first."),
@@ -162,6 +163,8 @@ REPLIES = (
     Meant(reply.ENCRYPTION_REQUIRED_FOR_AUTH, "AUTH", "Passwords do not go in the clear."),
     Meant(reply.BARE_LINE_ENDING, _BODY, "A CR or LF stands alone in the body: a server further on could take it for an end (SMTP smuggling)."),
     Meant(reply.MESSAGE_TOO_LARGE, _BODY, "Swallowed to its end and refused."),
+    Meant(relaying.CLIENT_NOT_ALLOWED, "MAIL", "The listener has `auth: None`, and the client is in none of its networks."),
+    Meant(relaying.RECIPIENT_NOT_ALLOWED, "RCPT", "The same, and the recipient is in none of the listener's domains."),
     Meant(_ours("552 Error: message size exceeds fixed maximum message size"), "MAIL", "SIZE says that it would be too large."),
     Meant(reply.BAD_ADDRESS, "MAIL, RCPT", "The address is null where it may not be, or has no domain."),
     Meant(Reply(553, "5.1.3", "Error: malformed address"), "MAIL, RCPT", "What stands there is no path (RFC 5321 section 4.1.2)."),
