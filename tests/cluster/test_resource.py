@@ -68,10 +68,18 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"networkPolicy": {"extraEgressPorts": [2525]}}, "extraEgressPorts need enabled: true"),
     ({"podTemplate": {"resources": {"limits": {"cpu": "much"}}}}, "spec.podTemplate.resources.limits.cpu"),
     ({"podTemplate": {"tolerations": [{"effect": "Never"}]}}, 'supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"'),
-    ({"tls": {}}, "exactly one of secretName and certManager is needed"),
+    ({"tls": {"secretName": "mine", "certManager": {"issuerRef": {"name": "internal"}}}}, "secretName and certManager exclude each other"),
+    ({"tls": {"secretName": "mine", "additionalSecretName": "mine"}}, "additionalSecretName must be another Secret than secretName"),
     (
-        {"tls": {"secretName": "mine", "certManager": {"issuerRef": {"name": "internal"}}}},
-        "exactly one of secretName and certManager is needed",
+        {"logins": [{"secretRef": {"name": "app"}, "certificateNames": ["app.example"]}]},
+        "a login's certificateNames need tls.clientCertificates",
+    ),
+    (
+        {
+            "tls": {"clientCertificates": {"authorityRef": {"name": "ca"}}},
+            "logins": [{"secretRef": {"name": "a"}, "certificateNames": ["a b"]}],
+        },
+        "must be a DNS name, a mail address or a URI as it stands in the certificate",
     ),
 ]
 
