@@ -43,7 +43,7 @@ TIERS = (
     Tier("crash", "processes to kill", 300, ("tests/crash",)),
     Tier("chart", "helm", 1200, ("tests/chart",), cluster=("up",)),
     Tier("cluster", "a real Kubernetes and both images", 1200, ("tests/cluster", "--ignore=tests/cluster/nodes"), cluster=("up", "images")),
-    Tier("nodes", "a second node, to break it", 900, ("tests/cluster/nodes",), cluster=("up", "images"), lab=True),
+    Tier("nodes", "a second node, to break it", 600, ("tests/cluster/nodes",), cluster=("up", "images"), lab=True),
 )
 """The first tier that asks for the cluster pays for building it: about 12 minutes of Go when nothing is cached."""
 COVERED = 90

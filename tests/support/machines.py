@@ -11,6 +11,11 @@ PATIENCE = 300
 """Seconds for a command of the lab; a second node takes about half a minute."""
 
 
+def runs(name: str) -> bool:
+    """Tell whether a daemon of the lab is alive."""
+    return daemons.find_pid(layout.find_layout().run, name) is not None
+
+
 def stop(name: str) -> None:
     """SIGKILL a daemon of the lab."""
     daemons.stop(layout.find_layout().run, name)
