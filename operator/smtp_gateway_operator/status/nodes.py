@@ -1,6 +1,6 @@
 """What pods tell of nodes: that theirs is not ready, and that none that could run them has their volume. Pure.
 
-The operator may not read nodes and volumes, which belong to the whole cluster; what its pods say is enough.
+Nodes and volumes belong to the whole cluster, and the operator need not have the right to read them: what its pods say is enough.
 
 What can go wrong: the scheduler's sentences are no part of an API. One in other words is told as it is, and stalls like any other trouble.
 """
