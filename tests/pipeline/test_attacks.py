@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 import pytest
 
-from smtp_gateway.config.model import Limits
+from smtp_gateway.config.model import Limits, Listener, ListenerAuth, ListenerTls
 from smtp_gateway.content.received import received
 from smtp_gateway.listener.body import LINE_LIMIT
 from smtp_gateway.listener.connection import PENDING
@@ -227,6 +228,28 @@ async def test_a_slow_client_within_and_between_chunks(tmp_path: Path, said: byt
         await client.hung_up()
         await eventually(lambda: way_in.observer.open == 0)
         assert (way_in.intake.room.held, way_in.spool.messages) == (0, [])
+
+
+async def test_a_message_begun_in_the_clear_does_not_go_on_under_tls(tmp_path: Path) -> None:
+    """Where mail is taken in the clear, chunks from before STARTTLS are forgotten with their transaction (RFC 3207 section 4.2)."""
+    relay = Listener(
+        name="relay", port=25, tls=ListenerTls.OPPORTUNISTIC, auth=ListenerAuth.NONE, allowed_networks=(IPv4Network("127.0.0.0/8"),)
+    )
+    listening = config().model_copy(update={"listeners": (relay,)})
+    async with reception(tmp_path, listening) as way_in, Conversation.with_server(way_in.listeners.ports["relay"]) as client:
+        await client.write(b"EHLO evil.example\r\n" + MAIL + RCPT + b"BDAT 4\r\nevil")
+        for pattern in ("220 *", "250-*", "250 2.1.0 *", "250 2.1.5 *", "250 2.0.0 4 octets received"):
+            await client.expect(pattern)
+        assert way_in.intake.room.held > 0
+        await client.starttls(TLS, behind=b"BDAT 4 LAST\r\nevil")
+        await eventually(lambda: way_in.intake.room.held == 0)
+        await client.write(b"BDAT 4 LAST\r\ngood")
+        await client.expect("503 5.5.1 Error: send HELO first")
+        await client.write(b"EHLO client.example\r\n" + MAIL + RCPT + b"BDAT 4 LAST\r\ngood")
+        for pattern in ("250-*", "250 2.1.0 *", "250 2.1.5 *", "250 2.0.0 Ok: queued *"):
+            await client.expect(pattern)
+
+    assert way_in.spool.bodies == [b"good\r\n.\r\n"]
 
 
 async def test_chunks_that_are_swallowed_for_ever() -> None:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 from contextlib import AsyncExitStack
+from ipaddress import IPv4Network
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from smtp_gateway.config.model import Limits
+from smtp_gateway.config.model import Limits, Listener, ListenerAuth, ListenerTls
 from smtp_gateway.listener.protocol import REPLIES
 from tests.support.conversation import Conversation
 from tests.support.gateway import config, reception, trusting
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 EXAMPLES = int(os.environ.get("FUZZ", "60"))
 """Conversations: as many as CI has time for, or as `make fuzz` asks for."""
 TLS = trusting()
+LOOPBACK = IPv4Network("127.0.0.0/8")
 
 SENDERS = [b"<a@example.com>", b"<>", b"<A.B+c@Example.ORG>", b'<"q q"@example.com>', b"<a@[192.0.2.1]>", b"<@hop.example:a@example.com>"]
 MAIL_PARAMETERS = [b"", b" SIZE=100", b" BODY=8BITMIME", b" size=1 SMTPUTF8", b" RET=HDRS ENVID=Qq+2B1", b" AUTH=<>"]
@@ -109,10 +111,10 @@ class Listening:
         self.way_in = way_in
         self.kept = 0
 
-    async def connect(self, stack: AsyncExitStack, *, tls: bool) -> Conversation:
+    async def connect(self, stack: AsyncExitStack, listener: str) -> Conversation:
         """Return a conversation behind its greeting."""
-        port = self.way_in.listeners.ports["submissions" if tls else "submission"]
-        talking = await stack.enter_async_context(Conversation.with_server(port, TLS if tls else None))
+        port = self.way_in.listeners.ports[listener]
+        talking = await stack.enter_async_context(Conversation.with_server(port, TLS if listener == "submissions" else None))
         await talking.expect("220 *")
         return talking
 
@@ -159,11 +161,11 @@ class Client(RuleBasedStateMachine):
         if expected:
             self.listening.runner.run(self.listening.exchange(self.talking, expected, cuts))
 
-    @initialize(tls=st.sampled_from([True, True, True, False]), ready=st.sampled_from([True, True, False]))
-    def connect(self, *, tls: bool, ready: bool) -> None:
+    @initialize(listener=st.sampled_from(["submissions", "submissions", "submission", "relay"]), ready=st.sampled_from([True, True, False]))
+    def connect(self, listener: str, *, ready: bool) -> None:
         """Most get to where MAIL is allowed."""
-        self.state = State(tls=tls)
-        self.talking = self.listening.runner.run(self.listening.connect(self.stack, tls=tls))
+        self.state = State(tls=listener == "submissions", trusted=listener == "relay")
+        self.talking = self.listening.runner.run(self.listening.connect(self.stack, listener))
         if ready:
             self._say([Command("EHLO", b" client.example"), Command("AUTH")], [])
 
@@ -192,6 +194,16 @@ class Client(RuleBasedStateMachine):
         self._say([Command("BDAT", argument, "501 5.5.4")], [])
 
     @precondition(lambda self: not self.state.over)
+    @rule(injected=st.sampled_from([b"", b"NOOP\r\n", b"EHLO evil.example\r\nMAIL FROM:<evil@example.com>\r\n", b"BDAT 5 LAST\r\nhello"]))
+    def encrypt(self, injected: bytes) -> None:
+        """STARTTLS, with what a man in the middle sends behind it in the clear (CVE-2011-0411); once is enough."""
+        if self.state.tls:
+            self._say([Command("STARTTLS")], [])
+        else:
+            self.listening.runner.run(self.talking.starttls(TLS, behind=injected))
+            self.state = self.state.encrypted
+
+    @precondition(lambda self: not self.state.over)
     @rule()
     def leave(self) -> None:
         """Politely."""
@@ -201,7 +213,7 @@ class Client(RuleBasedStateMachine):
     @rule()
     def come_again(self) -> None:
         """A new session knows nothing of the last one."""
-        self.connect(tls=True, ready=True)
+        self.connect("submissions", ready=True)
 
     def teardown(self) -> None:
         """Hang up."""
@@ -213,7 +225,9 @@ def listening(tmp_path: Path) -> Iterator[Listening]:
     """A listener with small limits."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        opened = reception(tmp_path, config(limits=Limits(message_size=SIZE, recipients=RECIPIENTS)))
+        usual = config(limits=Limits(message_size=SIZE, recipients=RECIPIENTS))
+        relay = Listener(name="relay", port=25, tls=ListenerTls.OPPORTUNISTIC, auth=ListenerAuth.NONE, allowed_networks=(LOOPBACK,))
+        opened = reception(tmp_path, usual.model_copy(update={"listeners": (*usual.listeners, relay)}))
         way_in: Any = runner.run(stack.enter_async_context(opened))
         yield Listening(runner, way_in)
         runner.run(stack.aclose())

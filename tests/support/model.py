@@ -23,6 +23,8 @@ class State:
     """What the server knows of its client."""
 
     tls: bool
+    trusted: bool = False
+    """Whether it may send without TLS and a login, by where it comes from."""
     greeted: bool = False
     extended: bool = True
     login: bool = False
@@ -38,6 +40,11 @@ class State:
     def fresh(self) -> State:
         """The same without a transaction."""
         return replace(self, mail=False, recipients=(), chunks=None)
+
+    @property
+    def encrypted(self) -> State:
+        """The same behind a handshake: nothing that was said in the clear counts (RFC 3207 section 4.2)."""
+        return replace(self.fresh, tls=True, greeted=False, extended=True, login=False)
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Command:
     """One thing that a client may say."""
 
     verb: str
-    """EHLO, HELO, AUTH, MAIL, RCPT, DATA, BDAT, RSET, NOOP, VRFY, HELP, QUIT, LINE for one that is no command."""
+    """EHLO, HELO, STARTTLS under TLS, AUTH, MAIL, RCPT, DATA, BDAT, RSET, NOOP, VRFY, HELP, QUIT, LINE for one that is no command."""
     argument: bytes = b""
     refusal: str = ""
     """What it is refused with when nothing else is wrong; empty when it may be done."""
@@ -81,7 +88,7 @@ def answered(state: State, command: Command) -> Answered:
         return Answered((command.refusal or "250 2.0.0",), state if command.refusal else state.fresh, octets)
     if command.verb == "QUIT":
         return Answered((command.refusal or "221 2.0.0",), replace(state, over=not command.refusal), octets)
-    known = {"NOOP": "250 2.0.0", "VRFY": "252 2.0.0", "HELP": "214 2.0.0", "EXPN": "502 5.5.1"}
+    known = {"STARTTLS": "503 5.5.1", "NOOP": "250 2.0.0", "VRFY": "252 2.0.0", "HELP": "214 2.0.0", "EXPN": "502 5.5.1"}
     return Answered((known[command.verb],), state, octets)
 
 
@@ -116,7 +123,7 @@ def _auth(state: State, _command: Command, _octets: bytes) -> Answered:
 
 def _unwelcome(state: State) -> str:
     """Return why no transaction may be, or go on."""
-    return "503 5.5.1" if not state.greeted else "" if state.tls and state.login else "530 5.7.0"
+    return "503 5.5.1" if not state.greeted else "" if state.trusted or (state.tls and state.login) else "530 5.7.0"
 
 
 def _mail(state: State, command: Command, octets: bytes) -> Answered:
