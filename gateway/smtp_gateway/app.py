@@ -21,6 +21,7 @@ from smtp_gateway import __version__
 from smtp_gateway.admin.pages import Pages
 from smtp_gateway.admin.port import PROBES, REPORTS, Place, open_port
 from smtp_gateway.admin.report import api
+from smtp_gateway.authentication import Authentication
 from smtp_gateway.config import folder as mounted
 from smtp_gateway.config.model import ListenerTls
 from smtp_gateway.config.rendered import RenderedConfigError, config_hash, load
@@ -33,7 +34,6 @@ from smtp_gateway.listener.connection import IDLE_TIMEOUT, Front
 from smtp_gateway.listener.encrypted import HANDSHAKE_TIMEOUT
 from smtp_gateway.listener.server import Listeners
 from smtp_gateway.mailq.server import QueueSocket
-from smtp_gateway.policy.auth import Logins
 from smtp_gateway.policy.certified import Certified
 from smtp_gateway.policy.relaying import Access
 from smtp_gateway.probing.probe import Probe
@@ -134,7 +134,7 @@ class Gateway:
         self._surroundings = surroundings or Surroundings()
         self._metrics = PrometheusObserver()
         self._observer = RecentOutcomes(self._metrics, time.monotonic)
-        self._logins = Logins(config.logins)
+        self._authentication = Authentication(config.logins, self._observer)
         self._certified = Certified(config.client_certificates)
         self._access = Access(config.listeners)
         self._doors = Doors(config.listeners, settings, self._front)
@@ -186,6 +186,7 @@ class Gateway:
         self._spool = await DiskSpool.open(settings.spool, self._observer)
         self._spool.reserve(config.reserve)
         stack.push_async_callback(self._spool.close)
+        stack.callback(self._authentication.close)
         self._waking = Waking(self._spool, settings.spool, self._surroundings.clock)
         self._dispatch = Dispatch(self._spool, config, self._observer, self._surroundings)
         stack.push_async_callback(self._dispatch.stop, 0.0)
@@ -232,7 +233,7 @@ class Gateway:
         return Front(
             listener=listener.name,
             intake=self._intake,
-            logins=self._logins,
+            authentication=self._authentication,
             observer=self._observer,
             tls=lambda: self._certificate.context,
             sessions=self._doors.sockets.sessions,
@@ -291,7 +292,7 @@ class Gateway:
         """Do from now on what *config* says, without dropping a session; which ports are open counts from the next start."""
         listeners_differ = _ports(config) != _ports(self._config)
         self._config, self._hash = config, config_hash(config)
-        self._logins.reconfigure(config.logins)
+        self._authentication.reconfigure(config.logins)
         self._certified.reconfigure(config.client_certificates)
         self._certificate.admit(config.client_certificates)
         self._access.reconfigure(config.listeners)

@@ -1,4 +1,4 @@
-"""`smtp-gateway`: run a gateway, in a pod from a rendered configuration or anywhere from a manifest; check manifests; work on a queue.
+"""`smtp-gateway`: run a gateway, in a pod or from a manifest; check manifests; hash passwords; work on a queue.
 
 Exit codes: 0 done, 1 what was asked for cannot be done (each reason is one sentence on standard error), 2 the command line is wrong or a
 port cannot be bound.
@@ -7,6 +7,7 @@ port cannot be bound.
 from __future__ import annotations
 
 import argparse
+import getpass
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
     check_options.add_argument("manifest", type=Path, metavar="MANIFEST", help="a YAML file with an SmtpGateway and its Secrets")
     check_options.add_argument("--secrets", type=Path, metavar="DIR", help="one sub-folder per Secret")
     check_options.set_defaults(command=_check)
+    hash_options = commands.add_parser("hash", help="hash the password on standard input for a Secret of logins, with argon2id")
+    hash_options.set_defaults(command=_hash)
     add_queue_commands(commands.add_parser("queue", help="look at the mail that waits in a running gateway, and change what becomes of it"))
     return top
 
@@ -81,6 +84,18 @@ def _run(options: argparse.Namespace) -> int:
     from smtp_gateway import foreground  # noqa: PLC0415 see above
 
     return foreground.run(options)
+
+
+def _hash(_: argparse.Namespace) -> int:
+    from smtp_gateway.policy import passwords  # noqa: PLC0415 see above
+
+    typed = getpass.getpass() if sys.stdin.isatty() else sys.stdin.read()
+    password = typed.removesuffix("\n")
+    if not password or "\n" in password:
+        message = "one line with the password is needed on standard input"
+        raise CommandError(message)
+    sys.stdout.write(f"{passwords.hashed(password)}\n")
+    return 0
 
 
 def _check(options: argparse.Namespace) -> int:

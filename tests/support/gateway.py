@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, Self
 import trustme
 from pydantic import SecretStr
 
+from smtp_gateway import authentication
 from smtp_gateway.app import Gateway, Settings
+from smtp_gateway.authentication import Authentication
 from smtp_gateway.config.model import Config, HopTls, Limits, Listener, ListenerTls, Login, Route, Smarthost
 from smtp_gateway.config.rendered import render
 from smtp_gateway.intake import Intake
 from smtp_gateway.listener.connection import Front
 from smtp_gateway.listener.server import Listeners
-from smtp_gateway.policy.auth import Logins
 from smtp_gateway.policy.certified import Certified
 from smtp_gateway.policy.relaying import Access
 from smtp_gateway.spool.memory import MemorySpool, octets
@@ -149,6 +150,13 @@ class RecordingOnward:
         self.woken += 1
 
 
+async def at_once(_delay: float) -> None:
+    """Wait for nothing: refusals of AUTH that do not take their time."""
+
+
+IMPATIENT = authentication.Sources(pause=at_once)
+
+
 class RecordingObserver(NullObserver):
     """An observer that remembers what the way in tells."""
 
@@ -174,6 +182,9 @@ class RecordingObserver(NullObserver):
     def handshake_failed(self, listener: str, reason: str) -> None:
         """Remember."""
         self.events.append(("handshake failed", listener, reason))
+    def authentication_failed(self, mechanism: str, reason: str) -> None:
+        """Remember."""
+        self.events.append(("authentication failed", mechanism, reason))
 
     def refused(self, listener: str, command: str, reply: Reply) -> None:
         """Remember."""
@@ -193,7 +204,7 @@ class Reception:
     """The way in, open on loopback."""
 
     intake: Intake
-    logins: Logins
+    authentication: Authentication
     listeners: Listeners
     spool: RecordingSpool
     observer: RecordingObserver
@@ -206,25 +217,28 @@ class Reception:
 
 
 @contextlib.asynccontextmanager
-async def reception(folder: Path, configuration: Config | None = None, *, patience: float = 60.0) -> AsyncIterator[Reception]:
+async def reception(
+    folder: Path, configuration: Config | None = None, *, patience: float = 60.0, sources: authentication.Sources = IMPATIENT
+) -> AsyncIterator[Reception]:
     """Open the way in with a certificate in *folder*/tls."""
     configuration = configuration or config()
     spool, observer, onward = RecordingSpool(), RecordingObserver(), RecordingOnward()
     intake = Intake(spool, configuration, observer, onward)
     clients = configuration.client_certificates
     certificate = await asyncio.to_thread(lambda: Certificate(write_pair(folder / "tls"), clients=clients))
-    listeners, logins, certified = Listeners(), Logins(configuration.logins), Certified(clients)
-    access = Access(configuration.listeners)
+    listeners, certified = Listeners(), Certified(clients)
+    gate, access = Authentication(configuration.logins, observer, sources), Access(configuration.listeners)
     for each in configuration.listeners:
         context = lambda: certificate.context  # noqa: E731 as it is when it is asked for
         terms = partial(access.terms, each.port)
-        front = Front(each.name, intake, logins, observer, context, listeners.sessions, patience, terms=terms, certified=certified)
+        front = Front(each.name, intake, gate, observer, context, listeners.sessions, patience, terms=terms, certified=certified)
         await listeners.open(front, ("127.0.0.1", 0), implicit_tls=each.tls is ListenerTls.IMPLICIT)
     try:
-        yield Reception(intake, logins, listeners, spool, observer, onward)
+        yield Reception(intake, gate, listeners, spool, observer, onward)
     finally:
         listeners.stop_accepting()
         await listeners.finish_sessions(0.0)
+        gate.close()
 
 
 @contextlib.asynccontextmanager

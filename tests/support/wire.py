@@ -7,13 +7,13 @@ import re
 import ssl
 from typing import TYPE_CHECKING, Any, Self
 
+from smtp_gateway.authentication import Authentication
 from smtp_gateway.intake import Intake
 from smtp_gateway.listener.connection import Front
 from smtp_gateway.listener.session import Session
 from smtp_gateway.listener.sessions import Sessions
-from smtp_gateway.policy.auth import Logins
 from tests.support.conversation import PATIENCE, plain
-from tests.support.gateway import RecordingObserver, RecordingOnward, RecordingSpool, config
+from tests.support.gateway import IMPATIENT, RecordingObserver, RecordingOnward, RecordingSpool, config
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class Counter:
         self.intake = Intake(spool or self.recorded, configuration, self.observer, self.onward)
         # No handshake is made with it, so it needs none of the certificates that a default one takes 20 ms to load.
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.front = Front("submission", self.intake, Logins(configuration.logins), self.observer, lambda: tls, self.sessions)
+        gate = Authentication(configuration.logins, self.observer, IMPATIENT)
+        self.front = Front("submission", self.intake, gate, self.observer, lambda: tls, self.sessions)
 
 
 class Caller:

@@ -12,8 +12,10 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.alias_generators import to_camel
+
+from smtp_gateway.config.hashes import hashed
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
@@ -85,11 +87,18 @@ class Listener(Model):
         return self
 
 
+def _comparable(password: SecretStr) -> SecretStr:
+    """Refuse a hash that a gateway could not compare with."""
+    hashed(password.get_secret_value())
+    return password
+
+
 class Login(Model):
     """One login that may send."""
 
     login: Annotated[str, Field(min_length=1, max_length=255)]
-    password: SecretStr
+    password: Annotated[SecretStr, AfterValidator(_comparable)]
+    """Plain, or one of `smtp_gateway.config.hashes`."""
     identity: str
     """The Secret that holds it: the name that logs and metrics use instead of the login."""
 
@@ -111,6 +120,14 @@ class ClientCertificates(Model):
     required: bool = False
     """Whether a client without a certificate gets no session."""
     logins: tuple[CertifiedLogin, ...] = ()
+
+
+class Senders(Model):
+    """As whom the logins of one Secret may send."""
+
+    identity: str
+    allowed: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Addresses, `*@domain`, or `*@*.domain` for every domain beneath it; for the envelope's sender, and for From and Sender."""
 
 
 class Smarthost(Model):

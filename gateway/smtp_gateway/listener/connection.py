@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from smtp_gateway.authentication import Authentication
     from smtp_gateway.intake import Intake
     from smtp_gateway.listener.sessions import Sessions
     from smtp_gateway.mail.reply import Reply
-    from smtp_gateway.policy.auth import Logins
     from smtp_gateway.telemetry.observer import Observer
 
 IDLE_TIMEOUT = 300.0
@@ -76,7 +76,7 @@ class Front:
 
     listener: str
     intake: Intake
-    logins: Logins
+    authentication: Authentication
     observer: Observer
     tls: Callable[[], ssl.SSLContext]
     """Returns the context of the next handshake."""

@@ -38,7 +38,7 @@ async def authenticate(session: SMTP, arguments: Sequence[str]) -> AuthResult:
     """
     ours = cast("Session", session)
     wanted = await _response(ours, arguments)
-    return AuthResult(success=False, handled=True) if wanted is None else ours.certified(wanted)
+    return ours.unfinished(EXTERNAL) if wanted is None else await ours.certified(wanted)
 
 
 async def _response(session: Session, arguments: Sequence[str]) -> str | None:

@@ -25,6 +25,7 @@ IN_CHUNKS = Reply(503, "5.5.1", "The message comes by BDAT: only BDAT or RSET ma
 NO_CHUNK = Reply(501, "5.5.4", "Syntax: BDAT size [LAST]")
 AUTH_CANCELLED = Reply(501, "5.7.0", "Authentication cancelled")
 AUTH_NOT_BASE64 = Reply(501, "5.5.2", "Response is not base64")
+AUTH_MALFORMED = Reply(501, "5.5.2", "Response is not what the mechanism asks for")
 AUTH_LINE_TOO_LONG = Reply(500, "5.5.6", "Authentication exchange line is too long")
 TIMED_OUT = Reply(421, "4.4.2", "Timed out waiting for the client")
 GO_AHEAD = "354 End data with <CR><LF>.<CR><LF>"

@@ -12,7 +12,8 @@
 - `smtp_STARTTLS` uses the loop's own `start_tls`: aiosmtpd builds asyncio's TLS over a uvloop transport. What was received in the clear
   is dropped and the client's name, login and transaction are forgotten (RFC 3207 section 4.2).
 - `smtp_AUTH` takes mechanism names in any case (clients of .NET write `login`); `challenge_auth` bounds and reads its own lines, and
-  logs none of them.
+  logs none of them. PLAIN and LOGIN are those of `exchange`, which wait for the answer: aiosmtpd's `_authenticate` has to have it at once,
+  and comparing with a hash takes longer than all other sessions may wait.
 - AUTH EXTERNAL is ours (`smtp_gateway.listener.external`), for sessions whose client showed a certificate.
 - `smtp_QUIT` closes by itself: aiosmtpd's cancels the task of its loop, which does not run.
 - `smtp_MAIL` and `smtp_RCPT` read paths and parameters by `smtp_gateway.mail` (`transactions`).
@@ -25,7 +26,7 @@
 - A time-out is announced with 421 (RFC 5321 section 3.8), and a slow body gets its time by what it sends.
 
 Private names of aiosmtpd 1.4.6 used here and in `connection`: `_tls_protocol`, `_auth_methods`, `_AuthMechAttr`, `_getaddr`,
-`_getparams`, `_authenticate`, `_reset_timeout`; a test asserts that they exist, and that its methods use no others of its streams.
+`_getparams`, `_reset_timeout`; a test asserts that they exist, and that its methods use no others of its streams.
 """
 
 from __future__ import annotations
@@ -34,28 +35,27 @@ import binascii
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
-import structlog
-from aiosmtpd.smtp import MISSING, AuthResult, LoginPassword, _AuthMechAttr, syntax
+from aiosmtpd.smtp import MISSING, AuthResult, _AuthMechAttr, syntax
 
-from smtp_gateway.listener import replies
+from smtp_gateway.authentication import OVERLOADED, TOO_MANY_FAILURES, Attempt
+from smtp_gateway.listener import exchange, replies
 from smtp_gateway.listener.connection import VERBS, PeerGoneError, State
 from smtp_gateway.listener.external import EXTERNAL, authenticate
 from smtp_gateway.listener.lines import AUTH_LIMIT, COMMAND_LIMIT, LineTooLongError
 from smtp_gateway.listener.transactions import Transactions
 from smtp_gateway.mail import reply
 from smtp_gateway.policy import checks
+from smtp_gateway.policy.auth import Identity
 
 if TYPE_CHECKING:
     import asyncio
     import ssl
 
     from smtp_gateway.listener.connection import Front
-    from smtp_gateway.policy.auth import Identity
+    from smtp_gateway.policy.auth import Credentials
 
 UNKNOWN_LIMIT = 5
 """Commands that do not exist after which the session ends: aiosmtpd's `BOGUS_LIMIT`, in its loop."""
-
-_log = structlog.get_logger()
 
 # The names of the methods that aiosmtpd calls are its own, and so are their parameters.
 # ruff: noqa: N802 see above
@@ -66,10 +66,10 @@ class Session(Transactions):
     """One client's session: the commands that are not as usual, one at a time."""
 
     _auth_methods = {  # noqa: RUF012 as aiosmtpd has it
-        "LOGIN": _AuthMechAttr(lambda session, args: session.auth_LOGIN(session, args), is_builtin=True),
-        "PLAIN": _AuthMechAttr(lambda session, args: session.auth_PLAIN(session, args), is_builtin=True),
+        "LOGIN": _AuthMechAttr(exchange.login, is_builtin=True),  # type: ignore[arg-type]  # the session that it is called with is this class's
+        "PLAIN": _AuthMechAttr(exchange.plain, is_builtin=True),  # type: ignore[arg-type]  # the same
     }
-    """As aiosmtpd's, but for all sessions: bound methods would answer on the connection that they were taken from."""
+    """For all sessions: bound methods, as aiosmtpd's, would answer on the connection that they were taken from."""
     # The words of the exchange are what most servers say, and the few clients that read them expect.
     AuthLoginUsernameChallenge = "Username:"
     AuthLoginPasswordChallenge = "Password:"
@@ -78,6 +78,8 @@ class Session(Transactions):
         """Begin with the greeting."""
         super().__init__(front)
         self._unknown = 0
+        self._rejected = 0
+        """Failed logins of the session."""
         self._arrival: asyncio.Future[None] | None = None
         self._judge: ssl.SSLContext | None = None
         """Under what a client's certificate was found good."""
@@ -212,22 +214,30 @@ class Session(Transactions):
             self._judge = self._front.tls()
             self._auth_methods = {**self._auth_methods, EXTERNAL: _AuthMechAttr(authenticate, is_builtin=True)}
 
-    def certified(self, wanted: str) -> AuthResult:
+    async def certified(self, wanted: str) -> AuthResult:
         """Return whether the client is *wanted*, or anybody when that is empty, by the certificate that it showed.
 
         Under another authority than the one that judged the certificate it is nobody, and has to connect again.
         """
         shown = self._certified if self._front.tls() is self._judge else ()
-        return self._recognized(EXTERNAL, self._front.certified.whose(shown, wanted))
+        return await self.admit(EXTERNAL, self._front.certified.whose(shown, wanted))
 
-    def _authenticate(self, mechanism: str, auth_data: LoginPassword) -> AuthResult:
-        return self._recognized(mechanism, self._front.logins.verify(auth_data.login, auth_data.password))
+    async def admit(self, mechanism: str, shown: Credentials | Identity | None) -> AuthResult:
+        """Return what aiosmtpd is to answer: who *shown* is, or the refusal. Too many of them end the session."""
+        answer = await self._front.authentication.answer(Attempt(mechanism, self._peer, shown, self._rejected))
+        if isinstance(answer, Identity):
+            return AuthResult(success=True, auth_data=answer)
+        if answer is TOO_MANY_FAILURES:
+            await self.push(str(answer))
+            self._end()
+            return exchange.OVER
+        self._rejected += answer is not OVERLOADED
+        return AuthResult(success=False, handled=False, message=str(answer))
 
-    def _recognized(self, mechanism: str, who: Identity | None) -> AuthResult:
-        self._front.observer.authenticated(mechanism, succeeded=who is not None)
-        if who is None:
-            _log.warning("authentication failed", peer=self._peer.address, listener=self._front.listener, mechanism=mechanism)
-        return AuthResult(success=who is not None, handled=False, auth_data=who)
+    def unfinished(self, mechanism: str) -> AuthResult:
+        """Count an exchange that its client has the reply to already."""
+        self._front.authentication.incomplete(mechanism)
+        return exchange.OVER
 
     # ---- DATA
 

@@ -24,6 +24,9 @@ class Observer(Protocol):
     def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
         """Count one AUTH exchange with *mechanism* that came to an end."""
 
+    def authentication_failed(self, mechanism: str, reason: str) -> None:
+        """Count one AUTH exchange with *mechanism* that gave no login, by *reason* (`smtp_gateway.authentication.Reason`)."""
+
     def refused(self, listener: str, command: str, reply: Reply) -> None:
         """Count a command (MAIL, RCPT, DATA, AUTH, ...) that was answered 4yz or 5yz."""
 
@@ -65,6 +68,9 @@ class NullObserver:
         """Do nothing."""
 
     def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
+        """Do nothing."""
+
+    def authentication_failed(self, mechanism: str, reason: str) -> None:
         """Do nothing."""
 
     def refused(self, listener: str, command: str, reply: Reply) -> None:
@@ -117,6 +123,10 @@ class Forwarding:
     def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
         """Pass on."""
         self._next.authenticated(mechanism, succeeded=succeeded)
+
+    def authentication_failed(self, mechanism: str, reason: str) -> None:
+        """Pass on."""
+        self._next.authentication_failed(mechanism, reason)
 
     def refused(self, listener: str, command: str, reply: Reply) -> None:
         """Pass on."""

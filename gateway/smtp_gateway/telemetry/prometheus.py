@@ -79,6 +79,13 @@ _TOLD = (
         (),
     ),
     ("authentications_total", Kind.COUNTER, "mechanism result", "AUTH exchanges by result: `succeeded` or `failed`.", ()),
+    (
+        "authentication_failures_total",
+        Kind.COUNTER,
+        "mechanism reason",
+        "AUTH exchanges without a login by reason: `credentials`, `authorization`, `banned`, `overloaded` or `incomplete`.",
+        (),
+    ),
     ("refusals_total", Kind.COUNTER, "listener command code", "Commands answered with a 4yz or 5yz code.", ()),
     (
         "accepted_messages_total",
@@ -177,6 +184,10 @@ class PrometheusObserver:
     def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
         """Count an AUTH exchange."""
         self._count("authentications_total", mechanism, "succeeded" if succeeded else "failed")
+
+    def authentication_failed(self, mechanism: str, reason: str) -> None:
+        """Count why an AUTH exchange gave no login."""
+        self._count("authentication_failures_total", mechanism, reason)
 
     def refused(self, listener: str, command: str, reply: Reply) -> None:
         """Count a refusal."""

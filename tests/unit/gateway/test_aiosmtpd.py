@@ -30,7 +30,6 @@ def test_every_command_that_is_overridden_exists(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "_authenticate",
         "_create_envelope",
         "_create_session",
         "_set_rset_state",

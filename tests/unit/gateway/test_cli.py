@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 
 import pytest
 
 from smtp_gateway import __version__
 from smtp_gateway.cli import main, parser, port_override
+from smtp_gateway.config.hashes import hashed
+from smtp_gateway.policy.passwords import matches
 
 
 def test_ports_are_overridden_by_name() -> None:
@@ -41,6 +44,34 @@ def test_a_wrong_command_line_exits_with_2(arguments: list[str], capsys: pytest.
 
     assert ended.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+def test_a_password_is_hashed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed is what a Secret may hold, and what the password matches; the line's end is not part of it."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("pa\u00df w\u00f6rt\n"))
+
+    assert main(["hash"]) == 0
+    made = hashed(capsys.readouterr().out.removesuffix("\n"))
+    assert made is not None
+    assert matches(made, "pa\u00df w\u00f6rt".encode())
+
+
+def test_a_password_is_asked_for_where_somebody_types(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal it is not shown."""
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda: "secret")
+
+    assert main(["hash"]) == 0
+    assert capsys.readouterr().out.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+@pytest.mark.parametrize("typed", ["", "\n", "one\ntwo\n"])
+def test_what_is_no_password_is_not_hashed(typed: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing, or more than one line: a file of several passwords, say."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+
+    assert main(["hash"]) == 1
+    assert capsys.readouterr().err == "smtp-gateway: one line with the password is needed on standard input\n"
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,9 +10,10 @@ from pydantic import SecretStr
 
 from smtp_gateway.config import model, units
 from smtp_gateway.config.certificate import certificates_in
+from smtp_gateway.config.hashes import HashError, hashed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from smtp_gateway.config.resource.gateway import SmtpGateway
     from smtp_gateway.config.resource.listening import Listener
@@ -43,11 +44,22 @@ def logins_of(secret: Mapping[str, Any]) -> tuple[model.Login, ...]:
             message = f"Secret {name} is of type kubernetes.io/basic-auth but has no username or no password"
             raise SecretContentError(message)
         values = {values["username"]: values["password"]}
+    _check_hashes(name, values.values())
     empty = sorted(login for login, password in values.items() if not password)
     if empty:
         message = f"Secret {name} has an empty password under {', '.join(empty)}"
         raise SecretContentError(message)
     return tuple(model.Login(login=login, password=SecretStr(password), identity=name) for login, password in sorted(values.items()))
+
+
+def _check_hashes(name: str, passwords: Iterable[str]) -> None:
+    """Refuse a hash that pods could not compare with; which login's it is, is not told."""
+    try:
+        for password in passwords:
+            hashed(password)
+    except HashError as error:
+        message = f"Secret {name} cannot be used: {error}"
+        raise SecretContentError(message) from error
 
 
 def _values_of(secret: Mapping[str, Any]) -> dict[str, str]:
