@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from smtp_gateway.content import received
+from smtp_gateway.content.authors import authors
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.identifier import ENTROPY, message_id
 from smtp_gateway.mail.reply import Reply
+from smtp_gateway.policy.senders import SenderRules
 from smtp_gateway.spool.api import FULL, NewMessage, SpoolFullError, SpoolUnavailableError
 
 if TYPE_CHECKING:
@@ -125,6 +127,7 @@ class Intake:
     def reconfigure(self, config: Config) -> None:
         """Follow *config* from the next message on; sessions keep what they were greeted with."""
         self.config = config
+        self.rules = SenderRules(config.senders)
         self.room.octets = max(ROOM, 4 * config.limits.message_size)
 
     def unwilling(self) -> Reply | None:
@@ -138,6 +141,8 @@ class Intake:
         """Name a message from *peer*, whose body begins with *head* (its header section, if it is not longer), or say why it is refused."""
         if received.circles(head):
             return TOO_MANY_HOPS
+        if self.rules.bind(peer.identity) and (refused := self.rules.authors(peer.identity, authors(head))):
+            return refused
         now = self._sources.clock()
         identifier = message_id(now, self._sources.entropy(ENTROPY))
         trace = received.received(peer, self.config.hostname, identifier, now, smtputf8=envelope.smtputf8)

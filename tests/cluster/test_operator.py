@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
+import bcrypt
 import pytest
 
 from tests.cluster.conftest import CHART, image_values
@@ -14,7 +16,7 @@ from tests.support.kube import CommandError
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.support.gateways import Gateway
     from tests.support.kube import Kube
@@ -97,6 +99,50 @@ def test_a_rotated_login_is_in_force_without_a_resync(gateway: Gateway, sink: Ku
     finally:
         gateway.kube("patch", "secret", f"{gateway.name}-logins", f'-p={{"stringData":{{"app":"{old}"}}}}')
     eventually_sync(lambda: gateway.submit(587, message)[0]["code"] == 250, within=120, what="the old password works again", pause=1)
+
+
+@pytest.fixture
+def shop(gateway: Gateway) -> Iterator[str]:
+    """The name of a Secret of logins that the test makes, and that the gateway knows nothing of before and after."""
+    name = f"{gateway.name}-shop"
+    yield name
+    refer(gateway)
+    gateway.kube("delete", "secret", name, "--ignore-not-found")
+
+
+def refer(gateway: Gateway, *further: dict[str, Any]) -> None:
+    """Let the gateway have its own login and *further* sources."""
+    logins = [{"secretRef": {"name": f"{gateway.name}-logins"}}, *further]
+    gateway.kube("patch", "smtpgateway", gateway.name, "--type=merge", f"-p={json.dumps({'spec': {'logins': logins}})}")
+
+
+@pytest.mark.timeout(600)
+def test_a_login_is_added_changed_and_removed_without_a_restart(gateway: Gateway, sink: Kube, shop: str) -> None:
+    """With a hashed password, and with a rule as whom it may send; the pod's containers stay the same all the while."""
+    assert sink
+    before = gateway.kube.get("pod", gateway.pod)
+
+    def gets(code: int, password: str, author: str = "shop") -> Callable[[], bool]:
+        data = f"From: {author}@example.com\r\nSubject: hashed\r\n\r\n\r\n".encode()
+        message = world.message("shop@example.com", ["one@example.net"], data)
+        return lambda: bool(gateway.submit(587, message, login="shop", password=password)[0]["code"] == code)
+
+    assert gets(535, "first")()
+    refer(gateway, {"secretRef": {"name": shop}, "allowedSenders": ["shop@example.com"]})
+    for password in ("first", "second"):
+        kept = bcrypt.hashpw(password.encode(), bcrypt.gensalt(5)).decode()
+        gateway.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": shop}, "stringData": {"shop": kept}})
+        eventually_sync(gets(250, password), within=120, what=f"the {password} password works", pause=1)
+    assert gets(535, "first")()
+
+    assert gets(550, "second", "boss")()
+    refer(gateway, {"secretRef": {"name": shop}, "allowedSenders": ["shop@example.com", "boss@example.com"]})
+    eventually_sync(gets(250, "second", "boss"), within=120, what="another author is allowed", pause=1)
+
+    gateway.kube("patch", "secret", shop, "--type=merge", '-p={"data":{"shop":null,"other":"c2VjcmV0"}}')
+    eventually_sync(gets(535, "second"), within=120, what="the removed login is refused", pause=1)
+    after = gateway.kube.get("pod", gateway.pod)
+    assert (after["metadata"]["uid"], restarts(after)) == (before["metadata"]["uid"], restarts(before))
 
 
 @pytest.mark.timeout(900)

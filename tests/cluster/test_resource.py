@@ -70,6 +70,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"podTemplate": {"tolerations": [{"effect": "Never"}]}}, 'supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"'),
     ({"tls": {"secretName": "mine", "certManager": {"issuerRef": {"name": "internal"}}}}, "secretName and certManager exclude each other"),
     ({"tls": {"secretName": "mine", "additionalSecretName": "mine"}}, "additionalSecretName must be another Secret than secretName"),
+    ({"logins": [{"secretRef": {"name": "a"}}, {"secretRef": {"name": "a"}}]}, "each Secret of logins is named once"),
+    ({"logins": [{"secretRef": {"name": "a"}, "allowedSenders": ["app-*@example.com"]}]}, "must be an address such as app@example.com"),
+    ({"logins": [{"secretRef": {"name": "a"}, "allowedSenders": []}]}, "should have at least 1 items"),
     (
         {"logins": [{"secretRef": {"name": "app"}, "certificateNames": ["app.example"]}]},
         "a login's certificateNames need tls.clientCertificates",

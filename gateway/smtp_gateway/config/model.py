@@ -186,6 +186,8 @@ class Config(Model):
     logins: tuple[Login, ...] = ()
     client_certificates: ClientCertificates | None = None
     """None: clients are not asked for certificates."""
+    senders: tuple[Senders, ...] = ()
+    """Logins of an identity that is not among them may send as anybody."""
     routes: tuple[Route, ...]
     limits: Limits = Limits()
     lifetime: Annotated[float, Field(gt=0)] = 5 * 86400.0
@@ -207,6 +209,7 @@ class Config(Model):
             ("listener port", [str(listener.port) for listener in self.listeners]),
             ("login", [login.login for login in self.logins]),
             ("certificate name", [login.name for login in self.client_certificates.logins] if self.client_certificates else []),
+            ("identity with senders", [senders.identity for senders in self.senders]),
             ("route name", [route.name for route in self.routes]),
         ):
             twice = sorted(value for value, times in Counter(values).items() if times > 1)

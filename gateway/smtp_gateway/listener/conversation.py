@@ -179,6 +179,8 @@ class Conversation(ChunkPhase):
             return None
         if intake.unwilling() or checks.sender(sender, smtputf8=parameters.smtputf8):
             return None
+        if intake.rules.sender(self._peer.identity, sender):
+            return None
         envelope.mail_from = sender or NULL_PATH
         envelope.mail_options.extend(parameters.options)
         envelope.smtp_utf8 = parameters.smtputf8

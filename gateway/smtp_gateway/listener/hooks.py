@@ -47,6 +47,8 @@ class Hooks:
         given = "" if address == NULL_PATH else address
         refused = self._intake.unwilling() or checks.sender(given, smtputf8=envelope.smtp_utf8)
         if refused is None:
+            refused = self._intake.rules.sender(getattr(session.auth_data, "identity", None), given)
+        if refused is None:
             envelope.mail_from = address
             envelope.mail_options.extend(options)
         return str(refused or SENDER_OK)

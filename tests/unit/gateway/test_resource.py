@@ -23,6 +23,10 @@ from smtp_gateway.config.resource import (
 )
 from smtp_gateway.config.sentences import sentence_of
 
+SENDER_SENTENCE = (
+    "must be an address such as app@example.com, *@example.com for all of a domain, or *@*.example.com for every domain beneath it"
+)
+
 
 def gateway(**spec: Any) -> SmtpGateway:
     """Return a valid gateway with *spec* changed."""
@@ -266,6 +270,18 @@ def test_what_is_left_out_is_as_the_gateway_has_it() -> None:
             "spec.logins[0].certificateNames[0]: must be a DNS name, a mail address or a URI as it stands in the certificate, in ASCII without spaces",
         ),
         (
+            {"logins": [{"secretRef": {"name": "a"}}, {"secretRef": {"name": "b"}}, {"secretRef": {"name": "a"}}]},
+            "spec.logins: each Secret of logins is named once",
+        ),
+        (
+            {"logins": [{"secretRef": {"name": "a"}, "allowedSenders": ["example.com"]}]},
+            f"spec.logins[0].allowedSenders[0]: {SENDER_SENTENCE}",
+        ),
+        (
+            {"logins": [{"secretRef": {"name": "a"}, "allowedSenders": []}]},
+            "spec.logins[0].allowedSenders: Tuple should have at least 1 item after validation, not 0",
+        ),
+        (
             {"logins": [{"secretRef": {"name": "Secret"}}]},
             "spec.logins[0].secretRef.name: must be the name of a Secret in the same namespace",
         ),
@@ -335,6 +351,18 @@ def test_a_basic_auth_secret_is_one_login() -> None:
             secret({"username": b"app"}, "kubernetes.io/basic-auth"),
             "Secret app-logins is of type kubernetes.io/basic-auth but has no username",
         ),
+        (
+            secret({"app": b"$argon2id$v=19$m=4194304,t=3,p=4$c2FsdHNhbHRzYWx0$" + b"h" * 43}),
+            "Secret app-logins cannot be used: a password is hashed with argon2id and m=4194304: it must be 32 to 65536",
+        ),
+        (
+            secret({"username": b"app", "password": b"$2b$31$" + b"h" * 53}, "kubernetes.io/basic-auth"),
+            "Secret app-logins cannot be used: a password is hashed with bcrypt and a cost of 31: it must be 4 to 13",
+        ),
+        (
+            secret({"app": b"$6$salt$" + b"h" * 86}),
+            "Secret app-logins cannot be used: a password is hashed in a way that is not supported: use argon2id or bcrypt",
+        ),
     ],
 )
 def test_a_secret_that_is_no_login_is_named(broken: dict[str, Any], sentence: str) -> None:
@@ -343,11 +371,74 @@ def test_a_secret_that_is_no_login_is_named(broken: dict[str, Any], sentence: st
         logins_of(broken)
 
 
-def test_each_secret_is_asked_for_once() -> None:
-    """A Secret named twice is one reference."""
-    references = [{"secretRef": {"name": name}} for name in ("a", "b", "a")]
+def test_the_secrets_of_logins_are_named() -> None:
+    """In the order of the resource."""
+    references = [{"secretRef": {"name": name}} for name in ("b", "a")]
 
-    assert login_secrets(gateway(logins=references)) == ("a", "b")
+    assert login_secrets(gateway(logins=references)) == ("b", "a")
+
+
+def test_hashed_passwords_are_taken_as_they_are() -> None:
+    """Argon2id and bcrypt."""
+    kept = ["$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$" + "h" * 43, "$2y$12$" + "h" * 53]
+    logins = logins_of(secret({f"app{number}": value.encode() for number, value in enumerate(kept)}))
+
+    assert [one.password.get_secret_value() for one in logins] == kept
+
+
+def test_senders_are_rules_of_the_secret_that_they_stand_beside() -> None:
+    """Logins of a Secret without any may send as anybody."""
+    sources = [{"secretRef": {"name": "a"}, "allowedSenders": ["x@example.com", "*@*.example.com"]}, {"secretRef": {"name": "b"}}]
+    config = to_config(gateway(logins=sources), ())
+
+    assert [(each.identity, each.allowed) for each in config.senders] == [("a", ("x@example.com", "*@*.example.com"))]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "app@example.com",
+        "*@example.com",
+        "*@*.example.com",
+        "o'neil+x@example.com",
+        "m\u00fcller@example.com",
+        "a@localhost",
+        "a.b@xn--bcher-kva.example",
+    ],
+)
+def test_what_is_a_pattern_of_senders(pattern: str) -> None:
+    """Addresses, domains and what is beneath them."""
+    assert gateway(logins=[{"secretRef": {"name": "a"}, "allowedSenders": [pattern]}]).spec.logins[0].allowed_senders == (pattern,)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "",
+        "*",
+        "@example.com",
+        "example.com",
+        "app-*@example.com",
+        "a@*",
+        "a@*.*.example.com",
+        "a@b@example.com",
+        "A <a@example.com>",
+        "a b@example.com",
+        "a@example.com\r\nRSET",
+        "a@-example.com",
+        "a@example..com",
+        '"a b"@example.com',
+        "a\\b@example.com",
+        "a@[192.0.2.1]",
+        "x" * 65 + "@example.com",
+    ],
+)
+def test_what_is_no_pattern_of_senders(pattern: str) -> None:
+    """Stars within a word, display names and what could end a line are refused with a sentence."""
+    assert (
+        refusal(logins=[{"secretRef": {"name": "a"}, "allowedSenders": [pattern]}])
+        == f"spec.logins[0].allowedSenders[0]: {SENDER_SENTENCE}"
+    )
 
 
 def test_passwords_do_not_show() -> None:

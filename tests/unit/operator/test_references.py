@@ -39,7 +39,7 @@ async def test_logins_come_from_every_secret_in_order() -> None:
     """Each Secret is read once and by its name, the certificate's too, and says who its logins belong to."""
     cluster = await holding(secret("b", bob="2"), secret("a", alice="1"), secret("cert", **CERTIFICATE))
 
-    found = await logins(cluster, gateway(**referring_to("b", "a", "b", tls="cert")))
+    found = await logins(cluster, gateway(**referring_to("b", "a", tls="cert")))
 
     assert [(one.login, one.identity) for one in found] == [("bob", "b"), ("alice", "a")]
     assert cluster.calls == [Call("get", SECRET)] * 3
@@ -88,6 +88,18 @@ async def test_a_secret_that_may_not_be_read_is_told_in_the_servers_words() -> N
             referring_to("one"),
             "SecretInvalid",
             "Secret one holds a value that is not text in UTF-8",
+        ),
+        (
+            [secret("one", alice="$argon2id$v=19$m=4194304,t=3,p=4$wonderlandwonderland$looking-glass")],
+            referring_to("one"),
+            "SecretInvalid",
+            "Secret one cannot be used: a password begins like an argon2id hash and is none: $argon2id$v=19$m=...,t=...,p=...$salt$hash is needed",
+        ),
+        (
+            [secret("one", alice="$2b$31$" + "wonderland" * 5 + "...")],
+            referring_to("one"),
+            "SecretInvalid",
+            "Secret one cannot be used: a password is hashed with bcrypt and a cost of 31: it must be 4 to 13",
         ),
         ([secret("cert", **{"tls.key": "wonderland"})], referring_to(tls="cert"), "SecretInvalid", "Secret cert has no tls.crt"),
         ([secret("cert")], referring_to(tls="cert"), "SecretInvalid", "Secret cert has no tls.crt and no tls.key"),

@@ -21,6 +21,7 @@ from smtp_gateway.config.resource.listening import (
     ADDITIONAL_RULE,
     DEFAULT_LISTENERS,
     LISTENERS_RULE,
+    LOGINS_RULE,
     TLS_RULE,
     LoginSource,
     SafeListener,
@@ -51,7 +52,7 @@ class Spec(Model):
         default=None,
         description="The listeners' certificate, and clients'. Without a source for it the operator issues one, from an authority of the gateway's own.",
     )
-    logins: Annotated[tuple[LoginSource, ...], Field(max_length=64)] = Field(
+    logins: Annotated[tuple[LoginSource, ...], Field(max_length=64), LOGINS_RULE] = Field(
         default=(),
         description="Who may send mail. Without logins nobody can, but through listeners with auth: None.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},

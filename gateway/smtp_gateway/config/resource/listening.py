@@ -17,6 +17,7 @@ from smtp_gateway.config.resource.words import (
     RecipientDomain,
     SecretName,
     SecretReference,
+    SenderPattern,
     matching,
     without_repetition,
 )
@@ -147,13 +148,25 @@ class LoginSource(Model):
     """Where logins come from."""
 
     secret_ref: SecretReference = Field(
-        description="Secret of the logins. In one of type kubernetes.io/basic-auth, username and password are one login; in any other, each key is a login and its value the password."
+        description="Secret of the logins. In one of type kubernetes.io/basic-auth, username and password are one login; in any other, each key is a login and its value the password. Passwords may be hashed with argon2id or bcrypt."
     )
     certificate_names: Annotated[tuple[CertificateName, ...], Field(max_length=64)] = Field(
         default=(),
         description="Clients that may send as those of this Secret by AUTH EXTERNAL: DNS names, mail addresses or URIs among the subject alternative names of their certificates. Needs tls.clientCertificates.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
+    allowed_senders: Annotated[tuple[SenderPattern, ...], Field(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="As whom these logins may send, for the envelope's sender and for the From and Sender headers: addresses such as app@example.com, *@example.com for all of a domain, *@*.example.com for every domain beneath it. Absent: as anybody.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
+LOGINS_RULE = Rule(
+    "self.all(one, self.exists_one(other, other.secretRef.name == one.secretRef.name))",
+    "each Secret of logins is named once",
+    lambda sources: without_repetition([source.secret_ref.name for source in sources]),
+)
 
 
 LISTENERS_RULE = Rule(

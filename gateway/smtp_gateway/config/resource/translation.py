@@ -28,14 +28,15 @@ class SecretContentError(Exception):
 
 
 def login_secrets(gateway: SmtpGateway) -> tuple[str, ...]:
-    """Return the names of the Secrets that hold the gateway's logins, without repetition."""
-    return tuple(dict.fromkeys(source.secret_ref.name for source in gateway.spec.logins))
+    """Return the names of the Secrets that hold the gateway's logins: each once, as a rule of the resource says."""
+    return tuple(source.secret_ref.name for source in gateway.spec.logins)
 
 
 def logins_of(secret: Mapping[str, Any]) -> tuple[model.Login, ...]:
     """Return the logins in *secret*, a Secret object with base64 `data` or plain `stringData`.
 
-    Raises `SecretContentError` for values that are not text, and for a basic-auth Secret without a username or password.
+    Raises `SecretContentError` for values that are not text, hashes that pods could not compare with, and a basic-auth Secret without a
+    username or password.
     """
     name = secret["metadata"]["name"]
     values = _values_of(secret)
@@ -105,6 +106,11 @@ def to_config(gateway: SmtpGateway, logins: Sequence[model.Login], client_author
         listeners=tuple(_to_listener(one) for one in spec.listeners),
         logins=tuple(logins),
         client_certificates=_to_clients(gateway, client_authority),
+        senders=tuple(
+            model.Senders(identity=source.secret_ref.name, allowed=source.allowed_senders)
+            for source in spec.logins
+            if source.allowed_senders is not None
+        ),
         routes=tuple(_to_route(route) for route in spec.routes),
         limits=model.Limits(message_size=units.octets(spec.limits.message_size), recipients=spec.limits.recipients),
         lifetime=units.seconds(spec.spool.lifetime),

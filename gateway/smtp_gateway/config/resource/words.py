@@ -27,6 +27,7 @@ NAME_LENGTH = 52
 _LABEL = r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _HOSTNAME = rf"^{_LABEL}(\.{_LABEL})+$"
 _HOST = rf"^({_LABEL}(\.{_LABEL})*|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$"
+_SENDER = rf"""^(\*|[^\s@<>()\[\]:;,\\"*]{{1,64}})@(\*\.)?{_LABEL}(\.{_LABEL})*$"""
 _DOMAIN = rf"^(\*\.)?{_LABEL}(\.{_LABEL})*$"
 
 
@@ -40,6 +41,14 @@ Hostname = Annotated[str, Field(max_length=253), matching(_HOSTNAME, "must be a 
 Host = Annotated[str, Field(max_length=253), matching(_HOST, "must be a host name or an IP address")]
 RecipientDomain = Annotated[
     str, Field(max_length=253), matching(_DOMAIN, "must be a domain such as example.com, or *.example.com for every domain beneath it")
+]
+SenderPattern = Annotated[
+    str,
+    Field(max_length=320),
+    matching(
+        _SENDER,
+        "must be an address such as app@example.com, *@example.com for all of a domain, or *@*.example.com for every domain beneath it",
+    ),
 ]
 Name = Annotated[
     str,
