@@ -60,11 +60,14 @@ class Hashed:
 
 
 def hashed(password: str) -> Hashed | None:
-    """Return the hash that *password* is; None when it is plain. Raises `HashError`."""
+    """Return the hash that *password* is; None when it is plain. Raises `HashError`.
+
+    A line's end behind a hash is not part of it: most are made by a program that prints one, into a file that becomes the Secret.
+    """
     if password.startswith("$argon2id$"):
-        return _argon2id(password)
+        return _argon2id(password.removesuffix("\n"))
     if re.match(r"\$2[aby]\$", password):
-        return _bcrypt(password)
+        return _bcrypt(password.removesuffix("\n"))
     if _OTHER.match(password):
         message = "a password is hashed in a way that is not supported: use argon2id or bcrypt"
         raise HashError(message)

@@ -31,6 +31,12 @@ def test_hashes_are_known_by_how_they_begin(password: str, scheme: Scheme, weigh
     assert hashed(password) == Hashed(scheme, password, weight)
 
 
+@pytest.mark.parametrize("password", [argon2("m=65536,t=3,p=4"), f"$2b$12${TAIL}"])
+def test_a_line_end_behind_a_hash_is_not_part_of_it(password: str) -> None:
+    """`smtp-gateway hash > file` and `kubectl create secret --from-file` bring one along."""
+    assert hashed(f"{password}\n") == hashed(password)
+
+
 @pytest.mark.parametrize("password", ["secret", "$ecret", "$", "$2", "$100 and more", "{secret}", "a$2b$12$", "$$", "$home$sweet$home", ""])
 def test_everything_else_is_plain(password: str) -> None:
     """A dollar sign alone makes no hash."""
@@ -50,7 +56,7 @@ def test_everything_else_is_plain(password: str) -> None:
         (argon2("m=65536,t=1,p=1", "16"), "argon2id of version 16: 19 is needed"),
         (argon2("m=99999999999,t=1,p=1"), "begins like an argon2id hash and is none"),
         ("$argon2id$v=19$m=65536,t=3,p=4$short$hash", "begins like an argon2id hash and is none"),
-        (argon2("m=65536,t=3,p=4") + "\n", "begins like an argon2id hash and is none"),
+        (argon2("m=65536,t=3,p=4") + "\n\n", "begins like an argon2id hash and is none"),
         (f"$2b$14${TAIL}", "bcrypt and a cost of 14: it must be 4 to 13"),
         (f"$2b$31${TAIL}", "bcrypt and a cost of 31: it must be 4 to 13"),
         (f"$2b$03${TAIL}", "bcrypt and a cost of 3: it must be 4 to 13"),
