@@ -155,7 +155,7 @@ class LoginSource(Model):
         description="Clients that may send as those of this Secret by AUTH EXTERNAL: DNS names, mail addresses or URIs among the subject alternative names of their certificates. Needs tls.clientCertificates.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
-    allowed_senders: Annotated[tuple[SenderPattern, ...], Field(min_length=1, max_length=64)] | None = Field(
+    allowed_senders: Annotated[tuple[SenderPattern, ...], Field(min_length=1, max_length=32)] | None = Field(
         default=None,
         description="As whom these logins may send, for the envelope's sender and for the From and Sender headers: addresses such as app@example.com, *@example.com for all of a domain, *@*.example.com for every domain beneath it. Absent: as anybody.",
         json_schema_extra={"x-kubernetes-list-type": "set"},

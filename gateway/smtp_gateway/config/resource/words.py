@@ -44,7 +44,7 @@ RecipientDomain = Annotated[
 ]
 SenderPattern = Annotated[
     str,
-    Field(max_length=320),
+    Field(max_length=254),
     matching(
         _SENDER,
         "must be an address such as app@example.com, *@example.com for all of a domain, or *@*.example.com for every domain beneath it",
