@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from smtp_gateway.config.hashes import Hashed, HashError, Scheme, hashed
+from smtp_gateway.config.hashes import ARGON2_MEMORY, ARGON2_PASSES, BCRYPT_COST, Hashed, HashError, Scheme, hashed
 from smtp_gateway.config.model import Login
 
 SALT, DIGEST = "c2FsdHNhbHRzYWx0c2FsdA", "6Kp/3QkL0mS7qk0cY2bq1qzJ1V1J7m7sJ3o1cV3mZ1Q"
@@ -76,6 +78,16 @@ def test_a_hash_that_cannot_be_used_is_refused_in_a_sentence(password: str, sent
         hashed(password)
 
     assert not any(part in str(refused.value) for part in (SALT, DIGEST, TAIL))
+
+
+@given(st.text(max_size=120) | st.from_regex(r"\$(argon2id|2b|6|y)\$[v=19$mtp,0-9a-zA-Z./+]{0,110}"))
+def test_whatever_is_in_a_secret_is_a_hash_or_plain_or_refused(password: str) -> None:
+    """Nothing else comes of it, and what is taken is within the bounds."""
+    try:
+        found = hashed(password)
+    except HashError:
+        return
+    assert found is None or found.weight <= max(ARGON2_MEMORY * ARGON2_PASSES, 60 * 2**BCRYPT_COST)
 
 
 def test_a_configuration_with_such_a_hash_is_not_valid() -> None:

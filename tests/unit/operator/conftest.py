@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import hypothesis
 import pytest
 from structlog.testing import capture_logs
 
@@ -12,10 +11,6 @@ from tests.unit.operator.setting import LOGINS, Setting, resource, secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
-
-# The same examples in every run, and nothing kept in files: a failure of the one is a failure of all.
-hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, max_examples=200)
-hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)
