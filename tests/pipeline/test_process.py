@@ -9,7 +9,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from argon2 import PasswordHasher
 
+from smtp_gateway.config.model import Senders
+from smtp_gateway.policy.senders import SENDER_NOT_ALLOWED
 from tests.support.gateway import PATIENCE, Process, config, login, process, trusting, write_pair
 from tests.support.waiting import eventually_sync
 
@@ -27,12 +30,12 @@ def gateway(tmp_path: Path) -> Iterator[Process]:
         yield started
 
 
-def client(gateway: Process, password: str = "secret") -> smtplib.SMTP:  # noqa: S107 the password of a test
+def client(gateway: Process, password: str = "secret", name: str = "app") -> smtplib.SMTP:  # noqa: S107 the password of a test
     """Return the standard library's client, connected, encrypted and authenticated."""
     smtp = smtplib.SMTP("localhost", gateway.ports["submission"], local_hostname="client.example", timeout=PATIENCE)
     try:
         smtp.starttls(context=TLS)
-        smtp.login("app", password)
+        smtp.login(name, password)
     except smtplib.SMTPException:
         smtp.close()
         raise
@@ -81,6 +84,25 @@ def test_a_rotated_password_is_followed_without_dropping_a_session(gateway: Proc
         assert again.noop()[0] == 250
     with pytest.raises(smtplib.SMTPAuthenticationError):
         client(gateway, "secret")
+
+
+def test_hashed_logins_and_their_rules_are_followed(gateway: Process) -> None:
+    """A login is added with its hash, may send as one address alone, and is gone again; each time for the next transaction or AUTH."""
+    hashed = login("shop", PasswordHasher(2, 1024, 1).hash("paid"), "shop-logins")
+    rule = Senders(identity="shop-logins", allowed=("shop@example.com",))
+    gateway.render(config(logins=(login(), hashed)).model_copy(update={"senders": (rule,)}))
+    gateway.wait_for("configuration loaded")
+    with client(gateway, "paid", "shop") as connected:
+        with pytest.raises(smtplib.SMTPSenderRefused) as refused:
+            connected.sendmail("a@example.com", ["b@example.net"], b"From: a@example.com\r\n\r\nx")
+        assert (refused.value.smtp_code, refused.value.smtp_error) == (550, str(SENDER_NOT_ALLOWED)[4:].encode())
+        assert connected.sendmail("shop@example.com", ["b@example.net"], b"From: shop@example.com\r\n\r\nx") == {}
+        gateway.render(config())
+        gateway.wait_for("configuration loaded", 2)
+        assert connected.sendmail("a@example.com", ["b@example.net"], b"x") == {}
+    with pytest.raises(smtplib.SMTPAuthenticationError):
+        client(gateway, "paid", "shop")
+    assert not any(word in repr(gateway.logs) for word in ("paid", "argon2id"))
 
 
 def test_a_damaged_configuration_leaves_the_old_one_in_force(gateway: Process) -> None:
