@@ -346,7 +346,7 @@ def test_a_basic_auth_secret_is_one_login() -> None:
     ("broken", "sentence"),
     [
         (secret({"app": b"\xff\xfe"}), "Secret app-logins holds a value that is not text in UTF-8"),
-        (secret({"app": b""}), "Secret app-logins has an empty password under app"),
+        (secret({"app": b""}), "Secret app-logins has 1 login with an empty password"),
         (
             secret({"username": b"app"}, "kubernetes.io/basic-auth"),
             "Secret app-logins is of type kubernetes.io/basic-auth but has no username",

@@ -101,6 +101,7 @@ async def test_a_secret_that_may_not_be_read_is_told_in_the_servers_words() -> N
             "SecretInvalid",
             "Secret one cannot be used: a password is hashed with bcrypt and a cost of 31: it must be 4 to 13",
         ),
+        ([secret("one", alice="", bob="")], referring_to("one"), "SecretInvalid", "Secret one has 2 logins with an empty password"),
         ([secret("cert", **{"tls.key": "wonderland"})], referring_to(tls="cert"), "SecretInvalid", "Secret cert has no tls.crt"),
         ([secret("cert")], referring_to(tls="cert"), "SecretInvalid", "Secret cert has no tls.crt and no tls.key"),
         ([secret("cert", **CERTIFICATE | {"tls.key": ""})], referring_to(tls="cert"), "SecretInvalid", "Secret cert has no tls.key"),

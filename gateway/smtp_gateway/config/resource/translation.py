@@ -46,9 +46,10 @@ def logins_of(secret: Mapping[str, Any]) -> tuple[model.Login, ...]:
             raise SecretContentError(message)
         values = {values["username"]: values["password"]}
     _check_hashes(name, values.values())
-    empty = sorted(login for login, password in values.items() if not password)
+    empty = sum(not password for password in values.values())
     if empty:
-        message = f"Secret {name} has an empty password under {', '.join(empty)}"
+        # Not which: a status is read by more people than a Secret.
+        message = f"Secret {name} has {empty} {'login' if empty == 1 else 'logins'} with an empty password"
         raise SecretContentError(message)
     return tuple(model.Login(login=login, password=SecretStr(password), identity=name) for login, password in sorted(values.items()))
 
