@@ -182,6 +182,7 @@ class RecordingObserver(NullObserver):
     def handshake_failed(self, listener: str, reason: str) -> None:
         """Remember."""
         self.events.append(("handshake failed", listener, reason))
+
     def authentication_failed(self, mechanism: str, reason: str) -> None:
         """Remember."""
         self.events.append(("authentication failed", mechanism, reason))
