@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from smtp_gateway import authentication
 from smtp_gateway.config.model import Limits
 from smtp_gateway.content.received import HOPS_LIMIT
 from smtp_gateway.intake import ROOM, TOO_MANY_HOPS
@@ -20,7 +21,7 @@ from smtp_gateway.listener.encrypted import HANDSHAKE_TIMEOUT
 from smtp_gateway.listener.session import UNKNOWN_LIMIT
 from smtp_gateway.mail import dsn, path, reply
 from smtp_gateway.mail.reply import Reply
-from smtp_gateway.policy import checks, relaying
+from smtp_gateway.policy import checks, relaying, senders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,9 +118,12 @@ REPLIES = (
     Meant(reply.SHUTTING_DOWN, "any", "The pod stops, or takes no new mail. Connect again: another pod answers."),
     Meant(replies.TIMED_OUT, "any", "Nothing was heard for too long."),
     Meant(lines.TOO_MANY_FAULTS, "any", "Too many malformed lines: whoever sends them does not speak SMTP."),
+    Meant(authentication.TOO_MANY_FAILURES, "AUTH", "The session ends, after five failures."),
     Meant(reply.TRY_AGAIN_LATER, "any, end of data", "Something of the gateway's own failed; its log says what. The client keeps its message."),
     Meant(reply.SPOOL_FULL, f"MAIL, {_BODY}", "There is no room on the volume, or in memory at this moment."),
     Meant(reply.TOO_MANY_RECIPIENTS, "RCPT", "The others go in a transaction of their own."),
+    Meant(authentication.BANNED, "AUTH", "Too many different wrong logins came from the client's network (docs/logins.md)."),
+    Meant(authentication.OVERLOADED, "AUTH", "Too many hashed passwords are being compared."),
     Meant(lines.BARE_LF, "any", "The line ends with LF alone."),
     Meant(lines.CONTROL_CHARACTER, "any", "NUL, CR and their like may stand in no command."),
     Meant(lines.LINE_TOO_LONG, "any", "The line was read to its end and forgotten."),
@@ -142,8 +146,7 @@ REPLIES = (
     Meant(replies.AUTH_CANCELLED, "AUTH", "The client sent `*`."),
     Meant(Reply(501, "5.7.0", "Auth aborted"), "AUTH", "The client sent `*` in place of an initial response."),
     Meant(replies.AUTH_NOT_BASE64, "AUTH", "RFC 4954 section 4."),
-    Meant(Reply(501, "5.5.2", "Can't decode base64"), "AUTH", "The same, of an initial response."),
-    Meant(Reply(501, "5.5.2", "Can't split auth value"), "AUTH PLAIN", "The response is not what RFC 4616 says."),
+    Meant(replies.AUTH_MALFORMED, "AUTH PLAIN", "The response is not what RFC 4616 says."),
     Meant(_ours("502 EXPN not implemented"), "EXPN", "Nothing is told about lists."),
     Meant(replies.TLS_NOT_OFFERED, "STARTTLS", "The listener has `tls: None`."),
     Meant(Reply(502, "5.5.1", "Too many unrecognized commands, goodbye."), "any", "The session ends."),
@@ -163,6 +166,9 @@ REPLIES = (
     Meant(reply.ENCRYPTION_REQUIRED_FOR_AUTH, "AUTH", "Passwords do not go in the clear."),
     Meant(reply.BARE_LINE_ENDING, _BODY, "A CR or LF stands alone in the body: a server further on could take it for an end (SMTP smuggling)."),
     Meant(reply.MESSAGE_TOO_LARGE, _BODY, "Swallowed to its end and refused."),
+    Meant(senders.SENDER_NOT_ALLOWED, "MAIL", "The login's Secret has `allowedSenders`, and this is none of them."),
+    Meant(senders.AUTHOR_NOT_ALLOWED, _END, "The same, of an address in From or Sender."),
+    Meant(senders.AUTHOR_UNCLEAR, _END, "The same, and From is missing, there twice, or not in the grammar of RFC 5322."),
     Meant(relaying.CLIENT_NOT_ALLOWED, "MAIL", "The listener has `auth: None`, and the client is in none of its networks."),
     Meant(relaying.RECIPIENT_NOT_ALLOWED, "RCPT", "The same, and the recipient is in none of the listener's domains."),
     Meant(_ours("552 Error: message size exceeds fixed maximum message size"), "MAIL", "SIZE says that it would be too large."),

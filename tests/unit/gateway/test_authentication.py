@@ -178,6 +178,22 @@ async def test_a_login_that_acts_as_another_is_refused_like_a_wrong_one(world: W
     assert world.reasons() == ["authorization"]
 
 
+async def test_a_certificate_needs_no_comparison_and_one_that_is_nobodys_is_refused_in_its_time(world: World) -> None:
+    """Whoever TLS has proven is let in, in a ban too; the others are refused as late as a wrong password."""
+    who, peer = Identity("spiffe://apps/shop", "shop"), Peer(HERE, "submission")
+    for number in range(ALLOWED + 1):
+        await world.ask("app", f"wrong {number}")
+
+    assert await world.gate.answer(Attempt("EXTERNAL", peer, who)) is who
+    assert await world.gate.answer(Attempt("EXTERNAL", peer, None, failures=1)) == AUTHENTICATION_FAILED
+    assert world.pauses[-1] == DELAYS[1]
+    assert world.observer.events[-3:] == [
+        ("authenticated", "EXTERNAL", True),
+        ("authenticated", "EXTERNAL", False),
+        ("authentication failed", "EXTERNAL", "authorization"),
+    ]
+
+
 async def test_what_fails_is_logged_without_login_and_password(world: World) -> None:
     """It names the Secret where there is one, the mechanism and the reason."""
     with capture_logs() as logs:
