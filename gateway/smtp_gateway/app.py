@@ -30,9 +30,10 @@ from smtp_gateway.dispatch import Dispatch, Surroundings
 from smtp_gateway.draining import Drain
 from smtp_gateway.intake import Intake
 from smtp_gateway.lifecycle import Lifecycle, Phase
-from smtp_gateway.listener.connection import IDLE_TIMEOUT, Front
+from smtp_gateway.listener.connection import Front
 from smtp_gateway.listener.encrypted import HANDSHAKE_TIMEOUT
 from smtp_gateway.listener.server import Listeners
+from smtp_gateway.listener.timeouts import USUAL, Timeouts
 from smtp_gateway.mailq.server import QueueSocket
 from smtp_gateway.policy.certified import Certified
 from smtp_gateway.policy.relaying import Access
@@ -83,7 +84,8 @@ class Settings:
     grace: float = GRACE
     socket: Path | None = None
     """Where commands on the queue are answered; None when they are not."""
-    idle_timeout: float = IDLE_TIMEOUT
+    timeouts: Timeouts = USUAL
+    """The patience with clients."""
 
 
 class Doors:
@@ -139,7 +141,7 @@ class Gateway:
         self._access = Access(config.listeners)
         self._doors = Doors(config.listeners, settings, self._front)
         implicit_tls = any(listener.tls is ListenerTls.IMPLICIT for listener in config.listeners)
-        self._drain = Drain(self._doors, settings.pod, settings.idle_timeout, HANDSHAKE_TIMEOUT if implicit_tls else 0.0)
+        self._drain = Drain(self._doors, settings.pod, settings.timeouts.command, HANDSHAKE_TIMEOUT if implicit_tls else 0.0)
         self._certificate: Certificate
         self._spool: DiskSpool
         self._intake: Intake
@@ -237,7 +239,8 @@ class Gateway:
             observer=self._observer,
             tls=lambda: self._certificate.context,
             sessions=self._doors.sockets.sessions,
-            timeout=self._settings.idle_timeout,
+            timeouts=self._settings.timeouts,
+            admission=self._doors.sockets.admission,
             certified=self._certified,
             terms=partial(self._access.terms, listener.port),
         )

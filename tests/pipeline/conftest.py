@@ -13,8 +13,8 @@ from tests.support.sink import Sink
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-BOTH_LOOPS = ("test_session", "test_starttls")
-"""Modules whose tests run on either loop: TLS upgrades and half-closed connections are where the two differ."""
+BOTH_LOOPS = ("test_session", "test_starttls", "test_proxy", "test_ceilings")
+"""Modules whose tests run on either loop: TLS upgrades, half-closed connections and changes of protocol are where the two differ."""
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -8,7 +8,7 @@ import pytest
 
 from smtp_gateway.config.model import Limits
 from smtp_gateway.delivery.wire import check_body
-from smtp_gateway.listener import connection
+from smtp_gateway.listener import timeouts
 from smtp_gateway.spool.bodies import LARGE
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.telemetry.observer import NullObserver
@@ -149,7 +149,7 @@ async def test_a_huge_chunk_is_swallowed_in_bounded_memory(counter: Counter) -> 
         await caller.send([b"x" * 100_000])
         assert counter.intake.room.held <= 110_000
         await eventually(lambda: not caller.session._inbox.octets)  # noqa: SLF001 the memory is what is asked about
-    caller.session.look(caller.session._heard + connection.IDLE_TIMEOUT + 1)  # noqa: SLF001 a time-out without waiting for it
+    caller.session.look(caller.session._heard + timeouts.USUAL.command + 1)  # noqa: SLF001 a time-out without waiting for it
     assert (await caller.dismissed()).endswith(b"421 4.4.2 Timed out waiting for the client\r\n")
     assert counter.intake.room.held == 0
 

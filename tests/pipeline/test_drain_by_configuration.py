@@ -12,7 +12,7 @@ from smtp_gateway.config.model import Retry
 from smtp_gateway.reporting import report
 from tests.support.admin import POD
 from tests.support.conversation import Conversation
-from tests.support.gateway import config, running, trusting
+from tests.support.gateway import alike, config, running, trusting
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ async def test_a_gateway_without_a_fleet_never_drains(tmp_path: Path, sink: Sink
 async def test_a_session_without_end_does_not_hold_up_a_drain(tmp_path: Path, sink: Sink) -> None:
     """A client that is silent in the middle of a message is cut; it has heard no 250, so it sends the message again elsewhere."""
     async with (
-        running(tmp_path, serving(None, sink.port), pod=POD, idle_timeout=1.0) as gateway,
+        running(tmp_path, serving(None, sink.port), pod=POD, timeouts=alike(1.0)) as gateway,
         Conversation.with_server(gateway.ports["submission"]) as client,
     ):
         await client.authenticated(TLS)

@@ -61,6 +61,8 @@ CONVERSATIONS = {
     "malformed lines": b"MAIL FROM:<a@example.com>\nMAIL FROM:<a\x00@example.com>\r\n" + SENT,
     "blanks": b"MAIL FROM:<a@example.com> \r\nRCPT TO:<b@example.net>  \r\nDATA \r\n" + BODY,
     "quit in the middle": MAIL + b"QUIT\r\n" + SENT,
+    "PROXY header": MAIL + b"PROXY TCP4 192.0.2.7 198.51.100.1 51234 25\r\n" + RCPT,
+    "PROXY header in binary": b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + b"\xc0\x00\x02\x07\xc6\x33\x64\x01\xc8\x22\x00\x19" + SENT,
     "quit with an argument": b"QUIT now\r\n" + SENT,
 }
 """What is known to be interesting."""

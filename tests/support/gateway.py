@@ -13,7 +13,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +28,7 @@ from smtp_gateway.config.rendered import render
 from smtp_gateway.intake import Intake
 from smtp_gateway.listener.connection import Front
 from smtp_gateway.listener.server import Listeners
+from smtp_gateway.listener.timeouts import Timeouts
 from smtp_gateway.policy.certified import Certified
 from smtp_gateway.policy.relaying import Access
 from smtp_gateway.spool.memory import MemorySpool, octets
@@ -165,6 +166,10 @@ class RecordingObserver(NullObserver):
         self.events: list[tuple[Any, ...]] = []
         self.open = 0
 
+    def turned_away(self, listener: str, reason: str) -> None:
+        """Remember."""
+        self.events.append(("turned away", listener, reason))
+
     def connected(self, listener: str) -> None:
         """Remember."""
         self.open += 1
@@ -217,9 +222,14 @@ class Reception:
         return self.listeners.ports["submission"]
 
 
+def alike(seconds: float) -> Timeouts:
+    """Return the same patience for every phase."""
+    return Timeouts(*[seconds] * len(fields(Timeouts)))
+
+
 @contextlib.asynccontextmanager
 async def reception(
-    folder: Path, configuration: Config | None = None, *, patience: float = 60.0, sources: authentication.Sources = IMPATIENT
+    folder: Path, configuration: Config | None = None, *, patience: float | Timeouts = 60.0, sources: authentication.Sources = IMPATIENT
 ) -> AsyncIterator[Reception]:
     """Open the way in with a certificate in *folder*/tls."""
     configuration = configuration or config()
@@ -227,12 +237,15 @@ async def reception(
     intake = Intake(spool, configuration, observer, onward)
     clients = configuration.client_certificates
     certificate = await asyncio.to_thread(lambda: Certificate(write_pair(folder / "tls"), clients=clients))
+    patience = patience if isinstance(patience, Timeouts) else alike(patience)
     listeners, certified = Listeners(), Certified(clients)
     gate, access = Authentication(configuration.logins, observer, sources), Access(configuration.listeners)
     for each in configuration.listeners:
         context = lambda: certificate.context  # noqa: E731 as it is when it is asked for
         terms = partial(access.terms, each.port)
-        front = Front(each.name, intake, gate, observer, context, listeners.sessions, patience, terms=terms, certified=certified)
+        front = Front(
+            each.name, intake, gate, observer, context, listeners.sessions, patience, terms, listeners.admission, certified=certified
+        )
         await listeners.open(front, ("127.0.0.1", 0), implicit_tls=each.tls is ListenerTls.IMPLICIT)
     try:
         yield Reception(intake, gate, listeners, spool, observer, onward)

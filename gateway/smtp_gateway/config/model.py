@@ -74,6 +74,8 @@ class Listener(Model):
     """From where mail is taken for everybody without a login."""
     allowed_recipient_domains: tuple[str, ...] = ()
     """Domains, or `*.domain` for those beneath it, for which mail is taken from everybody without a login."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """From where every connection begins with a PROXY header that says whose it is; from elsewhere none may."""
 
     @model_validator(mode="after")
     def _closed(self) -> Self:
@@ -168,12 +170,16 @@ class Route(Model):
 
 
 class Limits(Model):
-    """What one message may be."""
+    """What one message may be, and how many connections there may be in one pod."""
 
     message_size: Annotated[int, Field(ge=1024)] = 25 * 1024 * 1024
     """Octets of content (RFC 1870)."""
     recipients: Annotated[int, Field(ge=1)] = 100
     """RCPT commands of one transaction; RFC 5321 section 4.5.3.1.8 asks for at least 100."""
+    connections: Annotated[int, Field(ge=1)] = 1000
+    """Connections of all listeners together: some 50 MB while they are idle under TLS, and what one loop serves without delay."""
+    connections_per_client: Annotated[int, Field(ge=1)] | None = None
+    """Connections from one client network (`smtp_gateway.listener.ceilings`); None: as many as there may be in all."""
 
 
 class Config(Model):

@@ -21,14 +21,16 @@ from aiosmtpd.smtp import Session as Introduced
 
 from smtp_gateway.listener import replies
 from smtp_gateway.listener.encrypted import Plaintext, encrypt
+from smtp_gateway.listener.entrance import UNKNOWN, Admission, client_of
 from smtp_gateway.listener.external import names_in
 from smtp_gateway.listener.handshakes import Sparing, failed
 from smtp_gateway.listener.hooks import Hooks
 from smtp_gateway.listener.lines import COMMAND_LIMIT, Inbox
 from smtp_gateway.listener.said import Said
+from smtp_gateway.listener.timeouts import USUAL
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.envelope import Peer
-from smtp_gateway.policy import relaying
+from smtp_gateway.policy import checks, relaying
 from smtp_gateway.policy.auth import Identity
 from smtp_gateway.policy.certified import Certified
 from smtp_gateway.policy.relaying import WITH_LOGIN, Terms
@@ -36,17 +38,16 @@ from smtp_gateway.policy.relaying import WITH_LOGIN, Terms
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
+    from ipaddress import IPv4Network, IPv6Network
 
     from smtp_gateway.authentication import Authentication
     from smtp_gateway.intake import Intake
+    from smtp_gateway.listener.entrance import Client, Entrance
     from smtp_gateway.listener.sessions import Sessions
+    from smtp_gateway.listener.timeouts import Timeouts
     from smtp_gateway.mail.reply import Reply
     from smtp_gateway.telemetry.observer import Observer
 
-IDLE_TIMEOUT = 300.0
-"""Seconds that a client may take for its next command: at least 5 minutes (RFC 5321 section 4.5.3.2.7)."""
-GOODBYE_TIMEOUT = 30.0
-"""Seconds for reading the last reply: a transport that is only closed waits for its client for ever."""
 VERBS = frozenset({"BDAT", *(name.removeprefix("smtp_") for name in dir(SMTP) if name.startswith("smtp_"))})
 """The commands that have a method: aiosmtpd's, and our own."""
 PENDING = 64 * 1024
@@ -81,9 +82,10 @@ class Front:
     tls: Callable[[], ssl.SSLContext]
     """Returns the context of the next handshake."""
     sessions: Sessions
-    timeout: float = IDLE_TIMEOUT
+    timeouts: Timeouts = USUAL
     terms: Callable[[str], Terms] = lambda _address: WITH_LOGIN
     """On which terms the client of an address may send, as the configuration of the moment has it."""
+    admission: Admission = field(default_factory=Admission)
     pattern: dict[str, Any] = field(default_factory=dict)
     """What aiosmtpd gives a session of this listener: it looks at every member of two classes for that, which takes longer than a
     message, so it is asked once; empty before the first session."""
@@ -91,6 +93,11 @@ class Front:
     """When to tell of the next one that fails."""
     certified: Certified = field(default_factory=Certified)
     """Who clients are that show a certificate."""
+
+    @property
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """From where connections must begin with a PROXY header, by the configuration in force now."""
+        return next((one.trusted_proxies for one in self.intake.config.listeners if one.name == self.listener), ())
 
 
 class PeerGoneError(ConnectionResetError):
@@ -116,6 +123,10 @@ class Connection(SMTP):
         self.loop = asyncio.get_running_loop()
         self.transport: Any = None  # asyncio's plain transport, or its loop's own
         self._front = front
+        self.entrance: Entrance | None = None
+        """What was decided about the connection; before it is made only where somebody else decided (`gate`)."""
+        self._gone = False
+        """Whether the connection is counted out."""
         self._state = State.COMMAND
         self._verb = ""
         self._inbox = Inbox()
@@ -125,7 +136,7 @@ class Connection(SMTP):
         self._tls_version: str | None = None
         self._certified: tuple[str, ...] = ()
         """Whom the client's certificate is issued for; nobody when it showed none."""
-        self._heard = 0.0
+        self._began = self._heard = 0.0
         self._over = False
         """Whether nothing more is taken from the client, nor said to it."""
         self._ended = False
@@ -140,22 +151,32 @@ class Connection(SMTP):
     # ---- what the loop tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet, in the clear or under implicit TLS."""
+        """Greet, in the clear or under implicit TLS, or say that there is no room."""
         front = self._front
         self.transport = transport
         if transport.get_extra_info("ssl_object") is not None:
             self._under_tls()
+        if self.entrance is None:
+            self.entrance = front.admission.judge(client_of(transport.get_extra_info("peername")), front.intake.config.limits, front)
         self._introduce()
-        self._reset_timeout()
-        front.sessions.add(self, front.timeout)
-        front.observer.connected(front.listener)
-        self.transport.write(f"220 {self.hostname} {self.__ident__}\r\n".encode())
+        self._began = self._heard = self.loop.time()
+        front.sessions.add(self, front.timeouts.shortest)
+        if self.entrance.refusal is None:
+            front.observer.connected(front.listener)
+            self.transport.write(f"220 {self.hostname} {self.__ident__}\r\n".encode())
+        else:
+            self._say(f"{self.entrance.refusal}\r\n".encode())
+            self._end()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 asyncio's signature
         """End. Called by the transport, and by a failed handshake, whose transport does not."""
         self._over = True
-        if self._front.sessions.remove(self):
-            self._front.observer.disconnected(self._front.listener)
+        front, entrance = self._front, self.entrance
+        if front.sessions.remove(self) and entrance is not None and entrance.refusal is None:
+            front.observer.disconnected(front.listener)
+        if entrance is not None and not self._gone:
+            self._gone = True
+            front.admission.left(entrance)
 
     def eof_received(self) -> bool:
         """Note that the client sends no more; what it sent is still answered."""
@@ -238,10 +259,18 @@ class Connection(SMTP):
         """End the session when its client has been silent for too long."""
         silence = now - self._heard
         if self._over:
-            if silence >= GOODBYE_TIMEOUT:
+            if silence >= self._front.timeouts.goodbye:
                 self.transport.abort()
-        elif silence >= self._front.timeout and self._state is not State.WAIT:
+        elif self._state is not State.WAIT and self._late(silence, now):
             self._part_with(replies.TIMED_OUT)
+
+    def _late(self, silence: float, now: float) -> bool:
+        """Tell whether the client has had its time: of silence, or to be somebody who may send mail."""
+        times, age = self._front.timeouts, now - self._began
+        if silence < times.stranger and age < times.login:
+            return False
+        known = checks.transaction(self._peer, self._terms) is None
+        return silence >= times.silence(known=known, body=self._state in {State.DATA, State.CHUNK}) or (not known and age >= times.login)
 
     def dismiss(self) -> None:
         """Say goodbye at the end of the transaction in progress, or at once where there is none."""
@@ -272,8 +301,10 @@ class Connection(SMTP):
     def _introduce(self) -> None:
         """Know nothing of the client but its address."""
         self.session = Introduced(self.loop)
-        self.session.peer = self.transport.get_extra_info("peername")
-        self._terms = terms = self._front.terms(address_of(self.session.peer))
+        client = self._client
+        self.session.peer = (client.address, client.port)  # type: ignore[assignment]  # whatever a socket calls its peer
+        # Whom a proxy cannot name is a stranger, wherever the proxy stands.
+        self._terms = terms = self._front.terms(client.address if client.named else "")
         if not terms.starttls:
             self.tls_context = None
         self._known = None
@@ -291,6 +322,10 @@ class Connection(SMTP):
         return bool(self.envelope.mail_from)
 
     @property
+    def _client(self) -> Client:
+        return self.entrance.client if self.entrance is not None else UNKNOWN
+
+    @property
     def _peer(self) -> Peer:
         if self._known is None:
             self._known = self._introduced()
@@ -300,7 +335,7 @@ class Connection(SMTP):
         session = self.session
         who = session.auth_data
         return Peer(
-            address=address_of(session.peer),
+            address=self._client.address,
             listener=self._front.listener,
             hello=session.host_name or "",
             extended=session.extended_smtp,
@@ -353,8 +388,3 @@ def pattern(front: Front) -> dict[str, Any]:
     streams = vars(asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), lambda *_: None, loop=loop))
     bound = ("_smtp_methods", "_auth_methods")
     return {name: value for name, value in vars(made).items() if name not in streams and name not in bound}
-
-
-def address_of(peername: Any) -> str:
-    """Return the IP address of a socket's name; IPv4 as such where a dual-stack socket shows it as IPv6."""
-    return str(peername[0]).removeprefix("::ffff:") if peername else ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from smtp_gateway.listener import replies, usual
+from smtp_gateway.listener import entrance, proxy, replies, usual
 from smtp_gateway.listener.chunking import ChunkPhase
 from smtp_gateway.listener.connection import State
 from smtp_gateway.listener.hooks import NULL_PATH
@@ -133,6 +133,9 @@ class Conversation(ChunkPhase):
         if line is None:
             return False
         self._verb = verb_of(line)
+        if proxy.claimed(line):
+            self._refuse_proxy_header()
+            return True
         if fault is not None:
             self._refuse_line(fault)
             return True
@@ -143,6 +146,12 @@ class Conversation(ChunkPhase):
     @abstractmethod
     async def _slowly(self, line: bytes) -> None:
         """Answer a well-formed line by aiosmtpd's methods: the session's part."""
+
+    def _refuse_proxy_header(self) -> None:
+        """End a session whose client speaks for others and may not; where it was let in as itself, nothing that follows is its own."""
+        self._front.admission.refuse(entrance.UNTRUSTED, self._client, self._front)
+        self._answer(replies.PROXY_HEADER_REFUSED)
+        self._end()
 
     def _refuse_line(self, fault: Reply) -> None:
         self._faults += 1

@@ -1,8 +1,9 @@
 """A connection of a listener with implicit TLS (RFC 8314 section 3.3), until it is encrypted and a session begins.
 
 The loop could make such connections with TLS inside. This does what STARTTLS does instead (`smtp_gateway.listener.encrypted`), beginning
-with the client's first octets: reads are bounded before TLS and not only behind it, a failed handshake is seen here, with its reason, and
-a probe that connects and closes costs no TLS and is no failure.
+with the client's first octets: a connection is counted, and what a proxy says of it is read (`gate`), before its handshake; reads are bounded
+before TLS and not only behind it; a failed handshake is seen here, with its reason; and a probe that connects and closes costs no TLS and
+is no failure.
 """
 
 from __future__ import annotations
@@ -10,13 +11,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from smtp_gateway.listener.connection import address_of
 from smtp_gateway.listener.encrypted import HANDSHAKE_TIMEOUT, Early, encrypt
 from smtp_gateway.listener.handshakes import failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from smtp_gateway.listener.connection import Connection, Front
 
 AT_LEAST = 0.1
@@ -26,8 +24,8 @@ AT_LEAST = 0.1
 class Doorway(asyncio.Protocol):
     """One connection, before its session."""
 
-    def __init__(self, front: Front, session: Callable[[], Connection]) -> None:
-        """Let a *session* begin once the client has shaken hands."""
+    def __init__(self, front: Front, session: Connection) -> None:
+        """Let *session* begin once the client has shaken hands; when it does not begin, it is told that its connection is lost."""
         self._front = front
         self._session = session
         self._loop = asyncio.get_running_loop()
@@ -40,9 +38,10 @@ class Doorway(asyncio.Protocol):
         self._transport = transport
         self._patience = self._loop.call_at(self._deadline, self._give_up)
 
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 asyncio's signature
+    def connection_lost(self, error: Exception | None) -> None:
         """Forget a client that sent nothing. Once it has, TLS is told instead."""
         self._be_patient_no_longer()
+        self._session.connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
         """Let TLS begin with *data*, and go on by itself."""
@@ -54,8 +53,7 @@ class Doorway(asyncio.Protocol):
         self._loop.call_soon(self._loop.call_soon, self._hand_on, data)
 
     async def _encrypt(self) -> None:
-        session = self._session()
-        plaintext = Early(session)
+        plaintext = Early(self._session)
         within = max(AT_LEAST, self._deadline - self._loop.time())
         error: Exception | None = None
         transport = None
@@ -63,6 +61,9 @@ class Doorway(asyncio.Protocol):
             transport = await encrypt(plaintext, self._transport, self._front.tls(), within)
         except (OSError, RuntimeError) as failure:
             error = failure
+        finally:
+            if transport is None:
+                self._session.connection_lost(None)
         if transport is None:
             failed(self._front, self._address, error)
         else:
@@ -89,4 +90,5 @@ class Doorway(asyncio.Protocol):
 
     @property
     def _address(self) -> str:
-        return address_of(self._transport.get_extra_info("peername"))
+        entrance = self._session.entrance
+        return "" if entrance is None else entrance.client.address

@@ -13,12 +13,13 @@ from smtp_gateway import authentication
 from smtp_gateway.config.model import Limits
 from smtp_gateway.content.received import HOPS_LIMIT
 from smtp_gateway.intake import ROOM, TOO_MANY_HOPS
-from smtp_gateway.listener import lines, replies
+from smtp_gateway.listener import lines, proxy, replies
 from smtp_gateway.listener.body import LINE_LIMIT
-from smtp_gateway.listener.connection import GOODBYE_TIMEOUT, IDLE_TIMEOUT, PENDING
-from smtp_gateway.listener.data import MEMORY, PROGRESS
-from smtp_gateway.listener.encrypted import HANDSHAKE_TIMEOUT
+from smtp_gateway.listener.ceilings import FULL, Ceiling
+from smtp_gateway.listener.connection import PENDING
+from smtp_gateway.listener.data import MEMORY
 from smtp_gateway.listener.session import UNKNOWN_LIMIT
+from smtp_gateway.listener.timeouts import PHASES
 from smtp_gateway.mail import dsn, path, reply
 from smtp_gateway.mail.reply import Reply
 from smtp_gateway.policy import checks, relaying, senders
@@ -66,11 +67,24 @@ EXTENSIONS = {
 LIMITS = (
     Bound("content of a message", f"{Limits().message_size} octets unless configured", "As it would be without dot stuffing (RFC 1870)."),
     Bound("recipients of a transaction", f"{Limits().recipients} unless configured", "Those beyond are told to come in another one."),
+    Bound(
+        "connections of a pod", f"{Limits().connections} unless configured", "Those beyond are told `421 4.3.2` in place of the greeting."
+    ),
+    Bound(
+        "connections of a client",
+        "50 unless configured",
+        "From one IPv4 address or /64 of IPv6, where clients can be told apart. See docs/connections.md.",
+    ),
     Bound("command line", f"{lines.COMMAND_LIMIT} octets", "RFC 5321 asks for 512; parameters need more."),
     Bound("line of an AUTH exchange", f"{lines.AUTH_LIMIT} octets", "RFC 4954 section 4."),
     Bound("line of a body", f"{LINE_LIMIT} octets", "RFC 5321 asks for 998 and programs write more. See below."),
     Bound("address", f"{path.ADDRESS_LIMIT} octets", f"Its domain {path.DOMAIN_LIMIT}, a label of that {path.LABEL_LIMIT}."),
     Bound("ENVID, ORCPT", f"{dsn.ENVID_LIMIT} and {dsn.ORCPT_LIMIT} octets", "As they are sent, in xtext of printable ASCII."),
+    Bound(
+        "PROXY header",
+        f"{proxy.TEXT_LIMIT} octets of version 1, {proxy.LIMIT} of version 2",
+        "The standard's own bound, and nginx's. TLVs are skipped.",
+    ),
     Bound("malformed lines", f"{lines.FAULTS_LIMIT}", "The session ends at the last of them."),
     Bound("unknown commands", f"{UNKNOWN_LIMIT}", "The session ends at the last of them."),
     Bound("trace headers", f"{HOPS_LIMIT}", "A message with more goes in circles (RFC 5321 section 6.3)."),
@@ -82,16 +96,7 @@ LIMITS = (
     Bound("octets behind a message", f"{PENDING} and one read", "Pipelined while it is made durable; the client is read from again then."),
     Bound("bodies held by all sessions", f"{ROOM} octets, or four messages of the largest size", "More is refused for now."),
 )
-TIMEOUTS = (
-    Bound(
-        "next command, next line of an exchange",
-        f"{IDLE_TIMEOUT:g} s",
-        "RFC 5321 section 4.5.3.2.7 asks for at least as much. `421 4.4.2` at its end.",
-    ),
-    Bound("body", f"{IDLE_TIMEOUT:g} s for {PROGRESS} octets", "Octets that are swallowed are no progress."),
-    Bound("TLS handshake", f"{HANDSHAKE_TIMEOUT:g} s", ""),
-    Bound("goodbye", f"{GOODBYE_TIMEOUT:g} s", "A client that does not read its last reply is cut off."),
-)
+TIMEOUTS = tuple((phase.name, f"{phase.seconds:g} s", phase.standard, phase.reason, phase.told) for phase in PHASES)
 
 
 def _ours(text: str) -> Reply:
@@ -117,6 +122,9 @@ REPLIES = (
     Meant(Reply(354, "", "End data with <CR><LF>.<CR><LF>"), "DATA", "The body may come."),
     Meant(reply.SHUTTING_DOWN, "any", "The pod stops, or takes no new mail. Connect again: another pod answers."),
     Meant(replies.TIMED_OUT, "any", "Nothing was heard for too long."),
+    Meant(FULL[Ceiling.ALL], "connection", "The pod has as many connections as it may have."),
+    Meant(FULL[Ceiling.CLIENT], "connection", "The client's network has."),
+    Meant(replies.PROXY_HEADER_REFUSED, "PROXY", "The client is no proxy that is trusted to say who others are. The session ends."),
     Meant(lines.TOO_MANY_FAULTS, "any", "Too many malformed lines: whoever sends them does not speak SMTP."),
     Meant(authentication.TOO_MANY_FAILURES, "AUTH", "The session ends, after five failures."),
     Meant(reply.TRY_AGAIN_LATER, "any, end of data", "Something of the gateway's own failed; its log says what. The client keeps its message."),
@@ -198,7 +206,7 @@ def documentation() -> str:
     tables = (
         ("Extensions", ("keyword", "what it means here"), extensions),
         ("Limits", ("of what", "limit", "why"), LIMITS),
-        ("Time-outs", ("for what", "time-out", ""), TIMEOUTS),
+        ("Time-outs", ("for what", "time-out", "the standard", "why so long", "told"), TIMEOUTS),
         ("Replies", ("code", "enhanced", "text", "to", "meaning"), spoken),
     )
     parts = [_INTRODUCTION, *(_table(title, head, rows) for title, head, rows in tables)]

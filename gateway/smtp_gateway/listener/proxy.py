@@ -26,6 +26,7 @@ SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 TEXT_SIGNATURE = b"PROXY "
 """How version 1 begins (section 2.1)."""
 
+_NUL_LINE = SIGNATURE.splitlines(keepends=True)[2]
 _SHORTEST = 15
 """Octets of `PROXY UNKNOWN CRLF`; every other header is longer."""
 _FIXED = 16
@@ -103,9 +104,9 @@ class IncomingHeader:
         return _decoded(octets) if len(octets) >= _FIXED and not self.wanted else None
 
 
-def claimed(octets: bytes) -> bool:
-    """Tell whether *octets*, the first of a line and what stands behind it, are the beginning of a header."""
-    return octets[: len(TEXT_SIGNATURE)].upper() == TEXT_SIGNATURE or octets.startswith(SIGNATURE)
+def claimed(line: bytes) -> bool:
+    """Tell whether *line*, taken for a command's, is one of a header: that of version 1, or of version 2 the third, a single NUL."""
+    return line[: len(TEXT_SIGNATURE)].upper() == TEXT_SIGNATURE or line == _NUL_LINE
 
 
 def _still_to_come(octets: bytes) -> int:

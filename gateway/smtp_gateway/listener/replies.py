@@ -27,6 +27,7 @@ AUTH_CANCELLED = Reply(501, "5.7.0", "Authentication cancelled")
 AUTH_NOT_BASE64 = Reply(501, "5.5.2", "Response is not base64")
 AUTH_MALFORMED = Reply(501, "5.5.2", "Response is not what the mechanism asks for")
 AUTH_LINE_TOO_LONG = Reply(500, "5.5.6", "Authentication exchange line is too long")
+PROXY_HEADER_REFUSED = Reply(421, "4.7.0", "No PROXY header is taken from this address")
 TIMED_OUT = Reply(421, "4.4.2", "Timed out waiting for the client")
 GO_AHEAD = "354 End data with <CR><LF>.<CR><LF>"
 """Replies 3yz have no enhanced code (RFC 2034 section 4)."""

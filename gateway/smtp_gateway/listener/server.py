@@ -1,7 +1,8 @@
 """The listeners: their sockets, and the sessions that come in through them.
 
 A port is one dual-stack socket, so that a port number chosen by the system (0) is the same for IPv4 and IPv6. Clients that connect and
-close, as health probes of load balancers do, are sessions of no command: counted, not logged.
+close, as health probes of load balancers do, are sessions of no command: counted, not logged. Where something comes before the first
+command (a PROXY header, a TLS handshake), a connection begins at a `gate`; elsewhere it is a session at once.
 
 What can go wrong: a port that cannot be bound (`BindError`, at start only).
 """
@@ -11,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from functools import partial
 from typing import TYPE_CHECKING
 
-from smtp_gateway.listener.implicit import Doorway
+from smtp_gateway.listener.entrance import Admission
+from smtp_gateway.listener.gate import Gate
 from smtp_gateway.listener.session import Session
 from smtp_gateway.listener.sessions import Sessions
 from smtp_gateway.telemetry.log import hush
@@ -48,6 +49,8 @@ class Listeners:
         self._servers: list[asyncio.Server] = []
         self.sessions = Sessions()
         """Those of all listeners."""
+        self.admission = Admission()
+        """The room that they share."""
         self.ports: dict[str, int] = {}
         """The port of each listener, by its name."""
 
@@ -66,10 +69,11 @@ class Listeners:
             bound = listening_socket(host, port)
         except OSError as error:
             raise BindError(front.listener, port, error) from error
-        sessions = partial(Session, front)
-        server = await asyncio.get_running_loop().create_server(
-            partial(Doorway, front, sessions) if implicit_tls else sessions, sock=bound, backlog=BACKLOG
-        )
+
+        def connection() -> asyncio.BaseProtocol:
+            return Gate(front, Session(front), implicit_tls=implicit_tls) if implicit_tls or front.proxies else Session(front)
+
+        server = await asyncio.get_running_loop().create_server(connection, sock=bound, backlog=BACKLOG)
         self._servers.append(server)
         self.ports[front.listener] = bound.getsockname()[1]
 

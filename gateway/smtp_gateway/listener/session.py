@@ -23,7 +23,8 @@
 - `handle_exception` answers 451 4.3.0; aiosmtpd tells the peer the exception.
 - `eof_received` ends the input and not the session, so that pipelined commands before a half-close are answered.
 - A command line has one limit of its own: aiosmtpd shares its limits among all sessions and lets every EHLO enlarge them.
-- A time-out is announced with 421 (RFC 5321 section 3.8), and a slow body gets its time by what it sends.
+- A time-out is announced with 421 (RFC 5321 section 3.8), and a slow body gets its time by what it sends (`timeouts`).
+- A PROXY header where none is due ends the session: aiosmtpd reads one from everybody, or from nobody.
 
 Private names of aiosmtpd 1.4.6 used here and in `connection`: `_tls_protocol`, `_auth_methods`, `_AuthMechAttr`, `_getaddr`,
 `_getparams`, `_reset_timeout`; a test asserts that they exist, and that its methods use no others of its streams.

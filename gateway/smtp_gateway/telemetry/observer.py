@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 class Observer(Protocol):
     """Everything that is counted. Each call is cheap, never blocks and never raises."""
 
+    def turned_away(self, listener: str, reason: str) -> None:
+        """Count a connection to *listener* that was closed without a session, for *reason*: one of a few words of the gateway."""
+
     def connected(self, listener: str) -> None:
         """Count a session that a client opened on *listener*."""
 
@@ -57,6 +60,9 @@ class Observer(Protocol):
 
 class NullObserver:
     """An observer that looks away."""
+
+    def turned_away(self, listener: str, reason: str) -> None:
+        """Do nothing."""
 
     def connected(self, listener: str) -> None:
         """Do nothing."""
@@ -107,6 +113,10 @@ class Forwarding:
     def __init__(self, observer: Observer) -> None:
         """Pass on to *observer*."""
         self._next = observer
+
+    def turned_away(self, listener: str, reason: str) -> None:
+        """Pass on."""
+        self._next.turned_away(listener, reason)
 
     def connected(self, listener: str) -> None:
         """Pass on."""

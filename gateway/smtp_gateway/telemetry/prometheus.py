@@ -69,6 +69,7 @@ PREFIX = "smtp_gateway_"
 _TOLD = (
     ("build_info", Kind.GAUGE, "version", "Always 1; the label says which version runs.", ()),
     ("start_time_seconds", Kind.GAUGE, "", "When the process started, in seconds since the epoch.", ()),
+    ("refused_connections_total", Kind.COUNTER, "listener reason", "Connections closed without a session: see docs/connections.md.", ()),
     ("sessions_total", Kind.COUNTER, "listener", "SMTP sessions that clients opened.", ()),
     ("open_sessions", Kind.GAUGE, "listener", "SMTP sessions open now.", ()),
     (
@@ -167,6 +168,10 @@ class PrometheusObserver:
     def page(self) -> bytes:
         """Return all metrics as text."""
         return generate_latest(self._registry)
+
+    def turned_away(self, listener: str, reason: str) -> None:
+        """Count a connection that is no session."""
+        self._count("refused_connections_total", listener, reason)
 
     def connected(self, listener: str) -> None:
         """Count a session that began."""

@@ -22,7 +22,7 @@ from tests.support.resources import gateway, refusal, secret
 
 
 def test_a_hostname_is_all_that_is_needed() -> None:
-    """The defaults are 587 and 2525 with STARTTLS, straight to the MX, five days, 25 MiB, 100 recipients."""
+    """The defaults are 587 and 2525 with STARTTLS, straight to the MX, five days, 25 MiB, 100 recipients, 1000 connections, 50 of a client."""
     config = to_config(gateway(), ())
 
     assert [(one.name, one.port, one.tls) for one in config.listeners] == [
@@ -31,7 +31,7 @@ def test_a_hostname_is_all_that_is_needed() -> None:
     ]
     assert config.routes == (model.Route(name="default"),)
     assert config.lifetime == 5 * 86400
-    assert config.limits == model.Limits(message_size=25 * 2**20, recipients=100)
+    assert config.limits == model.Limits(message_size=25 * 2**20, recipients=100, connections=1000, connections_per_client=50)
 
 
 def test_client_certificates_are_translated() -> None:
@@ -136,6 +136,53 @@ def test_what_is_left_out_is_as_the_gateway_has_it() -> None:
     assert config.routes[0].retry == model.Retry()
     assert (config.lifetime, config.reserve) == (model.Config.model_fields["lifetime"].default, None)
     assert to_config(gateway(spool={"reserve": "64Mi"}), ()).reserve == 64 * 2**20
+
+
+def test_proxies_are_translated() -> None:
+    """Networks of both families, for the listener that names them and no other."""
+    behind = {"name": "smtp", "port": 587, "proxyProtocol": {"trusted": ["10.20.30.0/28", "2001:db8::/64"]}}
+    listeners = to_config(gateway(listeners=[behind, {"name": "other", "port": 2525}]), ()).listeners
+
+    assert [[str(network) for network in one.trusted_proxies] for one in listeners] == [["10.20.30.0/28", "2001:db8::/64"], []]
+
+
+BEHIND = {"name": "smtp", "port": 587, "proxyProtocol": {"trusted": ["10.20.30.0/28"]}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "ceiling"),
+    [
+        ({}, 50),
+        ({"limits": {"connectionsPerClient": 7}}, 7),
+        ({"service": {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}}, 50),
+        ({"service": {"type": "LoadBalancer"}}, None),
+        ({"service": {"type": "NodePort"}}, None),
+        ({"service": {"type": "NodePort"}, "limits": {"connectionsPerClient": 7}}, 7),
+        ({"service": {"type": "LoadBalancer"}, "listeners": [BEHIND]}, 50),
+        ({"service": {"type": "LoadBalancer"}, "listeners": [BEHIND, {"name": "other", "port": 2525}]}, None),
+    ],
+)
+def test_a_client_has_a_ceiling_where_it_can_be_told_from_others(spec: dict[str, Any], ceiling: int | None) -> None:
+    """Behind nodes that stand for everybody it would be one for everybody, unless a person chose it."""
+    assert to_config(gateway(**spec), ()).limits.connections_per_client == ceiling
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        (
+            {"limits": {"connections": 10, "connectionsPerClient": 11}},
+            "spec.limits: connectionsPerClient must not be more than connections",
+        ),
+        ({"listeners": [BEHIND | {"proxyProtocol": {"trusted": ["0.0.0.0/0"]}}]}, "must not be the whole Internet"),
+        ({"listeners": [BEHIND | {"proxyProtocol": {"trusted": ["10.20.30.1/28"]}}]}, "must be a network such as 192.0.2.0/24"),
+        ({"listeners": [BEHIND | {"proxyProtocol": {"trusted": []}}]}, "spec.listeners[0].proxyProtocol.trusted"),
+        ({"listeners": [BEHIND | {"proxyProtocol": {}}]}, "spec.listeners[0].proxyProtocol.trusted"),
+    ],
+)
+def test_who_is_let_in_is_said_clearly(spec: dict[str, Any], sentence: str) -> None:
+    """Contradictions and trust in everybody are refused."""
+    assert sentence in refusal(**spec)
 
 
 @pytest.mark.parametrize(

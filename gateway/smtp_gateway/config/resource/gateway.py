@@ -29,7 +29,7 @@ from smtp_gateway.config.resource.listening import (
 )
 from smtp_gateway.config.resource.placement import PodTemplate
 from smtp_gateway.config.resource.routes import HIDDEN_ROUTE_RULE, LAST_ROUTE_RULE, Route
-from smtp_gateway.config.resource.storage import RESERVE_RULE, LimitsSpec, SpoolSpec
+from smtp_gateway.config.resource.storage import CONNECTIONS_RULE, RESERVE_RULE, LimitsSpec, SpoolSpec
 from smtp_gateway.config.resource.words import API_VERSION, KIND, NAME_LENGTH, Hostname, list_map
 from smtp_gateway.config.rules import Rule
 
@@ -63,7 +63,9 @@ class Spec(Model):
         json_schema_extra=list_map("name"),
     )
     spool: Annotated[SpoolSpec, RESERVE_RULE] = Field(default=SpoolSpec(), description="Where accepted mail is kept until it is delivered.")
-    limits: LimitsSpec = Field(default=LimitsSpec(), description="What one message may be.")
+    limits: Annotated[LimitsSpec, CONNECTIONS_RULE] = Field(
+        default=LimitsSpec(), description="What one message may be, and how many connections there may be."
+    )
     service: Annotated[ServiceSpec, LOAD_BALANCER_RULE, LOAD_BALANCER_CLASS_RULE, TRAFFIC_RULE, FAMILIES_RULE] = Field(
         default=ServiceSpec(), description="The Service that applications send mail to."
     )

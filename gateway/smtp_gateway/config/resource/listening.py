@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from smtp_gateway.config.model import ListenerAuth, ListenerTls, Model, Port
+from smtp_gateway.config.resource.admitting import ProxyProtocol
 from smtp_gateway.config.resource.relaying import ALLOWANCE_RULE, CLEARTEXT_RULE, CLOSED_RULE, Risk, TrustedNetwork
 from smtp_gateway.config.resource.words import (
     ADMIN_PORT,
@@ -57,6 +58,10 @@ class Listener(Model):
         default=(),
         description="Risks of an open relay that are known and wanted: a listener with any other is not opened, and the condition OpenRelayRisk says why. WideNetwork: an allowed network is wider than /24, or /64 of IPv6. ClusterAddresses: one holds addresses of nodes or pods, or the operator may not read nodes. SourceNAT: allowed networks behind a Service of type NodePort or LoadBalancer with externalTrafficPolicy Cluster.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    proxy_protocol: ProxyProtocol | None = Field(
+        default=None,
+        description="For a load balancer in front that sends PROXY headers. Without it every connection counts as that of the address it comes from.",
     )
     node_port: Port | None = Field(
         default=None,

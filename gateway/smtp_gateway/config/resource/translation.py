@@ -11,11 +11,12 @@ from pydantic import SecretStr
 from smtp_gateway.config import model, units
 from smtp_gateway.config.certificate import certificates_in
 from smtp_gateway.config.hashes import HashError, hashed
+from smtp_gateway.config.resource.admitting import connections_per_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from smtp_gateway.config.resource.gateway import SmtpGateway
+    from smtp_gateway.config.resource.gateway import SmtpGateway, Spec
     from smtp_gateway.config.resource.listening import Listener
     from smtp_gateway.config.resource.routes import Retry, Route
 
@@ -113,7 +114,7 @@ def to_config(gateway: SmtpGateway, logins: Sequence[model.Login], client_author
             if source.allowed_senders is not None
         ),
         routes=tuple(_to_route(route) for route in spec.routes),
-        limits=model.Limits(message_size=units.octets(spec.limits.message_size), recipients=spec.limits.recipients),
+        limits=_to_limits(spec),
         lifetime=units.seconds(spec.spool.lifetime),
         reserve=None if spec.spool.reserve is None else units.octets(spec.spool.reserve),
     )
@@ -132,6 +133,7 @@ def _to_clients(gateway: SmtpGateway, authority: str | None) -> model.ClientCert
 
 
 def _to_listener(listener: Listener) -> model.Listener:
+    proxies = listener.proxy_protocol.trusted if listener.proxy_protocol else ()
     return model.Listener(
         name=listener.name,
         port=listener.port,
@@ -139,6 +141,16 @@ def _to_listener(listener: Listener) -> model.Listener:
         auth=listener.auth,
         allowed_networks=tuple(ipaddress.ip_network(one) for one in listener.allowed_networks),
         allowed_recipient_domains=listener.allowed_recipient_domains,
+        trusted_proxies=tuple(ipaddress.ip_network(one) for one in proxies),
+    )
+
+
+def _to_limits(spec: Spec) -> model.Limits:
+    return model.Limits(
+        message_size=units.octets(spec.limits.message_size),
+        recipients=spec.limits.recipients,
+        connections=spec.limits.connections,
+        connections_per_client=connections_per_client(spec.limits, spec.service, spec.listeners),
     )
 
 
