@@ -56,6 +56,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"routes": [{"name": "a", "smarthosts": [{"host": "smtp.example.com>"}]}]}, "must be a host name or an IP address"),
     ({"spool": {"lifetime": "soon"}}, "must be a duration such as 30s, 15m, 1h30m or 5d"),
     ({"limits": {"messageSize": "1Ki"}}, "must be at least 64Ki"),
+    ({"limits": {"connections": 10, "connectionsPerClient": 11}}, "connectionsPerClient must not be more than connections"),
+    (
+        {"listeners": [{"name": "a", "port": 587, "proxyProtocol": {"trusted": ["::/0"]}}]},
+        "must not be the whole Internet: anybody could claim any address",
+    ),
     ({"service": {"loadBalancerSourceRanges": ["10.0.0.0/8"]}}, "loadBalancerClass and loadBalancerSourceRanges need type LoadBalancer"),
     (
         {"service": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.1/8"]}},

@@ -2,7 +2,7 @@
 
 The job: {"host", "port", "via" (address to connect to instead of the host, with the host's name still verified), "authority" (PEM),
 "login", "password", "tls" ("StartTLS" | "Implicit" | "None"), "ciphers" (of TLS 1.2, instead of what is usual),
-"messages": [{"sender", "recipients", "data" (base64)}]}.
+"preamble" (base64: sent before anything else, TLS included), "messages": [{"sender", "recipients", "data" (base64)}]}.
 A line: {"code", "reply"} of the last reply that the message got, and "serial" of the server's certificate under TLS.
 
 With "-" as its argument the job is the first line, and each line after it is one more message for the same session, which is kept open until
@@ -40,10 +40,12 @@ class Client(smtplib.SMTP):
         self.via = job.get("via") or [job["host"], job["port"]]
         self.implicit = tls_context(job) if job.get("tls") == "Implicit" else None
         self.name = job["host"]
+        self.preamble = base64.b64decode(job.get("preamble", ""))
         super().__init__(job["host"], job["port"], local_hostname="client.example", timeout=TIMEOUT)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002 the address of the job counts
         connection = socket.create_connection(tuple(self.via), timeout)
+        connection.sendall(self.preamble)
         return self.implicit.wrap_socket(connection, server_hostname=self.name) if self.implicit else connection
 
 
