@@ -101,6 +101,10 @@ bench-fairness: setup ## Time one login's small mail beside another's flood (BEN
 bench-memory: setup ## Read the gateway's memory under 100 concurrent messages of 10 MB
 	$(BIN)/python -m bench.memory $(BENCH)
 
+.PHONY: torture
+torture: setup ## Attack the gateway: idle crowds, slow senders, endless lines, a million RCPT (BENCH="--scale 0.02")
+	$(BIN)/python -m bench.torture $(BENCH)
+
 .PHONY: bench-operator
 bench-operator: setup ## Time 200 gateways on the cluster's API server, and count what they cost (BENCH="--gateways 50 --minutes 1")
 	$(BIN)/python -m bench.fleet $(BENCH)

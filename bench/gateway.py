@@ -38,7 +38,7 @@ async def main(folder: Path, port: int, next_hop: int, tls: ListenerTls) -> None
         listeners=(Listener(name="submission", port=port, tls=tls),),
         logins=LOGINS,
         routes=(Route(name="default", smarthosts=(Smarthost(host="127.0.0.1", port=next_hop, tls=HopTls.NONE),)),),
-        limits=Limits(message_size=64 * 1024 * 1024),
+        limits=Limits(message_size=64 * 1024 * 1024, connections=100_000),
     )
     settings = Settings(folder / "tls", folder / "spool", host="127.0.0.1", http_host="127.0.0.1", http_port=0)
     gateway = Gateway(config, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from smtp_gateway.config.certificate import Pair
     from smtp_gateway.config.model import Config
 
+OTHER_FILES = 512
+"""Files that are open beside the clients' connections: the spool's, large bodies, and the connections of deliveries and probes."""
 ALTERNATIVE_OFFSET = 1000
 """What is added to a port below 1024 to suggest one that needs no privilege: 587 becomes 1587."""
 _PORT_OPTIONS = {PROBES: "--http-port", REPORTS: "--admin-port"}
@@ -68,7 +71,20 @@ def run(options: argparse.Namespace) -> int:
             socket=place(options.socket, options.spool),
         )
         log.configure()
+        open_files(config.limits.connections)
         return _live(Gateway(config, settings))
+
+
+def open_files(connections: int) -> None:
+    """Let this process open as many files as it may: where containers begin with 1024, a full house of *connections* would not fit.
+
+    A connection for which there is no descriptor is dropped by the event loop without a word, so a limit that is too low is told.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < connections + OTHER_FILES:
+        _log.warning("too few open files allowed", allowed=hard, needed=connections + OTHER_FILES)
 
 
 def _live(gateway: Gateway) -> int:
