@@ -53,47 +53,51 @@ async def way_in(tmp_path: Path) -> AsyncIterator[Reception]:
 
 
 @contextlib.asynccontextmanager
-async def under_tls(port: int, header: bytes) -> AsyncIterator[Conversation]:
-    """Connect to *port*, send *header* and the first octets of the handshake in one write, and go on under TLS."""
+async def under_tls(port: int, header: bytes = b"", behind: bytes = b"") -> AsyncIterator[Conversation]:
+    """Connect to *port* under TLS: *header* in one write with the first octets of the handshake, *behind* in one with its last."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = TLS.wrap_bio(incoming, outgoing, server_hostname="localhost")
-    with contextlib.suppress(ssl.SSLWantReadError):
-        tls.do_handshake()
-    sent = header + outgoing.read()
-    writer.write(sent)
+    client = _Encrypting(reader, writer)
+    await client.shake(header, behind)
     try:
-        yield Conversation(_Decrypted(reader, writer, tls, incoming, outgoing), _Encrypting(writer, tls, outgoing))  # type: ignore[arg-type]  # as far as is needed
+        yield Conversation(client, client)  # type: ignore[arg-type]  # as far as is needed
     finally:
         writer.close()
 
 
 class _Encrypting:
-    def __init__(self, writer: asyncio.StreamWriter, tls: ssl.SSLObject, outgoing: ssl.MemoryBIO) -> None:
-        self._writer, self._tls, self._outgoing = writer, tls, outgoing
+    """A stream under TLS whose segments are cut as a test wants."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = TLS.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
+        self._plain = b""
+
+    async def shake(self, header: bytes, behind: bytes) -> None:
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._writer.write(header + self._outgoing.read())
+                header = b""
+                self._incoming.write(await asyncio.wait_for(self._reader.read(65536), PATIENCE))
+            else:
+                self.write(behind)
+                return
 
     def write(self, data: bytes) -> None:
-        self._tls.write(data)
+        if data:
+            self._tls.write(data)
         self._writer.write(self._outgoing.read())
 
     async def drain(self) -> None:
         await self._writer.drain()
 
-
-class _Decrypted:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tls: ssl.SSLObject, *bios: ssl.MemoryBIO) -> None:
-        self._reader, self._writer, self._tls, (self._incoming, self._outgoing) = reader, writer, tls, bios
-        self._plain, self._shaken = b"", False
-
     async def readline(self) -> bytes:
         while b"\n" not in self._plain:
             try:
-                if not self._shaken:
-                    self._tls.do_handshake()
-                    self._shaken = True
                 self._plain += self._tls.read(4096)
             except ssl.SSLWantReadError:
-                self._writer.write(self._outgoing.read())
                 arrived = await self._reader.read(65536)
                 if not arrived:
                     return b""
@@ -153,6 +157,28 @@ async def test_under_implicit_tls_the_header_comes_before_the_handshake(way_in: 
             await client.ask("EHLO a.example", "250-*AUTH*")
             await client.ask("AUTH PLAIN AGFwcAB3cm9uZw==", "535 *")
     assert [(line["event"], line["peer"]) for line in logs] == [("authentication failed", CLIENT)]
+
+
+async def test_a_client_may_speak_with_the_last_octets_of_its_handshake(tmp_path: Path) -> None:
+    """Before the session behind implicit TLS has begun: it is greeted first and answered then."""
+    async with (
+        reception(tmp_path) as way_in,
+        under_tls(way_in.listeners.ports["submissions"], behind=b"EHLO a.example\r\nNOOP\r\n") as client,
+    ):
+        await client.expect("220 *")
+        await client.expect("250-*")
+        await client.expect("250 2.0.0 *")
+
+
+async def test_a_client_that_leaves_with_its_handshake_is_counted_out(tmp_path: Path) -> None:
+    """As monitors of certificates do, which read nothing."""
+    async with reception(tmp_path) as way_in:
+        with capture_logs() as logs:
+            async with under_tls(way_in.listeners.ports["submissions"]):
+                pass
+            await eventually(lambda: not len(way_in.listeners.admission.ceilings) and not len(way_in.listeners.sessions))
+        assert logs == []
+        assert way_in.observer.open == 0
 
 
 async def ended(port: int, octets: bytes) -> bytes:
