@@ -95,15 +95,20 @@ def _asks_for_nodes(listener: Listener) -> bool:
 
 
 def _findings(listener: Listener, service: ServiceSpec, places: tuple[Place, ...] | None) -> Iterator[Finding]:
-    networks = [ipaddress.ip_network(one) for one in listener.allowed_networks]
+    networks = [ipaddress.ip_network(one) for one in _trusted(listener)]
     if wide := [network for network in networks if network.prefixlen < NARROW[network.version]]:
         yield Finding(listener.name, Risk.WIDE_NETWORK, f"{_several(wide)} wider than /24, or /64 of IPv6")
     if inside := [place for place in places or () if any(_overlap(network, place.network) for network in networks)]:
         held = _listed(f"{_shown(place.network)}, {place.whose}" for place in inside)
-        yield Finding(listener.name, Risk.CLUSTER_ADDRESSES, f"an allowed network holds {held}")
-    if service.external and service.external_traffic_policy is TrafficPolicy.CLUSTER:
+        yield Finding(listener.name, Risk.CLUSTER_ADDRESSES, f"a network of clients or proxies holds {held}")
+    if listener.proxy_protocol is None and service.external and service.external_traffic_policy is TrafficPolicy.CLUSTER:
         hidden = f"a Service of type {service.type} with externalTrafficPolicy Cluster hides clients' addresses behind those of nodes"
         yield Finding(listener.name, Risk.SOURCE_NAT, hidden)
+
+
+def _trusted(listener: Listener) -> tuple[str, ...]:
+    """Return from where clients are taken for what they seem to be: a trusted proxy may say that they are from anywhere."""
+    return (*listener.allowed_networks, *(listener.proxy_protocol.trusted if listener.proxy_protocol else ()))
 
 
 def _overlap(one: Network, other: Network) -> bool:

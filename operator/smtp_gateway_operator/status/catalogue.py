@@ -114,9 +114,9 @@ CATALOGUE = (
     Entry(OPEN_RELAY_RISK, "False", Reason.ACKNOWLEDGED, NONE, "Every risk was acknowledged in the resource.", "The message names them; is each still wanted?"),
     Entry(OPEN_RELAY_RISK, "Unknown", Reason.NOT_CHECKED, NONE, "The operator may not read nodes, so it cannot tell whether allowed networks hold addresses of nodes or pods. The listener is open.", "Install the chart with `readNodes: true`, or acknowledge ClusterAddresses."),
     Entry(OPEN_RELAY_RISK, "Unknown", Reason.CONFIG_INVALID, NONE, "Not judged, because the resource is not valid.", "See ConfigValid."),
-    Entry(OPEN_RELAY_RISK, "True", Reason.WIDE_NETWORK, WARNING, "An allowed network is wider than /24, or /64 of IPv6.", "Name the networks of the clients, or their addresses; or acknowledge WideNetwork."),
-    Entry(OPEN_RELAY_RISK, "True", Reason.CLUSTER_ADDRESSES, WARNING, "An allowed network holds addresses of nodes or pods, which clients from anywhere have behind source NAT, and every workload of the cluster.", "Let applications log in; or acknowledge ClusterAddresses."),
-    Entry(OPEN_RELAY_RISK, "True", Reason.SOURCE_NAT, WARNING, "The Service hides the clients' addresses, so that strangers may have one of an allowed network.", "Set `spec.service.externalTrafficPolicy: Local`; or acknowledge SourceNAT."),
+    Entry(OPEN_RELAY_RISK, "True", Reason.WIDE_NETWORK, WARNING, "A network of clients, or of proxies that say who the client is, is wider than /24, or /64 of IPv6.", "Name the networks of the clients and proxies, or their addresses; or acknowledge WideNetwork."),
+    Entry(OPEN_RELAY_RISK, "True", Reason.CLUSTER_ADDRESSES, WARNING, "A network of clients, or of proxies that say who the client is, holds addresses of nodes or pods, which clients from anywhere have behind source NAT, and every workload of the cluster.", "Let applications log in; or acknowledge ClusterAddresses."),
+    Entry(OPEN_RELAY_RISK, "True", Reason.SOURCE_NAT, WARNING, "The Service hides the clients' addresses, so that strangers may have one of an allowed network.", "Set `spec.service.externalTrafficPolicy: Local`, or let the load balancer say who the client is (`proxyProtocol`); or acknowledge SourceNAT."),
     *(
         Entry(condition, "Unknown", reason, NONE, meaning, remedy)
         for condition in (CERTIFICATE_VALID, UPSTREAM_REACHABLE, QUEUE_HEALTHY)

@@ -71,10 +71,17 @@ def risks(listener: dict[str, Any], places: tuple[Place, ...] | None = NODES, **
         (relay("10.0.0.0/8", acknowledgedRisks=["SourceNAT"]), [WIDE, CLUSTER]),
         (relay(allowedRecipientDomains=["corp.example"]), []),
         (SUBMISSION | {"name": "other", "port": 2525}, []),
+        (relay("192.0.2.0/24", proxyProtocol={"trusted": ["198.51.100.0/24"]}), []),
+        (relay("192.0.2.0/24", proxyProtocol={"trusted": ["198.51.0.0/16"]}), [WIDE]),
+        (relay("192.0.2.0/24", proxyProtocol={"trusted": ["10.1.2.3/32"]}), [CLUSTER]),
+        (SUBMISSION | {"name": "other", "port": 2525, "proxyProtocol": {"trusted": ["10.0.0.0/8"]}}, []),
     ],
 )
 def test_networks_are_risks(listener: dict[str, Any], found: list[Risk]) -> None:
-    """One local network is /24, or /64 of IPv6; one with a node's or a pod's address is everybody's who stands behind it."""
+    """One local network is /24, or /64 of IPv6; one with a node's or a pod's address is everybody's who stands behind it.
+
+    So is one of proxies: from there anybody may say that he is a client of an allowed network.
+    """
     assert risks(listener) == found
 
 
@@ -92,6 +99,7 @@ def test_a_service_that_hides_addresses_is_a_risk(service: dict[str, Any], found
     """Behind source NAT every client looks like a node; a listener that asks nothing of addresses has nothing to fear."""
     assert risks(relay("192.0.2.0/24"), service=service) == found
     assert risks(relay("192.0.2.0/24", acknowledgedRisks=["SourceNAT"]), service=service) == []
+    assert risks(relay("192.0.2.0/24", proxyProtocol={"trusted": ["198.51.100.1/32"]}), service=service) == []
     assert risks(relay(allowedRecipientDomains=["corp.example"]), service=service) == []
     assert risks(SUBMISSION | {"name": "other", "port": 2525}, service=service) == []
 
@@ -103,7 +111,7 @@ def test_a_finding_says_what_was_found() -> None:
 
     assert [one.sentence for one in found] == [
         "10.0.0.0/8; 172.16.0.0/12 are wider than /24, or /64 of IPv6",
-        "an allowed network holds 10.1.2.0, an address of node n0; 10.1.2.1, an address of node n1; 10.1.2.2, an address of node n2; and 2 more",
+        "a network of clients or proxies holds 10.1.2.0, an address of node n0; 10.1.2.1, an address of node n1; 10.1.2.2, an address of node n2; and 2 more",
         "a Service of type NodePort with externalTrafficPolicy Cluster hides clients' addresses behind those of nodes",
     ]
 
@@ -250,7 +258,7 @@ async def test_nodes_are_looked_at() -> None:
 
     status, reason, message = await found.condition("OpenRelayRisk")
     assert (status, reason) == ("True", "ClusterAddresses")
-    assert "relay (ClusterAddresses): an allowed network holds 10.1.2.7, an address of node n2" in message
+    assert "relay (ClusterAddresses): a network of clients or proxies holds 10.1.2.7, an address of node n2" in message
     assert await ports(found) == [587]
 
 

@@ -56,7 +56,7 @@ class Listener(Model):
     )
     acknowledged_risks: Annotated[tuple[Risk, ...], Field(max_length=len(Risk))] = Field(
         default=(),
-        description="Risks of an open relay that are known and wanted: a listener with any other is not opened, and the condition OpenRelayRisk says why. WideNetwork: an allowed network is wider than /24, or /64 of IPv6. ClusterAddresses: one holds addresses of nodes or pods, or the operator may not read nodes. SourceNAT: allowed networks behind a Service of type NodePort or LoadBalancer with externalTrafficPolicy Cluster.",
+        description="Risks of an open relay that are known and wanted: a listener with any other is not opened, and the condition OpenRelayRisk says why. WideNetwork: an allowed network, or one of proxies, is wider than /24, or /64 of IPv6. ClusterAddresses: one holds addresses of nodes or pods, or the operator may not read nodes. SourceNAT: allowed networks behind a Service of type NodePort or LoadBalancer with externalTrafficPolicy Cluster and without proxyProtocol.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     proxy_protocol: ProxyProtocol | None = Field(

@@ -20,7 +20,7 @@ class Risk(StrEnum):
     WIDE_NETWORK = "WideNetwork"
     """An allowed network is wider than one local network has to be: /24, or /64 of IPv6."""
     CLUSTER_ADDRESSES = "ClusterAddresses"
-    """An allowed network holds addresses of nodes or pods, behind which anybody may stand."""
+    """An allowed network, or one of proxies, holds addresses of nodes or pods, behind which anybody may stand."""
     SOURCE_NAT = "SourceNAT"
     """The Service hides who connects: clients from anywhere may have an address of an allowed network."""
 
