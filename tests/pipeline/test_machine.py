@@ -97,6 +97,9 @@ bodies = lined.map(lambda content: Command("DATA", content=content)) | st.builds
     lambda content, last: Command("BDAT", content=content, last=last), contents, st.booleans()
 )
 commands = st.one_of(mails, rcpts, rcpts, bodies, bodies, simple, wrong)
+READY = [Command("EHLO", b" client.example"), Command("AUTH")]
+ENDS = [*[Command("NOOP")] * 12, Command("QUIT")]
+ENDS += [Command("BDAT", argument, "501 5.5.4") for argument in (b"", b" LAST", b" -1", b" 1 x", b" 99999999999999999999")]
 MESSAGE = [Command("MAIL", b" FROM:<a@example.com>"), Command("RCPT", b" TO:<b@example.net>")]
 DOCUMENTED = {f"{meant.reply.code} {meant.reply.enhanced}".strip() for meant in REPLIES}
 _ENHANCED = re.compile(r"([245])\d\d[ -](?:\1\.\d{1,3}\.\d{1,3}) \S")
@@ -167,7 +170,7 @@ class Client(RuleBasedStateMachine):
         self.state = State(tls=listener == "submissions", trusted=listener == "relay")
         self.talking = self.listening.runner.run(self.listening.connect(self.stack, listener))
         if ready:
-            self._say([Command("EHLO", b" client.example"), Command("AUTH")], [])
+            self._say(READY, [])
 
     @precondition(lambda self: not self.state.over)
     @rule(command=commands, cuts=st.lists(st.integers(0, 3000), max_size=3))
@@ -184,14 +187,14 @@ class Client(RuleBasedStateMachine):
     @precondition(lambda self: not self.state.over)
     @rule(body=st.lists(bodies, min_size=1, max_size=3), cuts=st.lists(st.integers(0, 3000), max_size=3))
     def message(self, body: list[Command], cuts: list[int]) -> None:
-        """A whole transaction in one write."""
-        self._say([*MESSAGE, *body], cuts)
+        """A whole transaction in one write, with all that it takes."""
+        self._say([*READY, *MESSAGE, *body], cuts)
 
     @precondition(lambda self: not self.state.over)
-    @rule(argument=st.sampled_from([b"", b" LAST", b" -1", b" 1 x", b" 99999999999999999999"]))
-    def chunk_without_a_number(self, argument: bytes) -> None:
-        """The session ends."""
-        self._say([Command("BDAT", argument, "501 5.5.4")], [])
+    @rule(way=st.sampled_from(ENDS))
+    def end(self, way: Command) -> None:
+        """Politely, or by a chunk of which nobody knows where it ends; seldom, because there is more to say."""
+        self._say([way], [])
 
     @precondition(lambda self: not self.state.over)
     @rule(injected=st.sampled_from([b"", b"NOOP\r\n", b"EHLO evil.example\r\nMAIL FROM:<evil@example.com>\r\n", b"BDAT 5 LAST\r\nhello"]))
@@ -202,12 +205,6 @@ class Client(RuleBasedStateMachine):
         else:
             self.listening.runner.run(self.talking.starttls(TLS, behind=injected))
             self.state = self.state.encrypted
-
-    @precondition(lambda self: not self.state.over)
-    @rule()
-    def leave(self) -> None:
-        """Politely."""
-        self._say([Command("QUIT")], [])
 
     @precondition(lambda self: self.state.over)
     @rule()
