@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from ipaddress import IPv4Network
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -63,6 +64,7 @@ PARTS = [
 ODD_PARTS = [*PARTS, b"\r", b"\n", b"\r\n.\n", b"\n.\r\n"]
 
 contents = st.lists(st.sampled_from(PARTS), max_size=4).map(b"".join) | st.lists(st.sampled_from(ODD_PARTS), max_size=4).map(b"".join)
+whole = st.lists(st.sampled_from(PARTS), min_size=1, max_size=5).map(b"".join)
 # What DATA cannot carry as content is left to BDAT: a line end that is half of one, before a dot that is the end of data then.
 lined = st.lists(st.sampled_from([*PARTS, b"a\nb\r\n", b"a\rb\r\n"]), max_size=4).map(b"".join)
 mails = st.builds(lambda path, more: Command("MAIL", b" FROM:" + path + more), st.sampled_from(SENDERS), st.sampled_from(MAIL_PARAMETERS))
@@ -189,6 +191,14 @@ class Client(RuleBasedStateMachine):
     def message(self, body: list[Command], cuts: list[int]) -> None:
         """A whole transaction in one write, with all that it takes."""
         self._say([*READY, *MESSAGE, *body], cuts)
+
+    @precondition(lambda self: not self.state.over)
+    @rule(content=whole, edges=st.lists(st.integers(0, 3000), max_size=4), cuts=st.lists(st.integers(0, 3000), max_size=3))
+    def message_in_chunks(self, content: bytes, edges: list[int], cuts: list[int]) -> None:
+        """The same by BDAT, cut into chunks anywhere."""
+        borders = [0, *sorted(edge % (len(content) + 1) for edge in edges), len(content)]
+        chunks = [Command("BDAT", content=content[begin:end]) for begin, end in pairwise(borders)]
+        self._say([*READY, *MESSAGE, *chunks[:-1], replace(chunks[-1], last=True)], cuts)
 
     @precondition(lambda self: not self.state.over)
     @rule(way=st.sampled_from(ENDS))
