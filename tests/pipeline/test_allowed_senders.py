@@ -98,6 +98,21 @@ async def test_large_messages_are_judged_by_their_beginning(way_in: Reception, a
         await client.send(b"From: billing@example.com" + END, sender="billing@example.com")
 
 
+@pytest.mark.parametrize(("author", "pattern"), [(b"billing@example.com", "250 2.0.0 Ok: queued as *"), (b"boss@example.com", AUTHOR)])
+async def test_messages_in_chunks_are_judged_alike(way_in: Reception, author: bytes, pattern: str) -> None:
+    """By BDAT, with the author's field cut in two."""
+    octets = b"From: " + author + b"\r\n\r\nhello\r\n"
+    async with Conversation.with_server(way_in.port) as client:
+        await client.authenticated(TLS)
+        await client.ask("MAIL FROM:<billing@example.com>")
+        await client.ask("RCPT TO:<b@example.net>")
+        await client.write(b"BDAT 9\r\n" + octets[:9])
+        await client.expect("250 *")
+        await client.write(b"BDAT %d LAST\r\n" % (len(octets) - 9) + octets[9:])
+        await client.expect(pattern)
+        await client.send(b"From: billing@example.com" + END, sender="billing@example.com")
+
+
 async def test_a_header_that_has_no_end_in_sight_is_not_clear(way_in: Reception) -> None:
     """An author may hide behind a quarter of a megabyte of header: it is not looked for."""
     filler = b"X-Filler: " + b"x" * 900 + b"\r\n"
