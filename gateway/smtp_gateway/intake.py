@@ -1,7 +1,7 @@
 """The conductor before the spool: from a complete message to the reply that takes responsibility for it, or says why not.
 
 A reply of 250 is given only when the future of `Spool.put` is done, that is after neither a crash nor a power cut can lose the message. Everything
-else is temporary (451, 452) and leaves the message with its client; only a message that goes in circles is refused for good.
+else is temporary (451, 452) and leaves the message with its client; only a message that goes in circles, or whose header section is endless, is refused for good.
 
 What can go wrong: the spool is full or broken (logged as `postponed` with the cause), or anything unforeseen (logged whole, answered
 451 4.3.0). A client that hangs up while its message is being made durable may send it again: a duplicate, never a loss (RFC 1047). What
@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from smtp_gateway.content import received
+from smtp_gateway.config.model import ClientAddress
+from smtp_gateway.content import received, submission
 from smtp_gateway.content.authors import authors
+from smtp_gateway.content.origin import Origin
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.identifier import ENTROPY, message_id
 from smtp_gateway.mail.reply import Reply
@@ -86,7 +88,9 @@ class Incoming:
     accepted_at: float
     """Seconds since the epoch."""
     trace: bytes
-    """The header that its body begins with."""
+    """What its body begins with: the trace header, and the fields that it lacked."""
+    changes: submission.Changes
+    """What is left out of it."""
 
 
 @dataclass(slots=True)
@@ -128,6 +132,7 @@ class Intake:
         """Follow *config* from the next message on; sessions keep what they were greeted with."""
         self.config = config
         self.rules = SenderRules(config.senders)
+        self._anonymous = config.headers.client_address is ClientAddress.OMIT
         self.room.octets = max(ROOM, 4 * config.limits.message_size)
 
     def unwilling(self) -> Reply | None:
@@ -138,25 +143,33 @@ class Intake:
         return reply.SPOOL_FULL if reason == FULL else reply.TRY_AGAIN_LATER
 
     def begin(self, peer: Peer, envelope: Envelope, head: bytes) -> Incoming | Reply:
-        """Name a message from *peer*, whose body begins with *head* (its header section, if it is not longer), or say why it is refused."""
-        if received.circles(head):
+        """Name a message from *peer*, whose body begins with *head*, or say why it is refused.
+
+        *head* is all of it, or more than `submission.HEAD_LIMIT` octets.
+        """
+        section = received.header_section(head).lower()
+        if received.circles(section):
             return TOO_MANY_HOPS
         if self.rules.bind(peer.identity) and (refused := self.rules.authors(peer.identity, authors(head))):
             return refused
         now = self._sources.clock()
-        identifier = message_id(now, self._sources.entropy(ENTROPY))
-        trace = received.received(peer, self.config.hostname, identifier, now, smtputf8=envelope.smtputf8)
-        return Incoming(identifier, peer, _unique(envelope), now, trace)
+        origin = Origin(message_id(now, self._sources.entropy(ENTROPY)), self.config.hostname, now)
+        changes = submission.AS_IT_IS if submission.usual(head, section) else _changes(peer, head, len(section), origin)
+        if isinstance(changes, Reply):
+            return changes
+        anonymous = self._anonymous and peer.login is not None
+        trace = received.received(peer, origin, smtputf8=envelope.smtputf8, anonymous=anonymous)
+        return Incoming(origin.id, peer, _unique(envelope), now, trace + changes.before, changes)
 
-    def draft(self, incoming: Incoming) -> Draft:
-        """Return where the body of *incoming* is written while it arrives: all of it, and then it is given to `accept`."""
+    def draft(self, incoming: Incoming, head: bytes) -> Draft:
+        """Return where the body of *incoming*, which begins with *head*, is written while it arrives; `accept` gets it when it is whole."""
         draft = self._spool.draft(incoming.id)
-        draft.write(incoming.trace)
+        draft.write(incoming.trace + incoming.changes.apply(head))
         return draft
 
     def accept(self, incoming: Incoming, body: bytes | Draft, answer: Callable[[Reply], None]) -> None:
         """Take responsibility for a message (*body* in wire form, whole), or say why not: by one call of *answer*, later. Never raises."""
-        whole = incoming.trace + body if isinstance(body, bytes) else body
+        whole = incoming.trace + incoming.changes.apply(body) if isinstance(body, bytes) else body
         message = NewMessage(incoming.id, incoming.envelope, whole, incoming.accepted_at, incoming.peer.identity or "")
         # A draft's octets are on the disk: its delivery begins by reading them, like that of any other queued message.
         leased = isinstance(body, bytes) and self._onward.welcomes(message.identity)
@@ -210,6 +223,11 @@ class Intake:
             exc_info=None if expected else fault,
         )
         return answer
+
+
+def _changes(peer: Peer, head: bytes, section: int, origin: Origin) -> submission.Changes | Reply:
+    """Return what is done to a message: who has a login submits it, whatever the port, and all others have it relayed."""
+    return submission.relayed(head) if peer.login is None else submission.submitted(head, section, origin)
 
 
 def _unique(envelope: Envelope) -> Envelope:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smtp_gateway.config.model import Limits, Listener, ListenerAuth, ListenerTls
+from smtp_gateway.content.origin import Origin
 from smtp_gateway.content.received import received
 from smtp_gateway.listener.body import LINE_LIMIT
 from smtp_gateway.listener.connection import PENDING
@@ -18,7 +19,7 @@ from smtp_gateway.listener.lines import AUTH_LIMIT
 from smtp_gateway.mail.envelope import MessageId, Peer
 from smtp_gateway.spool.bodies import LARGE
 from tests.support.conversation import Conversation
-from tests.support.gateway import config, reception, running, trusting
+from tests.support.gateway import as_sent, config, reception, running, trusting
 from tests.support.messages import octets
 from tests.support.sink import Sink
 from tests.support.waiting import eventually
@@ -101,7 +102,7 @@ async def test_end_of_data_smuggling_outbound(tmp_path: Path) -> None:
                     await client.ask("BDAT 0 LAST", "250 2.0.0 Ok: queued *")
                 sent.append(content)
                 await eventually(lambda: len(sink.taken) == len(sent))
-                assert sink.taken[-1].content.split(b"\r\n", 3)[3] == content
+                assert as_sent(sink.taken[-1].content) == content
 
     assert {taken.sender for taken in sink.taken} == {"a@example.com"}
     assert not any("evil" in command for command in sink.commands)
@@ -147,7 +148,7 @@ async def test_line_ends_hidden_in_envid_and_orcpt(encoded: str) -> None:
 @pytest.mark.parametrize("name", ["x) by evil (y", "x;y", "x\u2028y", "x y", "<script>", "x\\y", '"x"', "x@y", "\u00fc", "x" * 1000])
 async def test_header_injection_by_the_name_of_ehlo(name: str) -> None:
     """Whatever the client calls itself, the trace header has three lines, and its name is one word without a comment."""
-    trace = received(Peer("192.0.2.1", "submission", name), "mail.example.com", MessageId("ID"), 0.0)
+    trace = received(Peer("192.0.2.1", "submission", name), Origin(MessageId("ID"), "mail.example.com", 0.0))
 
     assert trace.count(b"\r\n") == 3
     assert re.match(rb"Received: from [A-Za-z0-9.\-_:\[\]?]{1,255} \(\[192\.0\.2\.1\]\)\r\n\tby mail\.example\.com ", trace)

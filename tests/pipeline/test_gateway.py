@@ -56,16 +56,17 @@ async def measured(gateway: Gateway, line: str) -> None:
     ids=["nothing", "empty", "plain", "dots", "8-bit", "long line", "1 MB"],
 )
 async def test_mail_arrives_octet_for_octet(tmp_path: Path, sink: Sink, body: bytes) -> None:
-    """From the client through the disk to the next hop nothing changes but for the trace header."""
+    """From the client through the disk to the next hop nothing changes but for the trace header and the fields that are missing."""
     async with running(tmp_path, config(sink.port)) as gateway, Conversation.with_server(gateway.ports["submission"]) as client:
         await client.authenticated(TLS)
         await client.send(body)
         await eventually(lambda: sink.taken)
 
     (taken,) = sink.taken
-    trace, kept = taken.body[: -len(body)], taken.body[-len(body) :]
+    added, kept = taken.body[: -len(body)], taken.body[-len(body) :]
     assert kept == body
-    assert re.fullmatch(rb"Received: from client\.example \(\[127\.0\.0\.1\]\)\r\n\tby .*;\r\n\t.*\r\n", trace)
+    trace = rb"Received: from client\.example \(\[127\.0\.0\.1\]\)\r\n\tby .* id (.*);\r\n\t(.*)\r\n"
+    assert re.fullmatch(trace + rb"Date: \2\r\nMessage-ID: <\1@mail\.example\.com>\r\n", added)
     assert (taken.sender, taken.recipients) == ("a@example.com", ("b@example.net",))
 
 

@@ -138,7 +138,8 @@ class Listening:
                 assert wanted in DOCUMENTED, f"{said} is not in docs/protocol.md"
             if one.message is not None:
                 messages = self.way_in.spool.bodies
-                assert (len(messages), messages[-1]) == (self.kept + 1, one.message)
+                # A text that begins with an empty line cannot be told from one that got it.
+                assert (len(messages), messages[-1]) in {(self.kept + 1, one.message), (self.kept + 1, one.message.removeprefix(b"\r\n"))}
                 self.kept += 1
         assert len(self.way_in.spool.messages) == self.kept
         if expected[-1].state.over:

@@ -30,7 +30,7 @@ from smtp_gateway.dispatch import Surroundings
 from tests.support.conversation import Conversation
 from tests.support.dispatching import AROUND, LIFETIME, A, B, working
 from tests.support.dispatching import config as delivering
-from tests.support.gateway import config, running, trusting
+from tests.support.gateway import as_sent, config, running, trusting
 from tests.support.hostile import QUICK
 from tests.support.messages import NOW
 from tests.support.sink import Sink
@@ -190,7 +190,7 @@ async def test_trap_11_a_drain_with_the_upstream_down_stops_accepting_and_keeps_
     await sink.start()
     async with running(tmp_path, config(sink.port), Surroundings(clock=lambda: time.time() + 3600)):
         await eventually(lambda: len(sink.taken) == 5)
-    assert sorted(taken.body.split(b"\r\n", 3)[3] for taken in sink.taken) == bodies
+    assert sorted(as_sent(taken.body) for taken in sink.taken) == bodies
 
 
 def test_trap_13_a_configured_smarthost_is_verified_unless_it_says_otherwise() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -124,8 +125,22 @@ class RecordingSpool(MemorySpool):
 
     @property
     def bodies(self) -> list[bytes]:
-        """The bodies without the three lines of the trace header."""
-        return [octets(message).split(b"\r\n", 3)[3] for message in self.messages]
+        """The bodies as they were sent: see `as_sent`."""
+        return [as_sent(octets(message)) for message in self.messages]
+
+
+_ADDED = re.compile(
+    rb"Received: from .*\r\n\tby .* id (\w+);\r\n\t(.*)\r\n"
+    rb"(?:Date: \2\r\n)?(?:Message-ID: <\1@[^\r]*>\r\n)?(?:\r\n(?![!-9;-~]+[ \t]*:)(?!\r\n)(?!\.\r\n$))?"
+)
+"""The trace header, the fields that were added at that time under that name, and the empty line before a text without fields."""
+
+
+def as_sent(body: bytes) -> bytes:
+    """Return *body*, as the gateway keeps it, as its client sent it, but for blind copies and one case: a text that begins with an empty line."""
+    found = _ADDED.match(body)
+    assert found, body[:500]
+    return body[found.end() :]
 
 
 class RecordingOnward:

@@ -182,6 +182,22 @@ class Limits(Model):
     """Connections from one client network (`smtp_gateway.listener.ceilings`); None: as many as there may be in all."""
 
 
+class ClientAddress(StrEnum):
+    """What the trace header of submitted mail says of its client."""
+
+    FULL = "Full"
+    """Its address, and what it calls itself (RFC 5321 section 4.4)."""
+    OMIT = "Omit"
+    """Nothing: RFC 5321 section 7.6 leaves it to sites that have reasons to."""
+
+
+class Headers(Model):
+    """What is written into messages."""
+
+    client_address: ClientAddress = ClientAddress.FULL
+    """Of clients with a login; the trace of relayed mail is always whole."""
+
+
 class Config(Model):
     """What one gateway does."""
 
@@ -196,6 +212,7 @@ class Config(Model):
     """Logins of an identity that is not among them may send as anybody."""
     routes: tuple[Route, ...]
     limits: Limits = Limits()
+    headers: Headers = Headers()
     lifetime: Annotated[float, Field(gt=0)] = 5 * 86400.0
     """Seconds that undelivered mail is retried before it is returned; RFC 5321 section 4.5.4.1 asks for 4 to 5 days."""
     reserve: Annotated[int, Field(gt=0)] | None = None

@@ -7,40 +7,37 @@ comment or start another header.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from email.utils import format_datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smtp_gateway.mail.envelope import MessageId, Peer
+    from smtp_gateway.content.origin import Origin
+    from smtp_gateway.mail.envelope import Peer
 
 HOPS_LIMIT = 100
 """Trace headers beyond which a message is taken for one that goes in circles: "normally at least 100" (RFC 5321 section 6.3)."""
 HELLO_LIMIT = 255
 """Octets of the client's name that are kept: a domain has no more (RFC 5321 section 4.5.3.1.2)."""
 
+ANONYMOUS = "unknown"
+"""The name of a client that has told none, or whose name is not told on."""
+
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9.\-_:\[\]]")
 _TRACE = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
-def received(peer: Peer, hostname: str, message_id: MessageId, now: float, *, smtputf8: bool = False) -> bytes:
-    """Return the Received header of a message from *peer* that *hostname* accepts *now*, as lines in wire form.
+def received(peer: Peer, origin: Origin, *, smtputf8: bool = False, anonymous: bool = False) -> bytes:
+    """Return the Received header of a message from *peer*, as lines in wire form; an *anonymous* one says nothing of who the client is.
 
-    The addresses of the envelope are left out: a recipient in a header would tell the others who was in blind copy.
+    The clause `from` must be there (RFC 5321 section 4.4), so that of an anonymous client names it `unknown`: what it calls itself is
+    often its address, or a name of its network. The addresses of the envelope are left out: a recipient in a header would tell the
+    others who was in blind copy.
     """
     lines = (
-        f"Received: from {sanitised(peer.hello)} ({_literal(peer.address)})",
-        f"\tby {hostname} with {protocol(peer, smtputf8=smtputf8)} id {message_id};",
-        f"\t{_date(int(now))}",
+        f"Received: from {ANONYMOUS if anonymous else f'{sanitised(peer.hello)} ({_literal(peer.address)})'}",
+        f"\tby {origin.hostname} with {protocol(peer, smtputf8=smtputf8)} id {origin.id};",
+        f"\t{origin.date}",
     )
     return "".join(f"{line}\r\n" for line in lines).encode("ascii", "replace")
-
-
-@lru_cache(2)
-def _date(second: int) -> str:
-    """Return the date of *second* (since the epoch) as header fields have it: many messages share one."""
-    return format_datetime(datetime.fromtimestamp(second, UTC))
 
 
 def protocol(peer: Peer, *, smtputf8: bool = False) -> str:
@@ -51,24 +48,24 @@ def protocol(peer: Peer, *, smtputf8: bool = False) -> str:
 
 def sanitised(hello: str) -> str:
     """Return what the client called itself, with `?` for whatever is not part of a domain or an address literal."""
-    return _NOT_A_NAME.sub("?", hello[:HELLO_LIMIT]) or "unknown"
+    return _NOT_A_NAME.sub("?", hello[:HELLO_LIMIT]) or ANONYMOUS
 
 
-def circles(body: bytes) -> bool:
-    """Tell whether *body* has more trace headers than a message has that does not go in circles."""
-    head = _head(body)
+def circles(section: bytes) -> bool:
+    """Tell whether a header *section*, in lower case, has more trace headers than that of a message has that does not go in circles."""
     # Few have the word so often at all, and counting it takes a tenth of the time.
-    return head.lower().count(b"received") > HOPS_LIMIT and len(_TRACE.findall(head)) > HOPS_LIMIT
+    return section.count(b"received") > HOPS_LIMIT and hops(section) > HOPS_LIMIT
 
 
-def hops(body: bytes) -> int:
-    """Count the trace headers in the header section of *body* (in wire form)."""
-    return len(_TRACE.findall(_head(body)))
+def hops(section: bytes) -> int:
+    """Count the trace headers in a header *section*."""
+    return len(_TRACE.findall(section))
 
 
-def _head(body: bytes) -> bytes:
-    end = 0 if body.startswith(b"\r\n") else body.find(b"\r\n\r\n")
-    return body[: end if end >= 0 else len(body)]
+def header_section(head: bytes) -> bytes:
+    """Return the header section of the message that begins with *head*: up to its first empty line, or all of it where there is none."""
+    end = 0 if head.startswith(b"\r\n") else head.find(b"\r\n\r\n")
+    return head[: end if end >= 0 else len(head)]
 
 
 def _literal(address: str) -> str:

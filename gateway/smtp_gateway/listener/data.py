@@ -83,14 +83,15 @@ class DataPhase(Connection):
         """Hand what is held to the spool; read on when that is written, if it takes its time."""
         octets = self._body.spill()
         draft = self._draft
-        if draft is None:
+        if draft is not None:
+            draft.write(octets)
+        else:
             incoming = self._front.intake.begin(self._peer, self._said, octets)
             if isinstance(incoming, Reply):
                 self._body.refuse(incoming)
                 return
             self._incoming = incoming
-            draft = self._draft = self._front.intake.draft(incoming)
-        draft.write(octets)
+            draft = self._draft = self._front.intake.draft(incoming, octets)
         if draft.backlog > LARGE and not self._behind:
             self._behind = True
             draft.when_written(self._caught_up)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from smtp_gateway import authentication
 from smtp_gateway.config.model import Limits
 from smtp_gateway.content.received import HOPS_LIMIT
+from smtp_gateway.content.submission import HEADERS_TOO_LONG
 from smtp_gateway.intake import ROOM, TOO_MANY_HOPS
 from smtp_gateway.listener import lines, proxy, replies
 from smtp_gateway.listener.body import LINE_LIMIT
@@ -184,6 +185,7 @@ REPLIES = (
     Meant(Reply(553, "5.1.3", "Error: malformed address"), "MAIL, RCPT", "What stands there is no path (RFC 5321 section 4.1.2)."),
     Meant(checks.NOT_INTERNATIONAL, "MAIL, RCPT", "MAIL did not declare SMTPUTF8."),
     Meant(TOO_MANY_HOPS, _BODY, "The message was here before."),
+    Meant(HEADERS_TOO_LONG, _BODY, "The fields before the text have more than 256 KiB: they are looked at before the rest goes to the disk."),
     Meant(reply.LINE_TOO_LONG, _BODY, "See the limits."),
     Meant(_ours("555 MAIL FROM parameters not recognized or not implemented"), "MAIL", "RFC 5321 section 4.1.1.11."),
     Meant(_ours("555 RCPT TO parameters not recognized or not implemented"), "RCPT", "RFC 5321 section 4.1.1.11."),

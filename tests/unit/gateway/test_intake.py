@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
 
+from smtp_gateway.config.model import ClientAddress, Headers
+from smtp_gateway.content.submission import HEADERS_TOO_LONG
 from smtp_gateway.intake import ROOM, TOO_MANY_HOPS, Incoming, Intake, Room, Sources
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.envelope import Envelope, Peer
@@ -22,8 +25,9 @@ NOW = 1_800_000_000.0
 ENTROPY = bytes(9)
 PEER = Peer("192.0.2.1", "submission", hello="client.example", tls_version="TLSv1.3", login="app", identity="app-logins")
 ENVELOPE = Envelope("a@example.com", ("b@example.net", "c@example.net"))
-BODY = b"Subject: x\r\n\r\n..hello\r\n.\r\n"
+BODY = b"Subject: x\r\nDate: y\r\nMessage-ID: <z>\r\n\r\n..hello\r\n.\r\n"
 ID = message_id(NOW, ENTROPY)
+ANONYMOUS = config().model_copy(update={"headers": Headers(client_address=ClientAddress.OMIT)})
 
 
 class Desk:
@@ -131,6 +135,52 @@ async def test_a_spool_that_cannot_take_it_leaves_it_with_the_client(
     assert (logs[0]["exc_info"] is not None) is whole_cause
 
 
+BARE = b"Subject: x\r\nBcc: secret@example.net\r\n\r\nhello\r\n.\r\n"
+
+
+async def test_what_a_client_with_a_login_sends_is_completed(desk: Desk) -> None:
+    """Date and Message-ID stand behind the trace, with its time and name; the blind copy is gone, and the recipients stay."""
+    await desk.accept(body=BARE)
+
+    (message,) = desk.spool.messages
+    added = f"Date: Fri, 15 Jan 2027 08:00:00 +0000\r\nMessage-ID: <{ID}@mail.example.com>\r\n".encode()
+    assert octets(message).split(b"\r\n", 3)[3] == added + b"Subject: x\r\n\r\nhello\r\n.\r\n"
+    assert (message.envelope.recipients, message.size) == (ENVELOPE.recipients, len(octets(message)))
+
+
+async def test_what_is_relayed_is_not(desk: Desk) -> None:
+    """A client without a login is a relay: its message gets its trace and nothing else, whole even where addresses are private."""
+    desk.intake.reconfigure(ANONYMOUS)
+    incoming = desk.intake.begin(replace(PEER, login=None), ENVELOPE, BARE)
+    assert isinstance(incoming, Incoming)
+    answer: asyncio.Future[reply.Reply] = asyncio.get_running_loop().create_future()
+    desk.intake.accept(incoming, BARE, answer.set_result)
+
+    assert (await answer).positive
+    trace = octets(desk.spool.messages[0]).removesuffix(BARE)
+    assert trace.startswith(b"Received: from client.example ([192.0.2.1])\r\n")
+    assert trace.count(b"\r\n") == 3
+
+
+async def test_an_endless_header_section_is_refused(desk: Desk) -> None:
+    """Nothing of it is put."""
+    assert await desk.accept(body=b"X: y\r\n" * 50_000 + b"\r\n.\r\n") == HEADERS_TOO_LONG
+    assert desk.spool.messages == []
+
+
+async def test_clients_are_anonymous_when_the_configuration_says_so(desk: Desk) -> None:
+    """Neither address nor name of the client is in the message, while the log has the address."""
+    desk.intake.reconfigure(ANONYMOUS)
+    with capture_logs() as logs:
+        await desk.accept()
+
+    kept = octets(desk.spool.messages[0])
+    assert kept.startswith(b"Received: from unknown\r\n\tby mail.example.com with ESMTPSA id ")
+    assert b"192.0.2.1" not in kept
+    assert b"client.example" not in kept
+    assert logs[0]["peer"] == "192.0.2.1"
+
+
 async def test_a_message_that_goes_in_circles_is_refused(desk: Desk) -> None:
     """More than a hundred trace headers are a loop (RFC 5321 section 6.3); a hundred are not."""
     assert await desk.accept(body=b"Received: x\r\n" * 100 + b"\r\n.\r\n") == reply.queued(ID)
@@ -169,8 +219,7 @@ async def drafted(desk: Desk) -> tuple[reply.Reply, Draft]:
     """Hand in a message whose body was drafted."""
     incoming = desk.intake.begin(PEER, ENVELOPE, BODY)
     assert isinstance(incoming, Incoming)
-    draft = desk.intake.draft(incoming)
-    draft.write(BODY)
+    draft = desk.intake.draft(incoming, BODY)
     answer: asyncio.Future[reply.Reply] = asyncio.get_running_loop().create_future()
     desk.intake.accept(incoming, draft, answer.set_result)
     return await answer, draft

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from smtp_gateway.content.received import HELLO_LIMIT, hops, protocol, received, sanitised
+from smtp_gateway.content.origin import Origin
+from smtp_gateway.content.received import HELLO_LIMIT, header_section, hops, protocol, received, sanitised
 from smtp_gateway.mail.envelope import MessageId, Peer
 
 PEER = Peer("192.0.2.1", "submission", hello="client.example", tls_version="TLSv1.3", login="app", identity="app-logins")
-NOW = 1_800_000_000.0
-ID = MessageId("ABC123")
+ORIGIN = Origin(MessageId("ABC123"), "mail.example.com", 1_800_000_000.0)
 
 
 def test_the_header_says_from_whom_by_whom_how_and_when() -> None:
@@ -20,19 +20,26 @@ def test_the_header_says_from_whom_by_whom_how_and_when() -> None:
         b"\tFri, 15 Jan 2027 08:00:00 +0000\r\n"
     )
 
-    assert received(PEER, "mail.example.com", ID, NOW) == expected
+    assert received(PEER, ORIGIN) == expected
 
 
 def test_an_ipv6_client_is_written_as_a_tagged_literal() -> None:
     """RFC 5321 section 4.1.3 wants `IPv6:` before the address."""
-    header = received(replace(PEER, address="2001:db8::1"), "mail.example.com", ID, NOW)
+    header = received(replace(PEER, address="2001:db8::1"), ORIGIN)
 
     assert b"([IPv6:2001:db8::1])" in header
 
 
 def test_neither_login_nor_envelope_is_told() -> None:
     """The next hop learns that the client authenticated, not as whom."""
-    assert b"app" not in received(PEER, "mail.example.com", ID, NOW)
+    assert b"app" not in received(PEER, ORIGIN)
+
+
+def test_an_anonymous_client_is_unknown_and_nothing_else() -> None:
+    """Neither its address nor what it calls itself is told; the rest of the header is as ever (RFC 5321 section 7.6)."""
+    lines = received(replace(PEER, address="2001:db8::1", hello="laptop.home"), ORIGIN, anonymous=True).split(b"\r\n")
+
+    assert lines == [b"Received: from unknown", *received(PEER, ORIGIN).split(b"\r\n")[1:]]
 
 
 @pytest.mark.parametrize(
@@ -88,4 +95,4 @@ def test_an_endless_name_is_cut() -> None:
 )
 def test_hops_are_the_trace_headers(body: bytes, count: int) -> None:
     """Only the header section counts, and only fields of that name."""
-    assert hops(body) == count
+    assert hops(header_section(body)) == count

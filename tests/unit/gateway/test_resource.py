@@ -314,6 +314,13 @@ def test_what_is_wrong_is_told_in_a_sentence(spec: dict[str, Any], sentence: str
     assert refusal(**spec) == sentence
 
 
+def test_clients_can_be_left_out_of_headers() -> None:
+    """They are told by default, as RFC 5321 wants it."""
+    assert to_config(gateway(), ()).headers == model.Headers()
+    assert to_config(gateway(headers={"clientAddress": "Omit"}), ()).headers.client_address is model.ClientAddress.OMIT
+    assert refusal(headers={"clientAddress": "Hide"}) == "spec.headers.clientAddress: Input should be 'Full' or 'Omit'"
+
+
 @pytest.mark.parametrize("amount", ["1", 1, "500m", "0.5", "1.5Gi", "128Mi", 0])
 def test_amounts_are_numbers_or_quantities(amount: str | int) -> None:
     """People write `cpu: 1` as often as `cpu: 500m`, and both are what Kubernetes takes."""

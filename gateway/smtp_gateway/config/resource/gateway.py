@@ -17,6 +17,7 @@ from smtp_gateway.config.resource.exposure import (
     NetworkPolicySpec,
     ServiceSpec,
 )
+from smtp_gateway.config.resource.headers import HeadersSpec
 from smtp_gateway.config.resource.listening import (
     ADDITIONAL_RULE,
     DEFAULT_LISTENERS,
@@ -66,6 +67,7 @@ class Spec(Model):
     limits: Annotated[LimitsSpec, CONNECTIONS_RULE] = Field(
         default=LimitsSpec(), description="What one message may be, and how many connections there may be."
     )
+    headers: HeadersSpec = Field(default=HeadersSpec(), description="What is written into messages.")
     service: Annotated[ServiceSpec, LOAD_BALANCER_RULE, LOAD_BALANCER_CLASS_RULE, TRAFFIC_RULE, FAMILIES_RULE] = Field(
         default=ServiceSpec(), description="The Service that applications send mail to."
     )

@@ -115,6 +115,7 @@ def to_config(gateway: SmtpGateway, logins: Sequence[model.Login], client_author
         ),
         routes=tuple(_to_route(route) for route in spec.routes),
         limits=_to_limits(spec),
+        headers=model.Headers(client_address=spec.headers.client_address),
         lifetime=units.seconds(spec.spool.lifetime),
         reserve=None if spec.spool.reserve is None else units.octets(spec.spool.reserve),
     )
