@@ -40,11 +40,12 @@ golden: setup ## Write the golden manifests anew; read the difference before you
 	$(BIN)/python -m tests.golden
 
 .PHONY: docs
-docs: setup ## Write the tables of the protocol, metrics, conditions and Events from the code
+docs: setup ## Write the tables of the protocol, metrics, conditions, Events and clients from the code
 	$(BIN)/python -m smtp_gateway.listener.protocol > docs/protocol.md
 	$(BIN)/python -m smtp_gateway.telemetry.prometheus > docs/metrics.md
 	$(BIN)/python -m smtp_gateway_operator.metrics > docs/operator-metrics.md
 	$(BIN)/python -m smtp_gateway_operator.status.catalogue > docs/operations.md
+	$(BIN)/python -m tests.clients.table > docs/clients.md
 
 .PHONY: lock
 lock: setup ## Lock the requirements anew: hashes, no index addresses
@@ -67,8 +68,8 @@ test: setup ## Every tier, the cluster included (boots one when none is there)
 	$(BIN)/python -m tests.tiers
 
 .PHONY: test-local
-test-local: setup ## The tiers that need no cluster (one of them needs root)
-	$(BIN)/python -m tests.tiers unit loopback faults volume crash
+test-local: setup ## The tiers that need no cluster (two of them need root)
+	$(BIN)/python -m tests.tiers unit loopback faults volume crash clients
 
 .PHONY: test-cluster
 test-cluster: setup ## The tiers that need a cluster alone

@@ -41,6 +41,7 @@ TIERS = (
     Tier("faults", "a disk, and faults put into it", 120, ("tests/faults",), measured=True),
     Tier("volume", "root, and loop devices", 120, ("tests/volume",), measured=True),
     Tier("crash", "processes to kill", 300, ("tests/crash",)),
+    Tier("clients", "root, Go, and mail programs from Debian, npm and Maven", 240, ("tests/clients",)),
     Tier("chart", "helm", 1200, ("tests/chart",), cluster=("up",)),
     Tier("cluster", "a real Kubernetes and both images", 1200, ("tests/cluster", "--ignore=tests/cluster/nodes"), cluster=("up", "images")),
     Tier("nodes", "a second node, to break it", 600, ("tests/cluster/nodes",), cluster=("up", "images"), lab=True),
