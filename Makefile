@@ -91,7 +91,7 @@ fuzz: setup ## Talk FUZZ=5000 random conversations with the listener, and compar
 FUZZ ?= 5000
 
 .PHONY: bench
-bench: setup ## Measure beside Postfix, Exim and Haraka (BENCH="--rows AB --rounds 5"); needs root, Go, Node.js
+bench: setup ## Measure beside Postfix, Exim and Haraka (BENCH="--rows AB --rounds 5", BENCH="--accept" for taking mail alone); needs root, Go, Node.js
 	$(BIN)/python -m bench $(BENCH)
 
 .PHONY: bench-fairness

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,7 @@ def facts(tools: Tools, relays: Sequence[str]) -> dict[str, str]:
 
 _VERSIONS: dict[str, Callable[[Tools], str]] = {
     "gateway": lambda _: f"{__version__} at {_said('git', '-C', str(_HERE), 'describe', '--always', '--dirty')}",
+    "aiosmtpd": lambda _: f"{metadata.version('aiosmtpd')}, unmodified, on uvloop {metadata.version('uvloop')}",
     "postfix": lambda tools: debian.version(tools.cache, "postfix"),
     "exim": lambda tools: debian.version(tools.cache, "exim4-daemon-light"),
     "haraka": lambda _: f"{HARAKA} on Node.js {_said('node', '--version')}",

@@ -24,7 +24,7 @@ LIMIT = "limit"
 
 
 class SplitError(Exception):
-    """A relay passed on another number of messages than it was given, so its rates cannot be compared."""
+    """A relay passed on, or kept, another number of messages than it was given, so its rates cannot be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Measurement:
     row: str
     accepted: float
     """Messages a second until the last one was acknowledged to its client."""
-    delivered: float
-    """Messages a second until the last one was taken by the next hop."""
+    delivered: float = 0.0
+    """Messages a second until the last one was taken by the next hop; 0 when that was off."""
     cpu: float = 0.0
     """Microseconds of processor time that the relay used for a message."""
     rss: float = 0.0
@@ -48,6 +48,11 @@ class Measurement:
     steal: float = 0.0
     """Percent of the cores' time that the hypervisor gave to others meanwhile; a run with more than a few is noise."""
 
+    @property
+    def rate(self) -> float:
+        """Return the messages a second by which relays are compared: to the next hop, or into the queue when that is all there is."""
+        return self.delivered or self.accepted
+
 
 def limit(tools: Tools, row: Row, folder: Path) -> Measurement:
     """Measure the source straight into the sink: what no relay can exceed."""
@@ -56,7 +61,7 @@ def limit(tools: Tools, row: Row, folder: Path) -> Measurement:
         send(tools, row, sink.port)
         rate = row.messages / (sink.wait_for(row.messages) - begin)
         used = ticks() - before
-    return Measurement(LIMIT, row.name, rate, rate, busy=_per_message(used.busy, row), steal=used.steal_percent)
+    return Measurement(LIMIT, row.name, rate, rate, busy=per_message(used.busy, row), steal=used.steal_percent)
 
 
 def measure(tools: Tools, row: Row, name: str, folder: Path) -> Measurement:
@@ -87,10 +92,10 @@ def measure(tools: Tools, row: Row, name: str, folder: Path) -> Measurement:
         row.name,
         accepted=row.messages / (acknowledged - begin),
         delivered=row.messages / (arrived - begin),
-        cpu=_per_message(cpu, row),
+        cpu=per_message(cpu, row),
         rss=peak.most.rss / 2**20,
         pss=peak.most.pss / 2**20,
-        busy=_per_message(used.busy, row),
+        busy=per_message(used.busy, row),
         steal=used.steal_percent,
     )
 
@@ -100,5 +105,6 @@ def warm_up(row: Row) -> Row:
     return dataclasses.replace(row, messages=max(row.messages // 20, row.sessions))
 
 
-def _per_message(seconds: float, row: Row) -> float:
+def per_message(seconds: float, row: Row) -> float:
+    """Return the microseconds for a message of *row* that *seconds* for all of them are."""
     return seconds / row.messages * 1e6

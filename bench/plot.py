@@ -1,4 +1,4 @@
-"""The plot of a run: two panels, delivered messages a second relative to Postfix, and processor time for a message."""
+"""The plot of a run: two panels, delivered (or, with the next hop off, accepted) messages a second relative to Postfix, and processor time for a message."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bench.measure import Measurement
     from bench.report import Report
 
-COLOURS = {"gateway": "#0072b2", "postfix": "#999999", "exim": "#e69f00", "haraka": "#009e73"}
+COLOURS = {"gateway": "#0072b2", "postfix": "#999999", "exim": "#e69f00", "haraka": "#009e73", "aiosmtpd": "#cc79a7"}
 """Of Okabe and Ito's palette, which readers with any colour vision can tell apart."""
 GROUP = 0.84
 """How much of the distance between two rows their bars take."""
@@ -39,7 +39,9 @@ def draw(report: Report, path: Path) -> None:
         figure = Figure(figsize=(13, 9), layout="constrained")
         above, below = figure.subplots(2, 1)
         _bars(above, report, lambda name, row: ratio(name, row) or 0.0)
-        above.set_title("Delivered messages a second, as a multiple of Postfix (higher is better)", loc="left", fontweight="bold")
+        above.set_title(
+            f"{report.compared.capitalize()} messages a second, as a multiple of Postfix (higher is better)", loc="left", fontweight="bold"
+        )
         above.axhline(1, color=COLOURS[REFERENCE], linewidth=1, linestyle="--", zorder=0)
         _bars(below, report, lambda name, row: median(one.cpu for one in row if one.relay == name))
         below.set_title("Processor time of the relay for a message, microseconds (lower is better)", loc="left", fontweight="bold")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace")
+HOLDING = ("maildrop", "incoming", "active", "deferred", "hold")
+"""Those with a file for each message; the others hold what is noted down about them."""
 REALM = "bench.example"
 OPEN = {"TLS": "none", "SASL": "no", "WHO": "permit_mynetworks"}
 SECURED = {"TLS": "encrypt", "SASL": "yes", "WHO": "permit_sasl_authenticated"}
@@ -33,6 +35,11 @@ def start(setting: Setting) -> Relay:
     plugins = str(setting.tools.sasl / "usr/lib/x86_64-linux-gnu/sasl2")
     environment = setting.tools.environment | {"MAIL_CONFIG": str(folder / "etc"), "SASL_PATH": plugins}
     return relay.start(setting, command, port, environment)
+
+
+def queued(folder: Path) -> int:
+    """Count the messages that a Postfix in *folder*, which has ended, keeps."""
+    return sum(path.is_file() for queue in HOLDING for path in (folder / "spool" / queue).rglob("*"))
 
 
 def _make_queues(folder: Path) -> None:

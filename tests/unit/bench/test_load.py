@@ -12,20 +12,14 @@ import pytest
 from bench.latency import read
 from bench.postal import LoadSink, OpenError, as_login, demand_login, load_source, secured_sink
 from bench.rows import Row
-from bench.tools import APP, Tools
+from bench.tools import APP
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bench.tools import Tools
+
 ROW = Row("X", "small", 4096, 50, sessions=4)
-
-
-@pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
-    """The bench's tools in a cache of their own."""
-    found = Tools(tmp_path_factory.mktemp("cache"))
-    found.prepare()
-    return found
 
 
 @pytest.mark.parametrize("reused", [False, True])

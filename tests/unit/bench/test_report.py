@@ -30,6 +30,16 @@ def report(*found: Measurement) -> Report:
     return Report([ROW], found, MACHINE, "2026-01-02")
 
 
+def accepted(relay: str, *rates: float) -> list[Measurement]:
+    """Return measurements of *relay* that took mail at these rates, with the next hop off."""
+    return [Measurement(relay, "G", accepted=rate, cpu=100.0, rss=50.0, pss=40.0, busy=200.0) for rate in rates]
+
+
+def accept_report(*found: Measurement) -> Report:
+    """Return a report of what was *found* in one row with the next hop off."""
+    return Report([Row("G", "4 KB, next hop off", 4096, 10, accept_only=True)], found, MACHINE, "2026-01-02")
+
+
 def test_the_table_has_medians_spread_and_ratio() -> None:
     """One relay's bad round changes neither its median nor the ratio to the reference."""
     text = report(*measured("limit", 900), *measured("gateway", 300, 10, 310), *measured("postfix", 100, 90, 400)).markdown()
@@ -44,6 +54,25 @@ def test_the_table_has_medians_spread_and_ratio() -> None:
 def test_without_the_reference_there_is_no_ratio() -> None:
     """A run of one relay alone says nothing about others."""
     assert "| gateway | 600 | 300 (300-300) |  | 200 | 100 | 50 | 40 |" in report(*measured("gateway", 300)).markdown()
+
+
+def test_what_is_only_taken_is_compared_with_both_references() -> None:
+    """With the next hop off nothing is delivered, so the rates are those of acceptance, beside Postfix's and unmodified aiosmtpd's."""
+    text = accept_report(*accepted("gateway", 900, 700, 800), *accepted("aiosmtpd", 100), *accepted("postfix", 200)).markdown()
+
+    assert "| gateway | 800 (700-900) | 4.00 | 8.00 | 200 | 100 | 50 | 40 |" in text
+    assert "| aiosmtpd | 100 (100-100) | 0.50 | 1.00 | 200 | 100 | 50 | 40 |" in text
+    assert "accepted a second relative to Postfix" in text
+
+
+def test_a_run_with_the_next_hop_off_does_not_replace_the_days_other_results(tmp_path: Path) -> None:
+    """Both are kept side by side, and each page shows the plot of its own."""
+    whole, only = report(*measured("gateway", 300)), accept_report(*accepted("gateway", 800))
+    paths = {each.write(tmp_path) for each in (whole, only)}
+
+    assert {path.name for path in paths} == {"2026-01-02.md", "2026-01-02-accept.md"}
+    assert "(2026-01-02-accept.png)" in (tmp_path / "2026-01-02-accept.md").read_text()
+    assert len(list(tmp_path.glob("*.json"))) == 2
 
 
 def test_a_noisy_measurement_is_pointed_out() -> None:
