@@ -122,14 +122,18 @@ class Peak:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End."""
+        """End, with a last look: a short load is over before the first."""
         self._ended.set()
         self._thread.join()
+        self._look()
 
     def _watch(self) -> None:
         while not self._ended.wait(SAMPLE):
-            now = memory(self._group.pids())
-            self.most = Memory(max(self.most.rss, now.rss), max(self.most.pss, now.pss))
+            self._look()
+
+    def _look(self) -> None:
+        now = memory(self._group.pids())
+        self.most = Memory(max(self.most.rss, now.rss), max(self.most.pss, now.pss))
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ from bench.exim import passwords
 from bench.machine import ticks
 from bench.measure import LIMIT
 from bench.postal import counted
-from bench.processes import Group, cpu_stat, high_water, memory, until
+from bench.processes import Group, Peak, cpu_stat, high_water, memory, until
 from bench.relay import PEERS, filled
 from bench.relays import RELAYS
 
@@ -49,6 +49,20 @@ def test_a_group_counts_and_ends_what_has_left_its_parent(tmp_path: Path) -> Non
     assert len(orphans) == 1
     with pytest.raises(FileNotFoundError):  # the kernel lets a group go only when nobody is in it
         group.pids()
+
+
+def test_memory_under_a_short_load_is_seen(tmp_path: Path) -> None:
+    """A fast relay takes a small row between two looks, and holds something all the same. Needs root, as the bench does."""
+    group = Group()
+    process = group.start(["sleep", "60"], tmp_path / "log")
+    try:
+        until(lambda: memory(group.pids()).rss > 0, "the process is there")
+        with Peak(group) as peak:
+            pass
+    finally:
+        group.end(process)
+
+    assert 0 < peak.most.pss <= peak.most.rss
 
 
 def test_processor_time_of_a_group_of_version_2() -> None:
