@@ -25,10 +25,16 @@ BEHAVIOUR: list[dict[str, Any]] = [
     {"hostname": "other.example.com"},
     {"logins": [{"secretRef": {"name": "other"}}]},
     {"routes": [{"name": "default", "smarthosts": [{"host": "smtp.example.net"}]}]},
-    {"limits": {"messageSize": "1Mi", "recipients": 7}},
+    {"limits": {"messageSize": "1Mi", "recipients": 7, "connections": 2000, "connectionsPerClient": 7}},
     {"tls": {"clientCertificates": {"authorityRef": {"name": "clients-ca"}}}},
     {"spool": {"lifetime": "1d"}},
     {"listeners": [{"name": "renamed", "port": 587, "tls": "Implicit"}, {"name": "alternative", "port": 2525}]},
+    {
+        "listeners": [
+            {"name": "submission", "port": 587, "proxyProtocol": {"trusted": ["192.0.2.0/28"]}},
+            {"name": "alternative", "port": 2525},
+        ]
+    },
 ]
 SHAPE: list[dict[str, Any]] = [
     {"replicas": 3},
@@ -67,13 +73,21 @@ def test_behaviour_is_in_the_configuration_and_not_in_the_pods(spec: dict[str, A
     assert after["Secret mail-config-0"] != before["Secret mail-config-0"]
 
 
-@pytest.mark.parametrize("spec", [{"service": {"type": "NodePort"}}, {"networkPolicy": {"enabled": True}}], ids=changed)
+@pytest.mark.parametrize("spec", [{"service": {"labels": {"team": "mail"}}}, {"networkPolicy": {"enabled": True}}], ids=changed)
 def test_how_a_gateway_is_reached_restarts_nothing(spec: dict[str, Any]) -> None:
     """Services and policies are around the pods and not in them; what a Service hides of the clients is followed without a restart."""
     before, after = children(), children(**spec)
 
     assert after["StatefulSet mail"] == before["StatefulSet mail"]
     assert after != before
+
+
+def test_a_service_from_outside_restarts_nothing() -> None:
+    """Clients may look alike behind it, so the ceiling for each of them changes, and that is reloaded."""
+    before, after = children(), children(service={"type": "NodePort"})
+
+    assert after["StatefulSet mail"] == before["StatefulSet mail"]
+    assert after["Secret mail-config-0"] != before["Secret mail-config-0"]
 
 
 def test_a_release_restarts_pods_by_its_image_alone() -> None:
