@@ -28,6 +28,7 @@ from smtp_gateway.listener.hooks import Hooks
 from smtp_gateway.listener.lines import COMMAND_LIMIT, Inbox
 from smtp_gateway.listener.said import Said
 from smtp_gateway.listener.timeouts import USUAL
+from smtp_gateway.listener.turns import Turns
 from smtp_gateway.mail import reply
 from smtp_gateway.mail.envelope import Peer
 from smtp_gateway.policy import checks, relaying
@@ -86,6 +87,7 @@ class Front:
     terms: Callable[[str], Terms] = lambda _address: WITH_LOGIN
     """On which terms the client of an address may send, as the configuration of the moment has it."""
     admission: Admission = field(default_factory=Admission)
+    turns: Turns = field(default_factory=Turns)
     pattern: dict[str, Any] = field(default_factory=dict)
     """What aiosmtpd gives a session of this listener: it looks at every member of two classes for that, which takes longer than a
     message, so it is asked once; empty before the first session."""

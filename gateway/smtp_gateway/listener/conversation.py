@@ -43,10 +43,21 @@ class Conversation(ChunkPhase):
         super().__init__(front)
         self._faults = 0
         self._slow: asyncio.Task[None] | None = None
+        self._queued = False
+        """Whether what has arrived waits for a turn of the loop."""
 
     def data_received(self, data: bytes) -> None:
         """Use *data*, or keep it until it can be used."""
         self._inbox.add(data)
+        if not self._queued:
+            if self._front.turns.admit(self._peer.identity or "", self):
+                self._go_on()
+            else:
+                self._queued = True
+
+    def proceed(self) -> None:
+        """Use what has arrived, now that it is this session's turn."""
+        self._queued = False
         self._go_on()
 
     # ---- the machine
