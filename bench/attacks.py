@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 LONGEST = 240.0
 """Seconds that one attack may take; what was not done by then is told."""
-AT_A_TIME = 20
-"""Clients that work at a time, where an attack has several."""
+GUESSERS = 400
+"""Clients that guess at a time: each failure takes its seconds, so fewer would not come to ten thousand within `LONGEST`."""
 NORMAL_SESSIONS = 10
 """Sessions of the mail that is to keep its throughput."""
 CHUNK = 1 << 20
@@ -234,8 +234,9 @@ def failed_logins(victim: Victim) -> str:
                 _guesses(victim.port, tally)
             tally.connections += tally.passwords == before
 
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        list(pool.map(guess, range(AT_A_TIME)))
+    guessers = victim.times(GUESSERS)
+    with ThreadPoolExecutor(guessers) as pool:
+        list(pool.map(guess, range(guessers)))
     return f"{tally.passwords} passwords refused, {tally.connections} connections that got no further, of {tally.wanted} wanted"
 
 
