@@ -113,6 +113,19 @@ async def test_messages_in_chunks_are_judged_alike(way_in: Reception, author: by
         await client.send(b"From: billing@example.com" + END, sender="billing@example.com")
 
 
+async def test_an_author_behind_a_dot_that_was_not_stuffed_is_not_clear(way_in: Reception) -> None:
+    """The next server takes the dot away, and recipients see a second From; in chunks, and doubled, the dot is the field's own."""
+    hidden, stuffed = (dots + b"From: boss@example.com\r\nFrom: billing@example.com\r\n\r\nhello" for dots in (b".", b".."))
+    async with Conversation.with_server(way_in.port) as client:
+        await client.authenticated(TLS)
+        await client.send(hidden + END, UNCLEAR, "billing@example.com")
+        await client.send(stuffed + END, sender="billing@example.com")
+        await client.ask("MAIL FROM:<billing@example.com>")
+        await client.ask("RCPT TO:<b@example.net>")
+        await client.write(b"BDAT %d LAST\r\n" % len(hidden) + hidden)
+        await client.expect("250 2.0.0 Ok: queued as *")
+
+
 async def test_a_header_that_has_no_end_in_sight_is_not_clear(way_in: Reception) -> None:
     """An author may hide behind a quarter of a megabyte of header: it is not looked for."""
     filler = b"X-Filler: " + b"x" * 900 + b"\r\n"

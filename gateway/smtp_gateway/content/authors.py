@@ -23,8 +23,9 @@ COMMENT_DEPTH = 8
 """Comments in comments; RFC 5322 has no bound, and mail has none of them."""
 
 # Possessive, and the whole section in one look: a loop over its fields would hold the event loop for a quarter of a second where a header
-# of the largest size is made of the smallest fields.
-_SECTION = re.compile(rb"(?:[\x21-\x39\x3b-\x7e]++[ \t]*+:[^\r\n]*+\r\n(?:[ \t][^\r\n]*+\r\n)*+)*+")
+# of the largest size is made of the smallest fields. No field begins with one dot: whoever reads the message loses that dot with those of
+# stuffing (RFC 5321 section 4.5.2), so `.From` is From to them, and what follows a dot and a blank goes on the field before it.
+_SECTION = re.compile(rb"(?:(?!\.[^.])[\x21-\x39\x3b-\x7e]++[ \t]*+:[^\r\n]*+\r\n(?:[ \t][^\r\n]*+\r\n)*+)*+")
 _ORIGINATOR = re.compile(rb"^(?P<name>from|sender)[ \t]*+:(?P<value>[^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)\r\n", re.IGNORECASE | re.MULTILINE)
 _ENOUGH = 3
 """Fields of both kinds that are looked for: one more than may be there."""
