@@ -266,3 +266,21 @@ async def test_many_failures_are_one_line_a_minute(way_in: Reception) -> None:
         await eventually(lambda: len(failures(way_in)) == 20)
 
     assert [line["unsaid"] for line in logs] == [0]
+
+
+async def test_a_time_out_within_a_handshake_ends_it_without_a_word(tmp_path: Path) -> None:
+    """The client is in no state for a reply, and has to be counted out like any other."""
+    async with reception(tmp_path, patience=0.5) as way_in, before_tls(way_in, "submission") as client:
+        await client.hung_up()
+
+        await eventually(lambda: way_in.observer.open == len(way_in.listeners.sessions) == len(way_in.listeners.admission.ceilings) == 0)
+        assert failures(way_in) == [("submission", "timeout")]
+
+
+async def test_a_shutdown_within_a_handshake_ends_it_without_a_word(way_in: Reception) -> None:
+    """The same, when the process has no more time to wait for it."""
+    async with before_tls(way_in, "submission") as client:
+        assert await way_in.listeners.finish_sessions(0.0) == 1
+        await client.hung_up()
+
+        await eventually(lambda: way_in.observer.open == len(way_in.listeners.sessions) == len(way_in.listeners.admission.ceilings) == 0)

@@ -149,6 +149,8 @@ class Connection(SMTP):
         """Whether the disk is slower than the client."""
         self._reading = True
         self._leaving = False
+        self._shaking_hands = False
+        """Whether a handshake is under way, so that nothing may be said."""
 
     # ---- what the loop tells
 
@@ -290,8 +292,8 @@ class Connection(SMTP):
         self._part_with(reply.SHUTTING_DOWN)
 
     def _part_with(self, farewell: Reply) -> None:
-        if self.transport.get_write_buffer_size():
-            # A client that has not read its replies will not read this one either.
+        if self._shaking_hands or self.transport.get_write_buffer_size():
+            # A client that has not read its replies will not read this one either, and one that shakes hands would take it for TLS.
             self._over = True
             self.transport.abort()
         else:
@@ -355,15 +357,19 @@ class Connection(SMTP):
 
     async def _handshake(self) -> None:
         self._regulate()
+        error: Exception | None = None
+        transport = None
+        self._shaking_hands = True
         try:
             transport = await encrypt(Plaintext(self), self.transport, self._front.tls())
-        except (OSError, RuntimeError) as error:
-            failed(self._front, self._peer.address, error)
+        except (OSError, RuntimeError) as failure:
+            error = failure
+        self._shaking_hands = False
+        if transport is None:
+            # Where the session was ended meanwhile, the loops say nothing.
+            failed(self._front, self._peer.address, error or (TimeoutError("the session was ended") if self._over else None))
             self.connection_lost(None)
             raise PeerGoneError from error
-        if transport is None:
-            failed(self._front, self._peer.address, None)
-            raise PeerGoneError
         # What follows the handshake may have arrived already, so that it must not be forgotten a second time here.
         self.transport = transport
         self._under_tls()

@@ -147,4 +147,5 @@ async def encrypt(protocol: Plaintext, plain: Any, context: ssl.SSLContext, with
     )
     if not plain.is_closing():
         plain.set_protocol(Portions(plain.get_protocol()))
-    return transport
+    # A transport that is closed here ends a handshake without an error: asyncio has no other transport then, uvloop one without TLS.
+    return transport if transport is not None and transport.get_extra_info("ssl_object") is not None else None
