@@ -195,3 +195,15 @@ async def test_a_gateway_without_listeners_delivers_what_it_has(tmp_path: Path, 
         assert gateway.not_ready() is None
         assert not gateway.ports
         await eventually(lambda: len(sink.taken) == 1, within=20, what="the mail of before is delivered")
+
+
+async def test_nobody_logs_in_within_a_transaction(both_ways: Callable[..., Any]) -> None:
+    """503 (RFC 4954 section 4): its sender was judged as a stranger's, who may be anybody, and not as that of the login."""
+    chunk = b"BDAT 6\r\nA: b\r\n"
+    said, messages, _ = await both_ways(
+        relay(domains=("corp.example",)), EHLO + MAIL + LOGIN + OURS + LOGIN + chunk + LOGIN + THEIRS, encrypted=True
+    )
+
+    assert said.count(b"503 5.5.1 AUTH is not permitted during a mail transaction\r\n") == 3
+    assert b"235 " not in said
+    assert messages == []

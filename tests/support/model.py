@@ -110,7 +110,7 @@ def _hello(state: State, command: Command, octets: bytes) -> Answered:
 
 def _auth(state: State, _command: Command, _octets: bytes) -> Answered:
     octets = b"AUTH PLAIN %s\r\n" % PLAIN
-    if not state.greeted:
+    if not state.greeted or state.mail:
         return Answered(("503 5.5.1",), state, octets)
     if not state.extended:
         return Answered(("500 5.5.2",), state, octets)

@@ -168,6 +168,7 @@ REPLIES = (
     Meant(replies.IN_CHUNKS, "RCPT, DATA", "A message that has begun to come by BDAT goes on by BDAT."),
     Meant(replies.TLS_ALREADY, "STARTTLS", "Once is enough."),
     Meant(_ours("503 Already authenticated"), "AUTH", "Once is enough."),
+    Meant(replies.IN_TRANSACTION, "AUTH", "RFC 4954 section 4. RSET comes first."),
     Meant(Reply(504, "5.5.4", "Unrecognized authentication type"), "AUTH", "The mechanisms are in the reply to EHLO."),
     Meant(reply.TLS_REQUIRED, _BOTH, "Nothing of worth is done in the clear."),
     Meant(reply.AUTHENTICATION_REQUIRED, _BOTH, "The listener wants a login."),

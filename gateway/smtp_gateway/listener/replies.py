@@ -23,6 +23,7 @@ HELLO_FIRST = Reply(503, "5.5.1", "Error: send HELO first")
 """In aiosmtpd's words, which say it before other commands."""
 IN_CHUNKS = Reply(503, "5.5.1", "The message comes by BDAT: only BDAT or RSET may follow")
 NO_CHUNK = Reply(501, "5.5.4", "Syntax: BDAT size [LAST]")
+IN_TRANSACTION = Reply(503, "5.5.1", "AUTH is not permitted during a mail transaction")
 AUTH_CANCELLED = Reply(501, "5.7.0", "Authentication cancelled")
 AUTH_NOT_BASE64 = Reply(501, "5.5.2", "Response is not base64")
 AUTH_MALFORMED = Reply(501, "5.5.2", "Response is not what the mechanism asks for")

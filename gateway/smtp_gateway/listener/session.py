@@ -11,7 +11,7 @@
 - `smtp_BDAT` is our own (`chunking`): aiosmtpd does not know CHUNKING.
 - `smtp_STARTTLS` uses the loop's own `start_tls`: aiosmtpd builds asyncio's TLS over a uvloop transport. What was received in the clear
   is dropped and the client's name, login and transaction are forgotten (RFC 3207 section 4.2).
-- `smtp_AUTH` takes mechanism names in any case (clients of .NET write `login`); `challenge_auth` bounds and reads its own lines, and
+- `smtp_AUTH` takes mechanism names in any case (clients of .NET write `login`), and nothing within a transaction; `challenge_auth` bounds and reads its own lines, and
   logs none of them. PLAIN and LOGIN are those of `exchange`, which wait for the answer: aiosmtpd's `_authenticate` has to have it at once,
   and comparing with a hash takes longer than all other sessions may wait.
 - AUTH EXTERNAL is ours (`smtp_gateway.listener.external`), for sessions whose client showed a certificate.
@@ -184,7 +184,13 @@ class Session(Transactions):
 
     @syntax("AUTH <mechanism>")
     async def smtp_AUTH(self, arg: str | None) -> None:
-        """Authenticate (RFC 4954), whatever the case of the mechanism's name."""
+        """Authenticate (RFC 4954), whatever the case of the mechanism's name; never within a transaction (section 4).
+
+        Where strangers may send, what MAIL and RCPT took from one would otherwise be sent as what the login may not send.
+        """
+        if self._in_transaction:
+            await self.push(str(replies.IN_TRANSACTION))
+            return
         mechanism, space, rest = (arg or "").partition(" ")
         await super().smtp_AUTH(f"{mechanism.upper()}{space}{rest}")
 
