@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +13,13 @@ import trustme
 from structlog.testing import capture_logs
 
 from smtp_gateway.config.model import CertifiedLogin, ClientCertificates, Config
-from smtp_gateway.tls import Certificate
+from smtp_gateway.listener.server import Listeners
+from smtp_gateway.policy.certified import Certified
+from smtp_gateway.tls import Certificate, server_context
 from tests.support.conversation import Conversation, encoded, plain
 from tests.support.gateway import Reception, authority, certified, config, reception, trusting, write_pair
 from tests.support.waiting import eventually
+from tests.support.wire import Counter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -206,6 +210,41 @@ async def test_another_authority_counts_from_the_next_handshake(tmp_path: Path, 
         certificate.admit(None)
         await eventually(lambda: certificate.context is not context)
         handshake(certificate, before)
+
+
+async def test_a_certificate_counts_under_the_authority_that_judged_it(tmp_path: Path) -> None:
+    """Whose handshake was under way when the authority was replaced is nobody under the new one, and has to connect again."""
+    clients = asking()
+    folder = await asyncio.to_thread(write_pair, tmp_path)
+    before, after = [await asyncio.to_thread(server_context, folder, each) for each in (clients, asking(by=trustme.CA()))]
+    in_force = [before]
+    front = replace(Counter(configured(clients)).front, tls=lambda: in_force[-1], certified=Certified(clients))
+    listeners = Listeners()
+    await listeners.open(front, ("127.0.0.1", 0))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = BILLING.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    said = b""
+    async with Conversation.with_server(listeners.ports["submission"]) as client:
+        await client.expect("220 *")
+        await client.ask("STARTTLS", "220 *")
+        with pytest.raises(ssl.SSLWantReadError):
+            ours.do_handshake()
+        await client.write(outgoing.read())
+        incoming.write(await client.read())
+        in_force.append(after)
+        ours.do_handshake()
+        ours.write(b"EHLO client.example\r\nAUTH EXTERNAL =\r\n")
+        await client.write(outgoing.read())
+        while b"250 HELP\r\n" not in said or said.endswith(b"250 HELP\r\n"):
+            incoming.write(await client.read())
+            with contextlib.suppress(ssl.SSLWantReadError):
+                # A record at a time.
+                while True:
+                    said += ours.read(10_000)
+    listeners.stop_accepting()
+
+    assert b"AUTH EXTERNAL LOGIN PLAIN" in said
+    assert said.splitlines()[-1].startswith(b"535 5.7.8 ")
 
 
 async def test_other_logins_change_no_handshake(tmp_path: Path) -> None:

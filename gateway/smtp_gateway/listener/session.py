@@ -218,7 +218,8 @@ class Session(Transactions):
     def _under_tls(self) -> None:
         super()._under_tls()
         if self._certified:
-            self._judge = self._front.tls()
+            # Not the one of now: clients of an authority that was replaced during the handshake were judged by that.
+            self._judge = self.transport.get_extra_info("sslcontext")
             self._auth_methods = {**self._auth_methods, EXTERNAL: _AuthMechAttr(authenticate, is_builtin=True)}
 
     async def certified(self, wanted: str) -> AuthResult:
