@@ -81,6 +81,11 @@ def _may_be_renewed(pod: Pod | None, others: Mapping[int, Pod], versions: Versio
 
 
 def _holds_up(other: Pod, versions: Versions, now: datetime) -> bool:
-    if other.ready or other.revision != versions.current:
+    if other.ready or not _is_of_before(other, versions):
         return False
     return other.since is None or now - other.since < PATIENCE
+
+
+def _is_of_before(pod: Pod, versions: Versions) -> bool:
+    """Tell whether *pod* is of the version before. A StatefulSet made anew knows the wanted one alone, and any other may be that."""
+    return pod.revision != versions.wanted and versions.current in {pod.revision, versions.wanted}

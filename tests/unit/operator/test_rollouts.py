@@ -27,6 +27,8 @@ GONE = None
 
 REST = Versions("old", "old", 3, observed=True)
 UNDERWAY = Versions("old", "new", 3, observed=True)
+ANEW = Versions("new", "new", 3, observed=True)
+"""What a StatefulSet says that was made anew, as for larger volumes, while a version was being rolled out: the one before is forgotten."""
 
 
 def decide(versions: Versions | None, *pods: Pod | None) -> int:
@@ -70,6 +72,11 @@ def decide(versions: Versions | None, *pods: Pod | None) -> int:
         (UNDERWAY, (OLD, OLD, BAD), 2),
         (UNDERWAY, (OLD, BAD, OLD), 2),
         (UNDERWAY, (OLD, BAD, NEW), 1),
+        # Made anew meanwhile: the same rules hold for pods of a version that it has never heard of.
+        (ANEW, (OLD, OLD, NEW), 1),
+        (ANEW, (OLD_STARTING, OLD, NEW), 2),
+        (ANEW, (OLD_BROKEN, OLD, NEW), 1),
+        (ANEW, (OLD, OLD_STARTING, NEW), 1),
         # Scaled out while a version is being rolled out: new pods are of the new version unless that has proved broken.
         (UNDERWAY, (OLD, NEW, GONE), 2),
         (UNDERWAY, (OLD, NEW_BROKEN, GONE), 3),
