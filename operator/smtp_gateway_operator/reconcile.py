@@ -197,7 +197,8 @@ class Reconciler:
         there = await self._stepping.there(owner, live, workload, told)
         outcome = await self._brought_about(body, owner, there)
         gateway, problem = outcome.gateway, outcome.problem
-        rollout = rollout_of(gateway.spec.replicas if gateway else there.size, there.workload, there.pods, there.claims.values())
+        claims = there.claims or await self._stepping.claims(owner)
+        rollout = rollout_of(gateway.spec.replicas if gateway else there.size, there.workload, there.pods, claims.values())
         self._metrics.observed(key, Counter(ref.kind.name for ref in live), ready=is_ready(body.get("status") or {}))
         known = _Known(body, gateway, there, rollout, problem, _question(gateway, there, outcome.config_hash), outcome.relaying)
         self._known[key] = known

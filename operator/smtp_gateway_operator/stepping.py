@@ -79,9 +79,13 @@ class Stepping:
         pods = await self._cluster.list(POD, owner.namespace, names.children_selector(owner.name))
         return There(owner, live, workload, pods, told)
 
+    async def claims(self, owner: Owner) -> dict[int, Object]:
+        """Return the volume claims of a gateway's pods by ordinal, also for a gateway of which nothing may be changed now."""
+        return await self._noting.claims(owner)
+
     async def configured(self, config: Config, wanted: int, there: There) -> Config:
         """Return *config* with the word who serves in a fleet that should be *wanted* pods, and find the volume claims."""
-        there.claims = await self._noting.claims(there.owner)
+        there.claims = await self.claims(there.owner)
         serving = serving_of(wanted, there.size, pods_by_ordinal(there.owner.name, there.pods))
         return config.model_copy(update={"serving": serving})
 

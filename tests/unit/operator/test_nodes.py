@@ -118,3 +118,19 @@ async def test_a_lost_volume_is_an_event_and_ends_with_a_new_one() -> None:
     await setting.settle()
     assert (await setting.condition("Progressing"))[:2] == ("False", "Complete")
     assert (await setting.condition("Ready"))[0] == "True"
+
+
+@pytest.mark.parametrize("obstacle", [{"paused": True}, {"logins": [{"secretRef": {"name": "missing"}}]}])
+async def test_a_count_is_told_also_while_nothing_is_changed(obstacle: dict[str, Any]) -> None:
+    """A pause or a missing Secret does not make of counted mail mail that was never counted."""
+    setting = await Controlled.of(2)
+    setting.queues[1] = {"messages": 7}
+    await setting.heed()
+    setting.later(seconds=61)
+    await setting.look()
+    await strand(setting)
+    await setting.change(**obstacle)
+
+    await setting.put_off()
+
+    assert "(claim spool-mail-1, 7 messages by its last count)" in (await setting.condition("Ready"))[2]
