@@ -150,6 +150,7 @@ def test_the_status_says_what_is(gateway: Gateway) -> None:
         "CertificateValid": "True",
         "UpstreamReachable": "True",
         "QueueHealthy": "True",
+        "OpenRelayRisk": "False",
     }
 
 
