@@ -77,7 +77,7 @@ CATALOGUE = (
     Entry(CONFIG_VALID, "True", Reason.VALID, NONE, "The resource can be rendered.", ""),
     Entry(CONFIG_VALID, "False", Reason.INVALID, WARNING, "The resource cannot be understood. Pods go on with the configuration before.", "Correct the field that the message names."),
     Entry(CONFIG_VALID, "False", Reason.TOO_LARGE, WARNING, "The configuration does not fit the Secrets that hold it. Pods go on with the one before.", "Spread logins over several gateways."),
-    Entry(CONFIG_VALID, "False", Reason.NOT_LOADABLE, WARNING, "Pods refuse the configuration and go on with the one before.", "The message is the pods' own. A gateway image of another version than the operator's is the usual cause."),
+    Entry(CONFIG_VALID, "False", Reason.NOT_LOADABLE, WARNING, "Pods refuse the configuration and go on with the one before.", "The message is the pods' own. A gateway image of another version than the operator's is the usual cause. Pods that a rollout is about to replace are not counted unless it is stuck."),
     Entry(REFERENCES_RESOLVED, "True", Reason.RESOLVED, NONE, "Every Secret was found.", ""),
     Entry(REFERENCES_RESOLVED, "Unknown", Reason.CONFIG_INVALID, NONE, "Not looked at, because the resource is not valid.", "See ConfigValid."),
     Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_NOT_FOUND, WARNING, "A Secret is missing. Nothing is changed before it is there.", "Create the Secret that the message names, in the gateway's namespace."),

@@ -114,7 +114,7 @@ def _judged(found: Findings, previous: Sequence[Mapping[str, Any]], now: datetim
     before = {condition["type"]: condition for condition in previous}
     others = {
         PROGRESSING: _progressing(found, now),
-        CONFIG_VALID: _valid(found),
+        CONFIG_VALID: _valid(found, now),
         REFERENCES_RESOLVED: _resolved(found.problem),
         CERTIFICATE_VALID: certificates(found.told, now),
         UPSTREAM_REACHABLE: upstreams(found.told),
@@ -173,7 +173,7 @@ def _progressing(found: Findings, now: datetime) -> Judged:
 
 def _moving(rollout: Rollout, told: Told, now: datetime) -> Judged | None:
     """Return what is said while pods come and go, or should; None when they are as wanted."""
-    if rollout.stalls_at is not None and now >= rollout.stalls_at:
+    if rollout.is_stuck(now):
         if rollout.stranded:
             return false(Reason.VOLUME_UNREACHABLE, f"a pod cannot run where its volume is; {rollout.sentence}")
         return false(Reason.ROLLOUT_STALLED, f"a pod does not become ready, and no other is renewed before it is; {rollout.sentence}")
@@ -191,10 +191,12 @@ def _loading(told: Told) -> Judged:
     return true(Reason.LOADING_CONFIGURATION, loading.sentence(told))
 
 
-def _valid(found: Findings) -> Judged:
+def _valid(found: Findings, now: datetime) -> Judged:
     if found.problem is not None and found.problem.condition == CONFIG_VALID:
         return false(found.problem.reason, found.problem.message)
-    if refused := loading.refused(found.told):
+    # A pod that is about to be replaced need not understand what is rendered for its successor: so it is with each upgrade.
+    excused = () if found.rollout.is_stuck(now) else found.rollout.outdated
+    if refused := loading.refused(found.told, excused):
         return false(Reason.NOT_LOADABLE, f"pods go on with the configuration before, because they cannot load the new one: {refused}")
     return true(Reason.VALID, "the resource can be rendered")
 

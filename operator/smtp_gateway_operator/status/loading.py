@@ -12,6 +12,9 @@ from smtp_gateway_operator.names import short_hash
 from smtp_gateway_operator.status.told import named
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from smtp_gateway_operator.spec import PodReport
     from smtp_gateway_operator.status.told import Told
 
 REFUSED = 15.0
@@ -22,15 +25,13 @@ OVERDUE = 180.0
 
 def behind(told: Told) -> list[str]:
     """Return the pods that run another configuration than they should, each with what it says."""
-    if not told.config_hash:
-        return []
-    late = {pod: report for pod, report in sorted(told.reports.items()) if report.config_hash != told.config_hash}
-    return [f"{pod}: {report.config_problem}" if report.config_problem else pod for pod, report in late.items()]
+    return [f"{pod}: {report.config_problem}" if report.config_problem else pod for pod, report in _late(told).items()]
 
 
-def refused(told: Told) -> str:
-    """Return why pods cannot load the configuration; empty when they can, or may yet."""
-    return named([one for one in behind(told) if ": " in one]) if told.waited > REFUSED else ""
+def refused(told: Told, excused: Collection[str] = ()) -> str:
+    """Return why pods that are not *excused* cannot load the configuration; empty when they can, or may yet."""
+    refusals = {pod: report.config_problem for pod, report in _late(told).items() if report.config_problem and pod not in excused}
+    return named([f"{pod}: {why}" for pod, why in refusals.items()]) if told.waited > REFUSED else ""
 
 
 def sentence(told: Told) -> str:
@@ -46,3 +47,10 @@ def current(told: Told) -> int:
 def configuration(told: Told) -> dict[str, Any] | None:
     """Return what the status shows of it; None when no configuration is known."""
     return {"hash": short_hash(told.config_hash), "podsCurrent": current(told)} if told.config_hash else None
+
+
+def _late(told: Told) -> dict[str, PodReport]:
+    """Return the reports of pods that run another configuration than they should, in the order of pods."""
+    if not told.config_hash:
+        return {}
+    return {pod: report for pod, report in sorted(told.reports.items()) if report.config_hash != told.config_hash}

@@ -41,11 +41,17 @@ class Rollout:
     """When the first pod that should be ready, and is not, counts as stuck."""
     stranded: bool = False
     """Whether a pod cannot run where its volume is."""
+    outdated: frozenset[str] = frozenset()
+    """Pods of another version than the current one, which are to be replaced."""
 
     @property
     def serves(self) -> bool:
         """Whether mail is taken by as many pods as wanted."""
         return self.settled or self.manned
+
+    def is_stuck(self, now: datetime) -> bool:
+        """Tell whether a pod should be ready by *now* and is not."""
+        return self.stalls_at is not None and now >= self.stalls_at
 
     @property
     def sentence(self) -> str:
@@ -79,7 +85,13 @@ def rollout_of(
         draining=tuple(f"{workload['metadata']['name']}-{number}" for number in reversed(range(wanted, size))) if wanted else (),
         stalls_at=None if settled else stalls_at(pod for number, pod in found.items() if number < wanted),
         stranded=any(is_stranded(pod) for number, pod in found.items() if number < wanted),
+        outdated=_outdated(found.values(), status.get("updateRevision", "")),
     )
+
+
+def _outdated(pods: Iterable[Mapping[str, Any]], wanted: str) -> frozenset[str]:
+    """Return the names of *pods* that are not of the *wanted* version; nobody's when that is not known."""
+    return frozenset(pod["metadata"]["name"] for pod in pods if wanted and pod_of(pod).revision != wanted)
 
 
 def _troubles(pods: Iterable[Mapping[str, Any]], claims: Collection[Mapping[str, Any]]) -> list[tuple[str, str]]:
