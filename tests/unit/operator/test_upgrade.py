@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smtp_gateway_operator.cluster.api import POD, SECRET
+from smtp_gateway_operator.cluster.api import POD, SECRET, VOLUME_CLAIM
 from tests.unit.operator.fleets import Controlled
 from tests.unit.operator.setting import KEY, ref, report
 
@@ -87,3 +87,26 @@ async def test_a_configuration_without_a_salt_gets_one_and_no_pod_restarts() -> 
     assert await setting.config_hash() != unsalted
     assert [one["metadata"]["uid"] for one in await setting.cluster.list(POD, KEY.namespace)] == before
     assert (await setting.condition("Ready"))[0] == "True"
+
+
+async def test_everything_at_once_ends() -> None:
+    """Volumes grow, a listener is withheld and pods that refuse their configuration are replaced, all by one change."""
+    setting = await ready_before()
+    setting.cluster.expandable = {None}
+    risky = {"name": "printers", "port": 25, "tls": "Opportunistic", "auth": "None", "allowedNetworks": ["10.0.0.0/8"]}
+    submission = {"name": "submission", "port": 587}
+
+    setting.runs(AFTER)
+    await setting.change(listeners=[submission, risky], spool={"volume": {"size": "2Gi"}})
+    for _ in range(3):
+        await setting.put_off()
+    await setting.settle()
+
+    assert await setting.revisions() == [AFTER, AFTER, AFTER]
+    assert (await setting.condition("Progressing"))[:2] == ("True", "ResizingVolumes")
+    assert (await setting.condition("OpenRelayRisk"))[:2] == ("True", "WideNetwork")
+    assert (await setting.condition("Ready"))[:2] == ("False", "WideNetwork")
+    assert [one["name"] for one in (await setting.status())["endpoints"]] == ["submission"]
+    claims = await setting.cluster.list(VOLUME_CLAIM, KEY.namespace)
+    assert [one["spec"]["resources"]["requests"]["storage"] for one in claims] == ["2Gi", "2Gi", "2Gi"]
+    assert ("Warning", "NotLoadable") not in setting.reasons()
