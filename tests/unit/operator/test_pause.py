@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from smtp_gateway_operator.cluster.api import SECRET, SERVICE, STATEFUL_SET
+from smtp_gateway_operator.cluster.api import EVENT, GATEWAY, SECRET, SERVICE, STATEFUL_SET
+from smtp_gateway_operator.cluster.memory import Call
+from tests.unit.operator.fleets import BACKLOG, Controlled
 from tests.unit.operator.setting import KEY, Setting, ref
 
 
@@ -63,3 +65,23 @@ async def test_a_gateway_that_begins_paused_is_not_made(setting: Setting) -> Non
 
     assert await setting.versions() == {"Secret app": "2"}
     assert (await setting.condition("Ready"))[:2] == ("False", "Paused")
+
+
+async def test_a_pause_writes_nothing_but_the_status_and_events() -> None:
+    """Volumes do not grow and get no notes, nobody is let go, drained or nudged, and a listener at risk is not closed, while it lasts."""
+    setting = await Controlled.of(2)
+    setting.cluster.expandable = {None}
+    setting.queues[1] = BACKLOG
+    await setting.heed()
+    risky = {"name": "printers", "port": 25, "tls": "Opportunistic", "auth": "None", "allowedNetworks": ["10.0.0.0/8"]}
+    await setting.change(paused=True, replicas=1, listeners=[risky], spool={"volume": {"size": "2Gi"}})
+    setting.later(minutes=6)
+    setting.cluster.calls.clear()
+
+    await setting.reconcile(KEY)
+    setting.later(minutes=6)
+    await setting.look()
+
+    writes = {call for call in setting.cluster.calls if call.verb not in {"get", "list"}}
+    assert writes == {Call("patch/status", GATEWAY), Call("create", EVENT)}
+    assert (await setting.condition("OpenRelayRisk"))[2].startswith("not to be opened, once something can be changed: printers")
