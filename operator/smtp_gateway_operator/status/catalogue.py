@@ -75,7 +75,7 @@ CATALOGUE = (
     Entry(PROGRESSING, "False", Reason.FORBIDDEN, WARNING, "The API server does not let the operator do something: missing rights, a quota or a policy.", "The message is the API server's own; compare the operator's role with the chart's."),
     Entry(PROGRESSING, "False", Reason.REJECTED, WARNING, "The API server finds an object invalid, or a field of it cannot be changed.", "The message is the API server's own."),
     Entry(CONFIG_VALID, "True", Reason.VALID, NONE, "The resource can be rendered.", ""),
-    Entry(CONFIG_VALID, "False", Reason.INVALID, WARNING, "The resource cannot be understood. Pods go on with the configuration before.", "Correct the field that the message names."),
+    Entry(CONFIG_VALID, "False", Reason.INVALID, WARNING, "The resource cannot be understood. Pods go on with the configuration before.", "Correct the field that the message names. For a field that is right (`Extra inputs are not permitted`), the custom resource definition is newer than the operator: upgrade the operator. Until then nothing is changed, because the field may be a restriction."),
     Entry(CONFIG_VALID, "False", Reason.TOO_LARGE, WARNING, "The configuration does not fit the Secrets that hold it. Pods go on with the one before.", "Spread logins over several gateways."),
     Entry(CONFIG_VALID, "False", Reason.NOT_LOADABLE, WARNING, "Pods refuse the configuration and go on with the one before.", "The message is the pods' own. A gateway image of another version than the operator's is the usual cause. Pods that a rollout is about to replace are not counted unless it is stuck."),
     Entry(REFERENCES_RESOLVED, "True", Reason.RESOLVED, NONE, "Every Secret was found.", ""),
