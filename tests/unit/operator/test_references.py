@@ -8,7 +8,7 @@ from smtp_gateway.config.certificate import new_authority
 from smtp_gateway_operator.cluster.api import SECRET, ForbiddenError, Object
 from smtp_gateway_operator.cluster.memory import Call, MemoryCluster
 from smtp_gateway_operator.cluster.references import UnresolvedError, client_authority, logins
-from tests.unit.operator.setting import NOW, gateway, secret
+from tests.unit.operator.setting import KEY, NOW, gateway, ref, secret
 
 CERTIFICATE = {"tls.crt": "certificate", "tls.key": "wonderland"}
 
@@ -116,7 +116,7 @@ async def test_what_is_wrong_with_a_secret_is_told_without_its_contents(
 
 
 async def test_every_certificate_is_referred_to() -> None:
-    """The second one, and the authority of clients, beside the operator's own: what they lack is told as of the first."""
+    """The second one, and the authority of clients, beside the operator's own: a change of them is noticed at once, and what they lack is told as of the first."""
     spec: dict[str, object] = {"tls": {"additionalSecretName": "rsa", "clientCertificates": {"authorityRef": {"name": "clients-ca"}}}}
     pem = new_authority("clients", NOW).certificate.decode()
     assert await refusal(await holding(), spec) == ("SecretNotFound", "Secrets rsa, clients-ca not found in namespace apps")
@@ -127,6 +127,7 @@ async def test_every_certificate_is_referred_to() -> None:
 
     cluster = await holding(secret("rsa", **CERTIFICATE), secret("clients-ca", **{"ca.crt": pem}))
     assert await logins(cluster, gateway(**spec)) == ()
+    assert cluster.referred[KEY] == {ref(SECRET, "rsa"), ref(SECRET, "clients-ca")}
     assert await client_authority(cluster, gateway(**spec)) == pem
     assert await client_authority(cluster, gateway()) is None
     with pytest.raises(UnresolvedError, match=r"^Secret clients-ca has no certificate under ca\.crt$"):
