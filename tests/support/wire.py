@@ -12,6 +12,7 @@ from smtp_gateway.intake import Intake
 from smtp_gateway.listener.connection import Front
 from smtp_gateway.listener.session import Session
 from smtp_gateway.listener.sessions import Sessions
+from smtp_gateway.listener.turns import Member, Turns
 from tests.support.conversation import PATIENCE, plain
 from tests.support.gateway import IMPATIENT, RecordingObserver, RecordingOnward, RecordingSpool, config
 from tests.support.waiting import eventually
@@ -102,7 +103,15 @@ class Counter:
         # No handshake is made with it, so it needs none of the certificates that a default one takes 20 ms to load.
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         gate = Authentication(configuration.logins, self.observer, IMPATIENT)
-        self.front = Front("submission", self.intake, gate, self.observer, lambda: tls, self.sessions)
+        self.front = Front("submission", self.intake, gate, self.observer, lambda: tls, self.sessions, turns=Undivided())
+
+
+class Undivided(Turns):
+    """Turns of a loop that nobody shares: what a session is told, it uses at once."""
+
+    def admit(self, identity: str, session: Member) -> bool:  # noqa: ARG002 the signature of turns
+        """Admit everybody."""
+        return True
 
 
 class Caller:

@@ -49,11 +49,11 @@ class Conversation(ChunkPhase):
     def data_received(self, data: bytes) -> None:
         """Use *data*, or keep it until it can be used."""
         self._inbox.add(data)
-        if not self._queued:
-            if self._front.turns.admit(self._peer.identity or "", self):
-                self._go_on()
-            else:
-                self._queued = True
+        self._queued = self._queued or not self._front.turns.admit(self._peer.identity or "", self)
+        if self._queued:
+            self._regulate()
+        else:
+            self._go_on()
 
     def proceed(self) -> None:
         """Use what has arrived, now that it is this session's turn."""
