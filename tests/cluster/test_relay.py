@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,9 +36,8 @@ def bare(kube: Kube, operator: str) -> Iterator[Gateway]:
 
 def ports(gateway: Gateway) -> list[int]:
     """Return the ports of the Service; none when there is none."""
-    if not gateway.kube.exists("service", gateway.name):
-        return []
-    return [port["port"] for port in gateway.kube.get("service", gateway.name)["spec"]["ports"]]
+    found = gateway.kube("get", "service", gateway.name, "--ignore-not-found", "-o", "json")
+    return [port["port"] for port in json.loads(found)["spec"]["ports"]] if found else []
 
 
 def risk(gateway: Gateway) -> tuple[str, str]:
