@@ -104,7 +104,7 @@ class Doors:
         """Take connections. Raises `BindError`."""
         for listener in self._listeners:
             address = (self._settings.host, self._settings.ports.get(listener.name, listener.port))
-            await self.sockets.open(self._front(listener), address, implicit_tls=listener.tls is ListenerTls.IMPLICIT)
+            await self.sockets.open(self._front(listener), address)
             _log.info(
                 "listening",
                 listener=listener.name,
@@ -140,8 +140,7 @@ class Gateway:
         self._certified = Certified(config.client_certificates)
         self._access = Access(config.listeners)
         self._doors = Doors(config.listeners, settings, self._front)
-        implicit_tls = any(listener.tls is ListenerTls.IMPLICIT for listener in config.listeners)
-        self._drain = Drain(self._doors, settings.pod, settings.timeouts.command, HANDSHAKE_TIMEOUT if implicit_tls else 0.0)
+        self._drain = Drain(self._doors, settings.pod, settings.timeouts.command)
         self._certificate: Certificate
         self._spool: DiskSpool
         self._intake: Intake
@@ -202,7 +201,7 @@ class Gateway:
             certificates.append(await asyncio.to_thread(Certificate, settings.admin_tls, mutual_context))
             await self._open_admin(stack, certificates[-1])
         stack.callback(self._doors.stop_accepting)
-        self._drain.reconfigure(config.serving)
+        self._drain.reconfigure(config.serving, _handshake(config))
         if not self._drain.wanted:
             await self._doors.listen()
         # The last to enter, so that what fails before reaches the caller as it is, and not in a group.
@@ -305,10 +304,15 @@ class Gateway:
         self._recovering.reconfigure(config)
         self._observer.keep(frozenset(route.name for route in config.routes))
         self._upstreams.reconfigure(config, self._probe(config))
-        self._drain.reconfigure(config.serving)
+        self._drain.reconfigure(config.serving, _handshake(config))
         _log.info("configuration loaded", config=self._hash, listeners_wait_for_restart=listeners_differ)
 
 
-def _ports(config: Config) -> list[tuple[str, int, bool]]:
-    """Return what of the listeners is fixed when they are opened; on which terms clients send is decided anew for each session."""
-    return [(listener.name, listener.port, listener.tls is ListenerTls.IMPLICIT) for listener in config.listeners]
+def _ports(config: Config) -> list[tuple[str, int]]:
+    """Return what of the listeners is fixed when they are opened; how clients come in is decided anew for each connection."""
+    return [(listener.name, listener.port) for listener in config.listeners]
+
+
+def _handshake(config: Config) -> float:
+    """Return for how many seconds a connection may be none of the sessions yet."""
+    return HANDSHAKE_TIMEOUT if any(listener.tls is ListenerTls.IMPLICIT for listener in config.listeners) else 0.0

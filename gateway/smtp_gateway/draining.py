@@ -52,15 +52,12 @@ def drains(pod: str, serving: int | None) -> bool:
 class Drain:
     """Whether this pod drains, and what follows from it."""
 
-    def __init__(self, doors: Doors, pod: str, patience: float, handshake: float = 0.0) -> None:
-        """Close and open *doors*; a session that goes on for *patience* seconds without an end to its transaction is cut.
-
-        A connection may take *handshake* seconds before it is a session.
-        """
+    def __init__(self, doors: Doors, pod: str, patience: float) -> None:
+        """Close and open *doors*; a session that goes on for *patience* seconds without an end to its transaction is cut."""
         self._doors = doors
         self._pod = pod
         self._patience = patience
-        self._handshake = handshake
+        self._handshake = 0.0
         self._closed_at = -math.inf
         self._changed = asyncio.Event()
         self._ended = False
@@ -72,8 +69,12 @@ class Drain:
         """Whether a connection that was made before the doors were closed may still become a session."""
         return self.wanted and asyncio.get_running_loop().time() - self._closed_at < self._handshake
 
-    def reconfigure(self, serving: int | None) -> None:
-        """Drain, or do not, as it follows from *serving* (`Config.serving`)."""
+    def reconfigure(self, serving: int | None, handshake: float = 0.0) -> None:
+        """Drain, or do not, as it follows from *serving* (`Config.serving`).
+
+        A connection may take *handshake* seconds before it is a session.
+        """
+        self._handshake = handshake
         wanted = drains(self._pod, serving)
         if wanted != self.wanted:
             self.wanted = wanted

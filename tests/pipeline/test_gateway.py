@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtp_gateway.app import Gateway, Settings
-from smtp_gateway.config.model import Retry
+from smtp_gateway.config.model import Listener, ListenerTls, Retry
 from smtp_gateway.dispatch import Dispatch
 from smtp_gateway.lifecycle import Phase
 from smtp_gateway.listener.server import BindError
@@ -206,3 +206,22 @@ async def test_what_prevents_a_start_is_one_named_error(tmp_path: Path, missing:
         with pytest.raises(errors[missing]):
             await Gateway(config(), settings).run()
         assert await page(first, "/readyz") == (200, "ok\n")
+
+
+async def test_how_a_listener_encrypts_is_followed_without_a_restart(tmp_path: Path) -> None:
+    """A port that was in the clear at first is under TLS from the next connection on, and back; who is connected stays."""
+    clear, encrypted = (
+        config().model_copy(update={"listeners": (Listener(name="submission", port=587, tls=tls),)})
+        for tls in (ListenerTls.START_TLS, ListenerTls.IMPLICIT)
+    )
+    async with running(tmp_path, clear) as gateway, Conversation.with_server(gateway.ports["submission"]) as before:
+        await before.expect("220 *")
+        gateway.reconfigure(encrypted)
+        port = gateway.ports["submission"]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=TLS, server_hostname="localhost")
+        assert (await reader.readline()).startswith(b"220 ")
+        writer.transport.abort()
+        gateway.reconfigure(clear)
+        async with Conversation.with_server(port) as after:
+            await after.expect("220 *")
+        await before.ask("NOOP", "250 *")

@@ -261,7 +261,7 @@ async def reception(
         front = Front(
             each.name, intake, gate, observer, context, listeners.sessions, patience, terms, listeners.admission, certified=certified
         )
-        await listeners.open(front, ("127.0.0.1", 0), implicit_tls=each.tls is ListenerTls.IMPLICIT)
+        await listeners.open(front, ("127.0.0.1", 0))
     try:
         yield Reception(intake, gate, listeners, spool, observer, onward)
     finally:

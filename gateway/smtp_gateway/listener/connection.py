@@ -39,9 +39,9 @@ from smtp_gateway.policy.relaying import WITH_LOGIN, Terms
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
-    from ipaddress import IPv4Network, IPv6Network
 
     from smtp_gateway.authentication import Authentication
+    from smtp_gateway.config.model import Listener
     from smtp_gateway.intake import Intake
     from smtp_gateway.listener.entrance import Client, Entrance
     from smtp_gateway.listener.sessions import Sessions
@@ -97,9 +97,9 @@ class Front:
     """Who clients are that show a certificate."""
 
     @property
-    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """From where connections must begin with a PROXY header, by the configuration in force now."""
-        return next((one.trusted_proxies for one in self.intake.config.listeners if one.name == self.listener), ())
+    def configured(self) -> Listener | None:
+        """The listener by the configuration in force now; None when that has none of its name any more."""
+        return next((one for one in self.intake.config.listeners if one.name == self.listener), None)
 
 
 class PeerGoneError(ConnectionResetError):

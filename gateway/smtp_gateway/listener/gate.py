@@ -20,6 +20,7 @@ import asyncio
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
+from smtp_gateway.config.model import ListenerTls
 from smtp_gateway.listener import replies
 from smtp_gateway.listener.entrance import MALFORMED, MISSING, UNKNOWN, Client, client_of
 from smtp_gateway.listener.implicit import Doorway
@@ -27,6 +28,7 @@ from smtp_gateway.listener.proxy import LIMIT, HeaderError, IncomingHeader
 from smtp_gateway.mail import reply
 
 if TYPE_CHECKING:
+    from smtp_gateway.config.model import Listener
     from smtp_gateway.listener.connection import Connection, Front
     from smtp_gateway.listener.proxy import Header
     from smtp_gateway.mail.reply import Reply
@@ -42,11 +44,12 @@ _READ = memoryview(bytearray(LIMIT))
 class Gate(asyncio.BufferedProtocol):
     """One connection on its way to a session."""
 
-    def __init__(self, front: Front, session: Connection, *, implicit_tls: bool) -> None:
-        """Lead to *session*, under TLS from the first octet where *implicit_tls* says so."""
+    def __init__(self, front: Front, session: Connection, listener: Listener) -> None:
+        """Lead to *session*, as *listener* is configured when the connection is made."""
         self._front = front
         self._session = session
-        self._implicit_tls = implicit_tls
+        self._proxies = listener.trusted_proxies
+        self._implicit_tls = listener.tls is ListenerTls.IMPLICIT
         self._transport: Any = None  # asyncio's plain transport, or its loop's own
         self._peer = UNKNOWN
         self._incoming: IncomingHeader | None = None
@@ -70,11 +73,10 @@ class Gate(asyncio.BufferedProtocol):
 
     @property
     def _trusted(self) -> bool:
-        networks = self._front.proxies
-        if not networks or not self._peer.address:
+        if not self._proxies or not self._peer.address:
             return False
         address = ipaddress.ip_address(self._peer.address)
-        return any(address in network for network in networks)
+        return any(address in network for network in self._proxies)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 asyncio's signature
         """Return room for nothing but the header."""

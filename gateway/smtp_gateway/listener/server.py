@@ -14,6 +14,7 @@ import errno
 import socket
 from typing import TYPE_CHECKING
 
+from smtp_gateway.config.model import ListenerTls
 from smtp_gateway.listener.entrance import Admission
 from smtp_gateway.listener.gate import Gate
 from smtp_gateway.listener.session import Session
@@ -59,9 +60,10 @@ class Listeners:
         """Whether connections are taken."""
         return bool(self._servers)
 
-    async def open(self, front: Front, address: tuple[str | None, int], *, implicit_tls: bool = False) -> None:
+    async def open(self, front: Front, address: tuple[str | None, int]) -> None:
         """Accept connections for *front* at *address*: a host, or None for all, and a port, or 0 for one of the system's choice.
 
+        Whether they begin with TLS is asked anew for each, as the configuration of the moment has it.
         Raises `BindError`.
         """
         host, port = address
@@ -70,8 +72,14 @@ class Listeners:
         except OSError as error:
             raise BindError(front.listener, port, error) from error
 
+        known = front.configured
+
         def connection() -> asyncio.BaseProtocol:
-            return Gate(front, Session(front), implicit_tls=implicit_tls) if implicit_tls or front.proxies else Session(front)
+            nonlocal known
+            # One that is gone from the configuration goes on as it was, until the pod is replaced for it.
+            known = front.configured or known
+            gated = known is not None and (known.tls is ListenerTls.IMPLICIT or known.trusted_proxies)
+            return Gate(front, Session(front), known) if known and gated else Session(front)
 
         server = await asyncio.get_running_loop().create_server(connection, sock=bound, backlog=BACKLOG)
         self._servers.append(server)

@@ -96,9 +96,9 @@ async def test_a_drain_closes_the_doors_and_is_cancelled() -> None:
 async def test_a_handshake_that_was_under_way_is_waited_for() -> None:
     """For as long as it may take, a connection from before the drain may still become a session; then nothing can come any more."""
     doors = RecordingDoors()
-    drain = Drain(doors, "mail-1", 300.0, handshake=0.2)
+    drain = Drain(doors, "mail-1", 300.0)
     task = asyncio.create_task(drain.run())
-    drain.reconfigure(1)
+    drain.reconfigure(1, 0.2)
     await eventually(lambda: doors.asked)
 
     assert drain.closing
