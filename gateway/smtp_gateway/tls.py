@@ -84,11 +84,13 @@ class Certificate:
 
     def _entrance(self, loaded: _Loaded) -> ssl.SSLContext:
         """Return the second context of what was loaded, sending each handshake on to the pairs that are in force then."""
-        loaded.entrance.sni_callback = self._choose
+        loaded.entrance.sni_callback = partial(self._choose, _asked(loaded.clients))
         return loaded.entrance
 
-    def _choose(self, handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        handshake.context = self._current
+    def _choose(self, asked: tuple[str, bool] | None, handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        # One that began before other clients were admitted ends as it began: half of each would refuse who may come in by either.
+        if asked == _asked(self._admitted):
+            handshake.context = self._current
 
     def admit(self, clients: ClientCertificates | None) -> None:
         """Ask for certificates as *clients* say, or for none, as soon as `follow` has made the context for it."""

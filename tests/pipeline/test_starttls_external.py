@@ -173,10 +173,10 @@ async def followed(folder: Path, clients: ClientCertificates | None) -> AsyncIte
         await following
 
 
-def handshake(certificate: Certificate, client: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLObject:
-    """Return a client after a handshake in memory. Raises `SSLError`, of either side."""
+def handshake(context: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLObject:
+    """Return a client after a handshake in memory with a server of *context*. Raises `SSLError`, of either side."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server = certificate.context.wrap_bio(to_server, to_client, server_side=True)
+    server = context.wrap_bio(to_server, to_client, server_side=True)
     ours = client.wrap_bio(to_client, to_server, server_hostname="localhost", session=session)
     for _ in range(5):
         for side in (ours, server):
@@ -194,22 +194,22 @@ async def test_another_authority_counts_from_the_next_handshake(tmp_path: Path, 
     before, after = certified(trusting(), "app.example"), certified(trusting(), "app.example", by=successor)
     before.maximum_version = version
     async with followed(tmp_path, asking()) as certificate:
-        first = handshake(certificate, before)
-        assert handshake(certificate, before, first.session).session_reused
+        first = handshake(certificate.context, before)
+        assert handshake(certificate.context, before, first.session).session_reused
 
         context = certificate.context
         certificate.admit(asking().model_copy(update={"logins": ()}))
         certificate.admit(asking(by=successor))
         await eventually(lambda: certificate.context is not context)
-        handshake(certificate, after)
+        handshake(certificate.context, after)
         for session in (first.session, None):
             with pytest.raises(ssl.SSLError):
-                handshake(certificate, before, session)
+                handshake(certificate.context, before, session)
 
         context = certificate.context
         certificate.admit(None)
         await eventually(lambda: certificate.context is not context)
-        handshake(certificate, before)
+        handshake(certificate.context, before)
 
 
 async def test_a_certificate_counts_under_the_authority_that_judged_it(tmp_path: Path) -> None:
@@ -250,14 +250,14 @@ async def test_a_certificate_counts_under_the_authority_that_judged_it(tmp_path:
 async def test_other_logins_change_no_handshake(tmp_path: Path) -> None:
     """Tickets stay good; the gateway asks who it is anew at AUTH."""
     async with followed(tmp_path, asking()) as certificate:
-        first = handshake(certificate, BILLING)
+        first = handshake(certificate.context, BILLING)
         context = certificate.context
         certificate.admit(asking().model_copy(update={"logins": ()}))
         write_pair(tmp_path)
         with capture_logs() as logs:
             await eventually(lambda: logs)
         assert certificate.context is context
-        assert handshake(certificate, BILLING, first.session).session_reused
+        assert handshake(certificate.context, BILLING, first.session).session_reused
 
 
 async def test_an_authority_waits_for_a_usable_pair(tmp_path: Path) -> None:
@@ -268,9 +268,20 @@ async def test_an_authority_waits_for_a_usable_pair(tmp_path: Path) -> None:
         certificate.admit(asking(required=True))
         await eventually(lambda: "cannot be read" in certificate.problem)
         assert certificate.context is context
-        handshake(certificate, TLS)
+        handshake(certificate.context, TLS)
 
         write_pair(tmp_path)
         await eventually(lambda: not certificate.problem)
         with pytest.raises(ssl.SSLError, match="PEER_DID_NOT_RETURN"):
-            handshake(certificate, TLS)
+            handshake(certificate.context, TLS)
+
+
+async def test_a_handshake_ends_as_it_began(tmp_path: Path) -> None:
+    """When other clients are admitted, or none, in the middle of it, it is not judged by half of each."""
+    async with followed(tmp_path, asking()) as certificate:
+        begun = certificate.context
+        certificate.admit(None)
+        await eventually(lambda: certificate.context is not begun)
+
+        handshake(begun, certified(trusting(), "app.example"))
+        handshake(certificate.context, certified(trusting(), "app.example"))
