@@ -36,7 +36,7 @@ class Tier:
 
 
 TIERS = (
-    Tier("unit", "no socket, disk or sleep", 120, ("tests/unit", "tests/golden"), measured=True),
+    Tier("unit", "no socket, disk or sleep", 180, ("tests/unit", "tests/golden"), measured=True),
     Tier("loopback", "loopback and a disk", 300, ("tests/contract", "tests/pipeline"), measured=True),
     Tier("faults", "a disk, and faults put into it", 120, ("tests/faults",), measured=True),
     Tier("volume", "root, and loop devices", 120, ("tests/volume",), measured=True),
