@@ -28,7 +28,7 @@ def start(setting: Setting) -> Relay:
     certificate, key = relay.certificate(setting)
     places = {"ROOT": root, "CERTIFICATE": certificate, "KEY": key} | (SECURED if setting.secured else OPEN)
     port = relay.configure("postfix", setting, folder / "etc", places)
-    _make_queues(folder)
+    make_queues(folder)
     if setting.secured:
         _make_passwords(setting)
     command = [str(root / "usr/lib/postfix/sbin/master"), "-c", str(folder / "etc"), "-d"]
@@ -42,7 +42,7 @@ def queued(folder: Path) -> int:
     return sum(path.is_file() for queue in HOLDING for path in (folder / "spool" / queue).rglob("*"))
 
 
-def _make_queues(folder: Path) -> None:
+def make_queues(folder: Path) -> None:
     """Make the folders that Postfix's installation would make, with its owners and modes."""
     (folder / "spool/pid").mkdir(parents=True)
     for path in (folder / "data", *(folder / "spool" / queue for queue in QUEUES)):

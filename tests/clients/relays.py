@@ -10,7 +10,7 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bench.postfix import QUEUES
+from bench.postfix import make_queues
 from bench.relay import GROUP, OWNER
 from tests.clients.jobs import HOST, PATIENCE, Outcome
 from tests.clients.tools import Tools
@@ -136,7 +136,7 @@ def _postfix(job: Job, tools: Tools) -> Iterator[Mapping[str, str]]:
     (folder / "etc/main.cf").write_text(POSTFIX.format_map(places))
     (folder / "etc/master.cf").write_text(_MASTER)
     (folder / "etc/passwords").write_text(f"[{HOST}]:{job.port} {job.login}:{job.password}\n")
-    _make_queues(folder)
+    make_queues(folder)
     library = str(tools.postfix / "usr/lib/postfix")
     environment = os.environ | {"MAIL_CONFIG": str(folder / "etc"), "LD_LIBRARY_PATH": library, "SASL_PATH": str(tools.sasl)}
     master = _started(folder, environment)
@@ -159,19 +159,6 @@ def _started(folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[b
         master.wait(PATIENCE)
         raise
     return master
-
-
-def _make_queues(folder: Path) -> None:
-    """Make the folders that Postfix's installation would make, with its owners and modes."""
-    (folder / "spool/pid").mkdir(parents=True)
-    for path in (folder / "data", *(folder / "spool" / queue for queue in QUEUES)):
-        path.mkdir(mode=0o700)
-        shutil.chown(path, OWNER)
-    for name, mode in (("public", 0o710), ("maildrop", 0o730)):
-        path = folder / "spool" / name
-        path.mkdir()
-        path.chmod(mode)
-        shutil.chown(path, OWNER, GROUP)
 
 
 def exim(job: Job) -> Outcome:

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 import uvloop
 
+from smtp_gateway.config.model import Limits
+from tests.support.conversation import Conversation
+from tests.support.gateway import Reception, config, reception, trusting
 from tests.support.sink import Sink
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+    from pathlib import Path
 
 BOTH_LOOPS = ("test_session", "test_starttls", "test_proxy", "test_ceilings")
 """Modules whose tests run on either loop: TLS upgrades, half-closed connections and changes of protocol are where the two differ."""
@@ -24,6 +28,20 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     if item.path.stem.startswith(BOTH_LOOPS):
         loops["asyncio"] = asyncio.new_event_loop
     return loops
+
+
+@pytest.fixture
+async def way_in(tmp_path: Path) -> AsyncIterator[Reception]:
+    """The way in, with a limit of 10,000 octets and five recipients; modules that need another have one of their own."""
+    async with reception(tmp_path, config(limits=Limits(message_size=10_000, recipients=5))) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(way_in: Reception) -> AsyncIterator[Conversation]:
+    """A conversation that may send MAIL."""
+    async with Conversation.with_server(way_in.port) as talking:
+        yield await talking.authenticated(trusting())
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtp_gateway.config.folder import changes, fingerprint
-from smtp_gateway.tls import Certificate, CertificateError, server_context
+from smtp_gateway.tls import CertificateError, server_context
+from tests.support.following import followed
 from tests.support.gateway import trusting, write_pair
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 
@@ -42,17 +42,6 @@ def shown(context: ssl.SSLContext) -> bytes:
     certificate = client.getpeercert(binary_form=True)
     assert certificate is not None
     return certificate
-
-
-@contextlib.asynccontextmanager
-async def followed(folder: Path) -> AsyncIterator[Certificate]:
-    """Follow the pair in *folder*, looking often."""
-    certificate = await asyncio.to_thread(Certificate, folder)
-    following = asyncio.create_task(certificate.follow(0.01))
-    yield certificate
-    following.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await following
 
 
 def test_a_swap_of_the_kubelet_changes_the_fingerprint(tmp_path: Path) -> None:

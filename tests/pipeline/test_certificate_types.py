@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from structlog.testing import capture_logs
 
 from smtp_gateway.tls import Certificate, CertificateError
+from tests.support.following import followed
 from tests.support.gateway import authority, trusting, write_pair
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 
@@ -50,17 +50,6 @@ def ecdsa_and_rsa(certificate: Certificate) -> tuple[int, int]:
     assert not isinstance(first.public_key(), rsa.RSAPublicKey)
     assert isinstance(second.public_key(), rsa.RSAPublicKey)
     return first.serial_number, second.serial_number
-
-
-@contextlib.asynccontextmanager
-async def followed(folder: Path) -> AsyncIterator[Certificate]:
-    """Follow the pairs in *folder*, looking often."""
-    certificate = await asyncio.to_thread(Certificate, folder)
-    following = asyncio.create_task(certificate.follow(0.01))
-    yield certificate
-    following.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await following
 
 
 def test_each_client_is_shown_what_it_can_use(tmp_path: Path) -> None:

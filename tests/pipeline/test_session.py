@@ -1,38 +1,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.config.model import Limits
 from smtp_gateway.listener.lines import COMMAND_LIMIT
 from smtp_gateway.spool.api import SpoolFullError
 from tests.support.conversation import Conversation
-from tests.support.gateway import HOSTNAME, Reception, config, reception, trusting
+from tests.support.gateway import HOSTNAME, Reception, trusting
 from tests.support.messages import octets
 from tests.support.waiting import eventually
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
 TLS = trusting()
-
-
-@pytest.fixture
-async def way_in(tmp_path: Path) -> AsyncIterator[Reception]:
-    """The way in, with a limit of 10,000 octets and five recipients."""
-    async with reception(tmp_path, config(limits=Limits(message_size=10_000, recipients=5))) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(way_in: Reception) -> AsyncIterator[Conversation]:
-    """A conversation that may send MAIL."""
-    async with Conversation.with_server(way_in.port) as talking:
-        yield await talking.authenticated(TLS)
 
 
 async def test_ehlo_announces_what_is_there(way_in: Reception) -> None:

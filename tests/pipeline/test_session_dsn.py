@@ -8,28 +8,10 @@ import pytest
 
 from smtp_gateway.config.model import Limits
 from smtp_gateway.mail.dsn import NO_DSN, Asked, Dsn
-from tests.support.conversation import Conversation
-from tests.support.gateway import Reception, config, reception, trusting
+from tests.support.gateway import Reception, config
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-TLS = trusting()
-
-
-@pytest.fixture
-async def way_in(tmp_path: Path) -> AsyncIterator[Reception]:
-    """The way in, with a limit of five recipients."""
-    async with reception(tmp_path, config(limits=Limits(recipients=5))) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(way_in: Reception) -> AsyncIterator[Conversation]:
-    """A conversation that may send MAIL."""
-    async with Conversation.with_server(way_in.port) as talking:
-        yield await talking.authenticated(TLS)
+    from tests.support.conversation import Conversation
 
 
 async def test_what_a_client_asks_to_be_told_is_kept(way_in: Reception, client: Conversation) -> None:

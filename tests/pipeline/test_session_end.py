@@ -5,33 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.config.model import Limits
 from tests.support.conversation import Conversation, deaf
-from tests.support.gateway import Reception, config, reception, trusting
+from tests.support.gateway import Reception, reception, trusting
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 TLS = trusting()
-
-
-@pytest.fixture
-async def way_in(tmp_path: Path) -> AsyncIterator[Reception]:
-    """The way in, with a limit of 10,000 octets and five recipients."""
-    async with reception(tmp_path, config(limits=Limits(message_size=10_000, recipients=5))) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(way_in: Reception) -> AsyncIterator[Conversation]:
-    """A conversation that may send MAIL."""
-    async with Conversation.with_server(way_in.port) as talking:
-        yield await talking.authenticated(TLS)
 
 
 async def test_silence_is_ended_with_a_word(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from structlog.testing import capture_logs
 from smtp_gateway.config.model import CertifiedLogin, ClientCertificates, Config
 from smtp_gateway.listener.server import Listeners
 from smtp_gateway.policy.certified import Certified
-from smtp_gateway.tls import Certificate, server_context
+from smtp_gateway.tls import server_context
 from tests.support.conversation import Conversation, encoded, plain
+from tests.support.following import followed
 from tests.support.gateway import Reception, authority, certified, config, reception, trusting, write_pair
 from tests.support.waiting import eventually
 from tests.support.wire import Counter
@@ -162,17 +163,6 @@ async def test_a_certificate_can_be_required(tmp_path: Path) -> None:
     assert ("handshake failed", "submission", "no_client_certificate") in way_in.observer.events
 
 
-@contextlib.asynccontextmanager
-async def followed(folder: Path, clients: ClientCertificates | None) -> AsyncIterator[Certificate]:
-    """Follow a pair in *folder* and what is said of clients, looking often."""
-    certificate = await asyncio.to_thread(lambda: Certificate(write_pair(folder), clients=clients))
-    following = asyncio.create_task(certificate.follow(0.01))
-    yield certificate
-    following.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await following
-
-
 def handshake(context: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLObject:
     """Return a client after a handshake in memory with a server of *context*. Raises `SSLError`, of either side."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -193,7 +183,7 @@ async def test_another_authority_counts_from_the_next_handshake(tmp_path: Path, 
     successor = trustme.CA()
     before, after = certified(trusting(), "app.example"), certified(trusting(), "app.example", by=successor)
     before.maximum_version = version
-    async with followed(tmp_path, asking()) as certificate:
+    async with followed(write_pair(tmp_path), asking()) as certificate:
         first = handshake(certificate.context, before)
         assert handshake(certificate.context, before, first.session).session_reused
 
@@ -249,7 +239,7 @@ async def test_a_certificate_counts_under_the_authority_that_judged_it(tmp_path:
 
 async def test_other_logins_change_no_handshake(tmp_path: Path) -> None:
     """Tickets stay good; the gateway asks who it is anew at AUTH."""
-    async with followed(tmp_path, asking()) as certificate:
+    async with followed(write_pair(tmp_path), asking()) as certificate:
         first = handshake(certificate.context, BILLING)
         context = certificate.context
         certificate.admit(asking().model_copy(update={"logins": ()}))
@@ -262,7 +252,7 @@ async def test_other_logins_change_no_handshake(tmp_path: Path) -> None:
 
 async def test_an_authority_waits_for_a_usable_pair(tmp_path: Path) -> None:
     """Nothing of a new configuration is half in force; it is when the pair has been mended."""
-    async with followed(tmp_path, None) as certificate:
+    async with followed(write_pair(tmp_path), None) as certificate:
         context = certificate.context
         (tmp_path / "tls.key").unlink()
         certificate.admit(asking(required=True))
@@ -278,7 +268,7 @@ async def test_an_authority_waits_for_a_usable_pair(tmp_path: Path) -> None:
 
 async def test_a_handshake_ends_as_it_began(tmp_path: Path) -> None:
     """When other clients are admitted, or none, in the middle of it, it is not judged by half of each."""
-    async with followed(tmp_path, asking()) as certificate:
+    async with followed(write_pair(tmp_path), asking()) as certificate:
         begun = certificate.context
         certificate.admit(None)
         await eventually(lambda: certificate.context is not begun)
