@@ -26,7 +26,8 @@ from smtp_gateway.mail import reply
 from smtp_gateway.mail.reply import Reply
 from smtp_gateway.policy import passwords
 from smtp_gateway.policy.auth import Credentials, Identity, Logins, Question
-from smtp_gateway.policy.bans import BAN, Bans, network_of
+from smtp_gateway.policy.bans import BAN, Bans
+from smtp_gateway.policy.network import network_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

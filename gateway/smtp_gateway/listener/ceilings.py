@@ -9,7 +9,6 @@ The ceilings are asked for with each connection, so a new configuration counts f
 
 from __future__ import annotations
 
-import socket
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,6 @@ from smtp_gateway.mail.reply import Reply
 
 if TYPE_CHECKING:
     from smtp_gateway.config.model import Limits
-
-NETWORK = 8
-"""Octets of an IPv6 address that are its network's: 64 bits."""
 
 
 class Ceiling(StrEnum):
@@ -35,13 +31,6 @@ FULL = {
 }
 """What a client over a ceiling is told in place of a greeting (RFC 5321 section 3.1 has 554, which senders may take for good; 421 is the
 reply to a service that is not available now, section 4.2.3)."""
-
-
-def network_of(address: str) -> str:
-    """Return the client network of *address* in a form to compare."""
-    if ":" not in address:
-        return address
-    return socket.inet_pton(socket.AF_INET6, address.partition("%")[0])[:NETWORK].hex()
 
 
 class Ceilings:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from smtp_gateway.listener.ceilings import FULL, Ceilings, network_of
+from smtp_gateway.listener.ceilings import FULL, Ceilings
+from smtp_gateway.policy.network import network_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,9 +18,10 @@ succeeded.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass, field
+
+from smtp_gateway.policy.network import network_of
 
 ALLOWED = 10
 """Different wrong credentials within `WINDOW`: a person who tries all the passwords that come to mind needs fewer (NIST SP 800-63B
@@ -33,7 +34,6 @@ NETWORKS = 10_000
 """Networks that are remembered for failing, and as many for succeeding: some 2 KiB each at most, but for those with logins of their own."""
 PROVEN = 64
 """Credentials of one network that are remembered to be right."""
-_PREFIX = 64
 
 
 @dataclass(slots=True)
@@ -84,11 +84,3 @@ class Bans:
         self._proven.move_to_end(network)
         if len(self._proven) > NETWORKS:
             self._proven.popitem(last=False)
-
-
-def network_of(address: str) -> str:
-    """Return the network of *address*: itself, or the /64 of an IPv6 address."""
-    if ":" not in address:
-        return address
-    octets = ipaddress.IPv6Address(address.partition("%")[0]).packed
-    return str(ipaddress.IPv6Address(octets[: _PREFIX // 8].ljust(16, b"\0")))

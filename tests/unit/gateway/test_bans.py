@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from smtp_gateway.policy import bans
-from smtp_gateway.policy.bans import ALLOWED, BAN, PROVEN, WINDOW, Bans, network_of
+from smtp_gateway.policy.bans import ALLOWED, BAN, PROVEN, WINDOW, Bans
+from smtp_gateway.policy.network import network_of
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtp_gateway.config.model import Limits
-from smtp_gateway.listener.ceilings import Ceiling, Ceilings, network_of
+from smtp_gateway.listener.ceilings import Ceiling, Ceilings
+from smtp_gateway.policy.network import network_of
 
 
 @pytest.mark.parametrize(
