@@ -83,10 +83,10 @@ def main(folder: Path, port: int, *, logins: bool) -> None:
     asyncio.set_event_loop(loop)
     spool = loop.run_until_complete(DiskSpool.open(folder / "spool", NullObserver()))
     controller = UnthreadedController(Keeping(spool), "127.0.0.1", port, loop, **terms(folder, logins=logins))
-    controller.begin()  # type: ignore[no-untyped-call]
+    controller.begin()  # type: ignore[no-untyped-call]  # aiosmtpd has no types
     loop.add_signal_handler(signal.SIGTERM, loop.stop)
     loop.run_forever()
-    controller.end()  # type: ignore[no-untyped-call]
+    controller.end()  # type: ignore[no-untyped-call]  # aiosmtpd has no types
     loop.run_until_complete(spool.close())
 
 

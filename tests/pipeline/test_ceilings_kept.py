@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -197,8 +196,6 @@ async def test_an_exchange_of_auth_that_stops_is_ended(tmp_path: Path) -> None:
 
 async def test_ipv6_is_served_like_ipv4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With and without TLS, and its address is in Received and in the log as what it is."""
-    if not socket.has_dualstack_ipv6():
-        pytest.skip("the machine has no IPv6")
     monkeypatch.setattr(server, "listening_socket", lambda _host, port: listening_socket(None, port))
     async with reception(tmp_path) as way_in:
         with capture_logs() as logs:
