@@ -23,7 +23,6 @@ from smtp_gateway.admin.port import PROBES, REPORTS, Place, open_port
 from smtp_gateway.admin.report import api
 from smtp_gateway.authentication import Authentication
 from smtp_gateway.config import folder as mounted
-from smtp_gateway.config.model import ListenerTls
 from smtp_gateway.config.rendered import RenderedConfigError, config_hash, load
 from smtp_gateway.delivery import settings as delivery
 from smtp_gateway.dispatch import Dispatch, Surroundings
@@ -31,7 +30,6 @@ from smtp_gateway.draining import Drain
 from smtp_gateway.intake import Intake
 from smtp_gateway.lifecycle import Lifecycle, Phase
 from smtp_gateway.listener.connection import Front
-from smtp_gateway.listener.encrypted import HANDSHAKE_TIMEOUT
 from smtp_gateway.listener.server import Listeners
 from smtp_gateway.listener.timeouts import USUAL, Timeouts
 from smtp_gateway.mailq.server import QueueSocket
@@ -201,7 +199,7 @@ class Gateway:
             certificates.append(await asyncio.to_thread(Certificate, settings.admin_tls, mutual_context))
             await self._open_admin(stack, certificates[-1])
         stack.callback(self._doors.stop_accepting)
-        self._drain.reconfigure(config.serving, _handshake(config))
+        self._drain.reconfigure(config.serving)
         if not self._drain.wanted:
             await self._doors.listen()
         # The last to enter, so that what fails before reaches the caller as it is, and not in a group.
@@ -254,7 +252,7 @@ class Gateway:
     def _state(self) -> State:
         draining = self._drain.wanted or self.life.phase is Phase.DRAINING
         sessions = len(self._doors.sockets.sessions)
-        return State(self._config, self._hash, self._problem, self.not_ready(), draining, self._drain.closing, sessions)
+        return State(self._config, self._hash, self._problem, self.not_ready(), draining, sessions)
 
     def not_ready(self) -> str | None:
         """Tell why mail cannot be taken now; None when it can."""
@@ -304,15 +302,10 @@ class Gateway:
         self._recovering.reconfigure(config)
         self._observer.keep(frozenset(route.name for route in config.routes))
         self._upstreams.reconfigure(config, self._probe(config))
-        self._drain.reconfigure(config.serving, _handshake(config))
+        self._drain.reconfigure(config.serving)
         _log.info("configuration loaded", config=self._hash, listeners_wait_for_restart=listeners_differ)
 
 
 def _ports(config: Config) -> list[tuple[str, int]]:
     """Return what of the listeners is fixed when they are opened; how clients come in is decided anew for each connection."""
     return [(listener.name, listener.port) for listener in config.listeners]
-
-
-def _handshake(config: Config) -> float:
-    """Return for how many seconds a connection may be none of the sessions yet."""
-    return HANDSHAKE_TIMEOUT if any(listener.tls is ListenerTls.IMPLICIT for listener in config.listeners) else 0.0

@@ -10,7 +10,6 @@ What can go wrong: a port that cannot be bound again ends the process, as it wou
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,9 +17,6 @@ import structlog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
-
-AGAIN = 5.0
-"""Seconds between two goodbyes while it drains: a connection whose TLS handshake was under way becomes a session only after the first."""
 
 _ORDINAL = re.compile(r".*-([0-9]+)")
 _log = structlog.get_logger()
@@ -57,24 +53,13 @@ class Drain:
         self._doors = doors
         self._pod = pod
         self._patience = patience
-        self._handshake = 0.0
-        self._closed_at = -math.inf
         self._changed = asyncio.Event()
         self._ended = False
         self.wanted = False
         """Whether this pod drains, or is about to."""
 
-    @property
-    def closing(self) -> bool:
-        """Whether a connection that was made before the doors were closed may still become a session."""
-        return self.wanted and asyncio.get_running_loop().time() - self._closed_at < self._handshake
-
-    def reconfigure(self, serving: int | None, handshake: float = 0.0) -> None:
-        """Drain, or do not, as it follows from *serving* (`Config.serving`).
-
-        A connection may take *handshake* seconds before it is a session.
-        """
-        self._handshake = handshake
+    def reconfigure(self, serving: int | None) -> None:
+        """Drain, or do not, as it follows from *serving* (`Config.serving`)."""
         wanted = drains(self._pod, serving)
         if wanted != self.wanted:
             self.wanted = wanted
@@ -103,9 +88,6 @@ class Drain:
         if self._doors.open:
             _log.info("drain asked for")
             self._doors.stop_accepting()
-            self._closed_at = asyncio.get_running_loop().time()
-        while True:
-            cut = await self._doors.finish_sessions(self._patience)
-            if cut:
-                _log.warning("sessions cut by the drain", sessions=cut)
-            await asyncio.sleep(AGAIN)
+        cut = await self._doors.finish_sessions(self._patience)
+        if cut:
+            _log.warning("sessions cut by the drain", sessions=cut)

@@ -35,8 +35,6 @@ class State:
     not_ready: str | None
     """Why mail cannot be taken; None when it can."""
     draining: bool
-    closing: bool = False
-    """Whether a connection that was made before the drain may still become a session."""
     sessions: int = 0
     """How many are open."""
 
@@ -71,7 +69,6 @@ def report(pod: str, sources: Sources) -> PodReport:
         config_problem=state.config_problem,
         accepting=state.not_ready is None,
         draining=state.draining,
-        closing=state.closing,
         sessions=state.sessions,
         spool_problem=sources.spool.healthy() or "",
         queue=queue,

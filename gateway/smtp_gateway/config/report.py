@@ -103,10 +103,8 @@ class PodReport(Said):
     accepting: bool
     """Whether new mail is taken now."""
     draining: bool
-    closing: bool = False
-    """Whether a connection that was made before the drain may still become a session: its TLS handshake may be under way."""
     sessions: int = 0
-    """Sessions that are open now: while it drains, they may still end a transaction."""
+    """Connections that are open now: while it drains, they may still end a transaction, or a TLS handshake."""
     spool_problem: str = ""
     """Why the spool takes no mail; empty when it does."""
     queue: QueueReport

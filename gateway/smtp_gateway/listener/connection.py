@@ -155,7 +155,7 @@ class Connection(SMTP):
     # ---- what the loop tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet, in the clear or under implicit TLS, or say that there is no room."""
+        """Greet, in the clear or under implicit TLS, or say that there is no room, or no time any more."""
         front = self._front
         self.transport = transport
         if transport.get_extra_info("ssl_object") is not None:
@@ -164,13 +164,15 @@ class Connection(SMTP):
             self.entrance = front.admission.judge(client_of(transport.get_extra_info("peername")), front.intake.config.limits, front)
         self._introduce()
         self._began = self._heard = self.loop.time()
-        front.sessions.add(self, front.timeouts.shortest)
-        if self.entrance.refusal is None:
+        refused = self.entrance.refusal
+        if refused is None:
             front.observer.connected(front.listener)
-            self.transport.write(f"220 {self.hostname} {self.__ident__}\r\n".encode())
-        else:
-            self._say(f"{self.entrance.refusal}\r\n".encode())
+        front.sessions.add(self, front.timeouts.shortest)
+        if refused is not None:
+            self._say(f"{refused}\r\n".encode())
             self._end()
+        elif not self._over:
+            self.transport.write(f"220 {self.hostname} {self.__ident__}\r\n".encode())
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 asyncio's signature
         """End. Called by the transport, and by a failed handshake, whose transport does not."""

@@ -4,6 +4,9 @@ The loop could make such connections with TLS inside. This does what STARTTLS do
 with the client's first octets: a connection is counted, and what a proxy says of it is read (`gate`), before its handshake; reads are bounded
 before TLS and not only behind it; a failed handshake is seen here, with its reason; and a probe that connects and closes costs no TLS and
 is no failure.
+
+When the gateway stops, a connection without a handshake is closed. A handshake that is under way is waited for: its client hears 421 where
+others hear the greeting (RFC 5321 section 3.8), and knows that another server, or a later attempt, will do.
 """
 
 from __future__ import annotations
@@ -31,21 +34,21 @@ class Doorway(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + HANDSHAKE_TIMEOUT
         self._transport: Any = None  # asyncio's plain transport, or its loop's own
-        self._patience: asyncio.TimerHandle | None = None
+        self._handshake: asyncio.Task[None] | None = None
+        self._cut = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the client's first octets."""
         self._transport = transport
-        self._patience = self._loop.call_at(self._deadline, self._give_up)
+        self._front.sessions.add(self, self._front.timeouts.shortest)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Forget a client that sent nothing. Once it has, TLS is told instead."""
-        self._be_patient_no_longer()
+        self._front.sessions.remove(self)
         self._session.connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
         """Let TLS begin with *data*, and go on by itself."""
-        self._be_patient_no_longer()
         self._transport.pause_reading()
         self._handshake = self._loop.create_task(self._encrypt())
         # Both are done in one turn of the loop, in this order: the first step of the task, which lets the next turn connect TLS and read
@@ -64,10 +67,13 @@ class Doorway(asyncio.Protocol):
         finally:
             if transport is None:
                 self._session.connection_lost(None)
+            else:
+                plaintext.begin(transport)
+            # Not before the session is counted, or a shutdown would take this for the last one.
+            self._front.sessions.remove(self)
         if transport is None:
-            failed(self._front, self._address, error)
-        else:
-            plaintext.begin(transport)
+            # Where the handshake was cut, the loops say nothing.
+            failed(self._front, self._address, error or (TimeoutError("the gateway stops") if self._cut else None))
 
     def _hand_on(self, data: bytes) -> None:
         """Give TLS the octets that came before it."""
@@ -79,14 +85,21 @@ class Doorway(asyncio.Protocol):
             tls.buffer_updated(taken)
             rest = rest[taken:]
 
-    def _give_up(self) -> None:
-        failed(self._front, self._address, TimeoutError("nothing came from the client"))
-        self._transport.abort()
+    def look(self, now: float) -> None:
+        """Close when nothing comes from the client; a handshake that has begun has a time-out of its own."""
+        if self._handshake is None and now >= self._deadline and not self._transport.is_closing():
+            failed(self._front, self._address, TimeoutError("nothing came from the client"))
+            self._transport.abort()
 
-    def _be_patient_no_longer(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def dismiss(self) -> None:
+        """Close, unless a handshake is under way: its client is told when it is done."""
+        if self._handshake is None:
+            self._transport.close()
+
+    def cut(self) -> None:
+        """Close now."""
+        self._cut = True
+        self._transport.abort()
 
     @property
     def _address(self) -> str:

@@ -64,6 +64,7 @@ class Listeners:
         """Accept connections for *front* at *address*: a host, or None for all, and a port, or 0 for one of the system's choice.
 
         Whether they begin with TLS is asked anew for each, as the configuration of the moment has it.
+        Those that are accepted just before `stop_accepting`, and come to a session after it, are dismissed in place of a greeting.
         Raises `BindError`.
         """
         host, port = address
@@ -83,6 +84,7 @@ class Listeners:
 
         server = await asyncio.get_running_loop().create_server(connection, sock=bound, backlog=BACKLOG)
         self._servers.append(server)
+        self.sessions.closed = False
         self.ports[front.listener] = bound.getsockname()[1]
 
     def stop_accepting(self) -> None:
@@ -90,6 +92,7 @@ class Listeners:
         for server in self._servers:
             server.close()
         self._servers.clear()
+        self.sessions.closed = True
 
     async def finish_sessions(self, within: float) -> int:
         """Let each session end its transaction, and end those that have not within *within* seconds; return how many those were."""

@@ -1,4 +1,7 @@
-"""The sessions that are open now: counted in and out, looked at for silence, and dismissed at shutdown.
+"""The connections that are open now: counted in and out, looked at for silence, and dismissed at shutdown.
+
+Where something comes before a session (a PROXY header, a TLS handshake), that is counted before the session is, so that a shutdown waits
+for it too; whoever comes so late is dismissed in place of a greeting.
 
 One look at all of them takes the place of a timer for each: a timer costs each connection as much as its greeting.
 """
@@ -16,7 +19,7 @@ PARTS = 10
 
 
 class Member(Protocol):
-    """A session, as far as this needs it."""
+    """A session, or what comes before it, as far as this needs it."""
 
     def look(self, now: float) -> None:
         """End the session when its client has been silent for too long at *now* (the loop's clock)."""
@@ -38,6 +41,8 @@ class Sessions:
         self._none.set()
         self._next_look: asyncio.TimerHandle | None = None
         self._interval = LOOK_EVERY
+        self.closed = False
+        """Whether all who come are dismissed at once."""
 
     def __len__(self) -> int:
         """Tell how many are open now."""
@@ -52,6 +57,8 @@ class Sessions:
             self._interval = patience / PARTS
         if self._next_look is None:
             self._look_later()
+        if self.closed:
+            session.dismiss()
 
     def remove(self, session: Member) -> bool:
         """Count *session* out; tell whether it was in."""

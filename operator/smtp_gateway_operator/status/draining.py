@@ -31,7 +31,7 @@ def _state(pod: str, told: Told) -> str:
         return f"has not yet loaded that it is to drain{': ' if report.config_problem else ''}{report.config_problem}"
     if report.queue.messages:
         return "; ".join([_queue(report), *_troubles(report)])
-    if report.closing or report.sessions:
+    if report.sessions:
         return f"is empty and waits for its sessions to end: {report.sessions} open"
     return "is empty"
 

@@ -47,7 +47,7 @@ def serving_of(wanted: int, size: int, present: Collection[int]) -> int | None:
 
 def is_empty(report: PodReport, config_hash: str) -> bool:
     """Tell whether a pod that says *report*, just now, drains by the configuration of *config_hash* and has nothing left."""
-    silent = report.draining and not (report.accepting or report.closing or report.sessions)
+    silent = report.draining and not (report.accepting or report.sessions)
     return silent and report.queue.messages == 0 and report.config_hash == config_hash
 
 

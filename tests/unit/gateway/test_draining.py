@@ -93,20 +93,6 @@ async def test_a_drain_closes_the_doors_and_is_cancelled() -> None:
     assert [line["event"] for line in logs] == ["drain asked for", "drain cancelled"]
 
 
-async def test_a_handshake_that_was_under_way_is_waited_for() -> None:
-    """For as long as it may take, a connection from before the drain may still become a session; then nothing can come any more."""
-    doors = RecordingDoors()
-    drain = Drain(doors, "mail-1", 300.0)
-    task = asyncio.create_task(drain.run())
-    drain.reconfigure(1, 0.2)
-    await eventually(lambda: doors.asked)
-
-    assert drain.closing
-    await eventually(lambda: not drain.closing)
-    drain.end()
-    await asyncio.wait_for(task, 5.0)
-
-
 async def test_a_pod_that_starts_as_one_that_drains_opens_nothing() -> None:
     """It says goodbye to whoever got in, and tells how many had to be cut."""
     doors = RecordingDoors()

@@ -68,11 +68,11 @@ async def test_what_was_put_off_is_over_when_nothing_waits() -> None:
 
 
 async def test_a_pod_that_drains_says_whether_anything_can_come_yet() -> None:
-    """Whoever waits for it to be empty must know of sessions that are open, and of connections that may become one."""
-    state = State(config((ONE,)), "abc", "", "draining", draining=True, closing=True, sessions=2)
+    """Whoever waits for it to be empty must know of connections that are open: each is a session, or may become one."""
+    state = State(config((ONE,)), "abc", "", "draining", draining=True, sessions=2)
     said = report("mail-0", replace(await sources(), state=lambda: state))
 
-    assert (said.accepting, said.draining, said.closing, said.sessions) == (False, True, True, 2)
+    assert (said.accepting, said.draining, said.sessions) == (False, True, 2)
 
 
 async def test_gauges_say_the_same() -> None:

@@ -29,7 +29,6 @@ def queue(messages: int, held: int = 0, oldest: float | None = None) -> dict[str
     [
         ({}, "is empty"),
         ({"sessions": 2}, "is empty and waits for its sessions to end: 2 open"),
-        ({"closing": True}, "is empty and waits for its sessions to end: 0 open"),
         ({"config_hash": "older"}, "has not yet loaded that it is to drain"),
         ({"config_hash": "older", "config_problem": "line 1"}, "has not yet loaded that it is to drain: line 1"),
         ({"queue": queue(3, oldest=NOW.timestamp())}, f"has 3 in its queue, the oldest since {STAMP}"),
