@@ -4,8 +4,9 @@ Comparing with a hash takes up to a second of a processor and 64 MiB, so it is d
 bounded too; beyond that a client is told to come again (454). Clients that show the same at the same time share one comparison.
 
 A refusal is given at a time that grows with the failures of its session, counted from when it was asked for: so the time says neither
-whether a login exists nor how its password is kept. Nobody else waits meanwhile. Guessing from many sessions is stopped by network
-(`smtp_gateway.policy.bans`).
+whether a login exists nor how its password is kept. Nobody else waits meanwhile, and nothing waits for a client that has gone: who hangs
+up and comes again would otherwise have a task for each time. What it showed is judged and counted all the same. Guessing from many
+sessions is stopped by network (`smtp_gateway.policy.bans`).
 
 What can go wrong: a comparison that fails for another reason than a wrong password (no memory); it is raised to the session, which
 answers that this is temporary.
@@ -82,13 +83,23 @@ class Attempt:
     """A login and a password; or who it is by its certificate; None when the client may not be who it wants to be."""
     failures: int = 0
     """Failures before it in the same session."""
+    gone: asyncio.Future[None] | None = None
+    """Done when nobody is there any more to hear a refusal; None for somebody who stays."""
 
 
 class Pause(Protocol):
     """Waiting."""
 
-    def __call__(self, delay: float, /) -> Awaitable[None]:
-        """Return after *delay* seconds."""
+    def __call__(self, delay: float, gone: asyncio.Future[None] | None, /) -> Awaitable[None]:
+        """Return after *delay* seconds, or as soon as *gone* is done."""
+
+
+async def patience(delay: float, gone: asyncio.Future[None] | None) -> None:
+    """Return after *delay* seconds, or as soon as *gone* is done."""
+    if gone is None:
+        await asyncio.sleep(delay)
+    else:
+        await asyncio.wait((gone,), timeout=delay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,7 @@ class Sources:
     """Where time comes from, and who compares with hashes."""
 
     clock: Callable[[], float] = time.monotonic
-    pause: Pause = asyncio.sleep
+    pause: Pause = patience
     matches: Callable[..., bool] = passwords.matches
 
 
@@ -121,7 +132,7 @@ class Authentication:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def answer(self, attempt: Attempt) -> Identity | Reply:
-        """Return who it is, or the refusal when its time has come."""
+        """Return who it is, or the refusal when its time has come or nobody waits for it any more."""
         began = self._sources.clock()
         verdict = await self._judge(attempt)
         if isinstance(verdict, Identity):
@@ -132,7 +143,7 @@ class Authentication:
         if verdict is Reason.OVERLOADED:
             return OVERLOADED
         due = began + DELAYS[min(attempt.failures, len(DELAYS) - 1)]
-        await self._sources.pause(max(0.0, due - self._sources.clock()))
+        await self._sources.pause(max(0.0, due - self._sources.clock()), attempt.gone)
         if attempt.failures + 1 >= ATTEMPTS:
             return TOO_MANY_FAILURES
         return BANNED if verdict is Reason.BANNED else reply.AUTHENTICATION_FAILED

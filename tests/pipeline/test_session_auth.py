@@ -8,6 +8,7 @@ import pytest
 from argon2 import PasswordHasher
 from structlog.testing import capture_logs
 
+from smtp_gateway import authentication
 from smtp_gateway.authentication import ATTEMPTS, Sources
 from smtp_gateway.listener.lines import AUTH_LIMIT
 from smtp_gateway.policy.bans import ALLOWED
@@ -198,12 +199,13 @@ async def test_exchanges_that_broke_off_are_counted(way_in: Reception) -> None:
 
 
 async def test_who_waits_for_a_refusal_keeps_nobody_else_waiting(tmp_path: Path) -> None:
-    """A client that hangs up meanwhile leaves nothing behind, and another one is served."""
+    """Another one is served meanwhile; and when the client hangs up, the wait ends with its connection and nothing is left behind."""
     waiting, over = asyncio.Event(), asyncio.Event()
 
-    async def pause(_delay: float) -> None:
+    async def pause(_delay: float, gone: asyncio.Future[None] | None) -> None:
         waiting.set()
-        await over.wait()
+        await authentication.patience(3600.0, gone)
+        over.set()
 
     async with reception(tmp_path, sources=Sources(pause=pause)) as way_in:
         async with Conversation.with_server(way_in.port) as client, Conversation.with_server(way_in.port) as other:
@@ -214,7 +216,7 @@ async def test_who_waits_for_a_refusal_keeps_nobody_else_waiting(tmp_path: Path)
             await other.send(b"x\r\n.\r\n")
             client.vanish()
         await eventually(lambda: way_in.observer.open == 0, what="both sessions are over")
-        over.set()
+        await eventually(over.is_set, what="nothing waits any more")
 
 
 async def test_new_logins_count_at_the_next_auth_and_drop_nobody(way_in: Reception) -> None:

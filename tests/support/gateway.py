@@ -166,7 +166,7 @@ class RecordingOnward:
         self.woken += 1
 
 
-async def at_once(_delay: float) -> None:
+async def at_once(_delay: float, _gone: asyncio.Future[None] | None) -> None:
     """Wait for nothing: refusals of AUTH that do not take their time."""
 
 

@@ -82,6 +82,8 @@ class Session(Transactions):
         self._rejected = 0
         """Failed logins of the session."""
         self._arrival: asyncio.Future[None] | None = None
+        self._lost: asyncio.Future[None] = self.loop.create_future()
+        """Done when the connection is."""
         self._judge: ssl.SSLContext | None = None
         """Under what a client's certificate was found good."""
 
@@ -141,6 +143,8 @@ class Session(Transactions):
         """End, and let an exchange in progress know."""
         super().connection_lost(error)
         self._arrived()
+        if not self._lost.done():
+            self._lost.set_result(None)
 
     def _arrived(self) -> None:
         if self._arrival is not None and not self._arrival.done():
@@ -232,7 +236,7 @@ class Session(Transactions):
 
     async def admit(self, mechanism: str, shown: Credentials | Identity | None) -> AuthResult:
         """Return what aiosmtpd is to answer: who *shown* is, or the refusal. Too many of them end the session."""
-        answer = await self._front.authentication.answer(Attempt(mechanism, self._peer, shown, self._rejected))
+        answer = await self._front.authentication.answer(Attempt(mechanism, self._peer, shown, self._rejected, self._lost))
         if isinstance(answer, Identity):
             return AuthResult(success=True, auth_data=answer)
         if answer is TOO_MANY_FAILURES:

@@ -51,7 +51,7 @@ class World:
         self.observer = RecordingObserver()
         self.gate = Authentication(logins, self.observer, Sources(lambda: self.now, self.pause, self.matches))
 
-    async def pause(self, delay: float) -> None:
+    async def pause(self, delay: float, _gone: asyncio.Future[None] | None) -> None:
         """Let the time pass at once."""
         self.pauses.append(delay)
         self.now += delay
@@ -149,6 +149,30 @@ async def test_refusals_take_longer_each_time_and_end_the_session(world: World) 
 
     assert answers == [AUTHENTICATION_FAILED] * (ATTEMPTS - 1) + [TOO_MANY_FAILURES]
     assert world.pauses == [*DELAYS, DELAYS[-1]]
+
+
+async def test_a_refusal_waits_for_its_time_or_until_nobody_is_there() -> None:
+    """Whichever comes first; nothing else that waits for the client's end is ended by it."""
+    here, gone = asyncio.get_running_loop().create_future(), asyncio.get_running_loop().create_future()
+    leaving = asyncio.create_task(authentication.patience(3600.0, gone))
+    await authentication.patience(0.01, here)
+    await authentication.patience(0.01, None)
+    assert [each.done() for each in (here, leaving)] == [False, False]
+    gone.set_result(None)
+
+    await asyncio.wait_for(leaving, PATIENCE)
+
+
+async def test_who_hangs_up_is_judged_all_the_same(world: World) -> None:
+    """Guessing is counted against the network of a client that does not stay for its refusal."""
+    world.gate = Authentication(LOGINS, world.observer, Sources(lambda: world.now, matches=world.matches))
+    gone = asyncio.get_running_loop().create_future()
+    gone.set_result(None)
+    shown = Credentials(b"app", b"wrong")
+
+    answer = await asyncio.wait_for(world.gate.answer(Attempt("PLAIN", Peer(HERE, "submission"), shown, 3, gone)), DELAYS[3] / 2)
+    assert answer == AUTHENTICATION_FAILED
+    assert world.reasons() == ["credentials"]
 
 
 async def test_a_network_that_guesses_is_refused_unseen_and_others_are_not(world: World) -> None:
