@@ -1,6 +1,6 @@
 """`smtp-gateway-operator`: the command line, and nothing else.
 
-Ends with status 0 after SIGTERM or SIGINT, and with 1 when another operator has taken over.
+Ends with status 0 after SIGTERM or SIGINT, and when a namespace is to be served that was left out; with 1 when a Lease is lost.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         identity=OPERATOR,  # type: ignore[arg-type] # kopf's type of it is private
         standalone=True,
         clusterwide=not options.namespaces,
-        namespaces=list(options.namespaces),
+        # The list itself: kopf reads it once the start is done, which may have left some out.
+        namespaces=process.served,
         stop_flag=gone,
     )
     if process.lost:

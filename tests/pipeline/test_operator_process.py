@@ -60,7 +60,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, client: Client) -> MemoryCluster:
     monkeypatch.setattr(module, "connect", connect)
     monkeypatch.setattr(module, "KubeCluster", lambda _: cluster)
     monkeypatch.setattr(module, "AGAIN", 0.01)
-    monkeypatch.setattr(module, "TERMS", Terms(renew=0.02, retry=0.01))
+    monkeypatch.setattr(module, "TERMS", Terms(renew=0.02, retry=0.01, give_up=1.0))
     return cluster
 
 
@@ -186,6 +186,65 @@ def process_is_unhealthy(process: Process) -> bool:
     except RuntimeError:
         return True
     return False
+
+
+@pytest.fixture
+async def several(cluster: MemoryCluster) -> AsyncIterator[tuple[Process, asyncio.Event]]:
+    """A process of three namespaces, one of which is being deleted, and its wish to end."""
+    cluster.terminating.add("gone")
+    ended = asyncio.Event()
+    process = Process(Options(("gone", KEY.namespace, "other"), IMAGES, http_port=0, probe_port=0, identity="first"), ended.set)
+    yield process, ended
+    await process.stop()
+
+
+async def test_a_namespace_that_is_gone_keeps_no_other_waiting(cluster: MemoryCluster, several: tuple[Process, asyncio.Event]) -> None:
+    """It is left out of what kopf is to watch and of what is listed, and the gateways of the others are reconciled."""
+    process, ended = several
+    await cluster.create(resource())
+
+    await process.start()
+
+    await eventually(lambda: has_stateful_set(cluster, "mail"), what="the gateway is reconciled")
+    assert process.served == [KEY.namespace, "other"]
+    assert process.health() == process.ready() == "working"
+    assert not ended.is_set()
+
+
+async def test_a_namespace_that_is_back_begins_another_life(cluster: MemoryCluster, several: tuple[Process, asyncio.Event]) -> None:
+    """The process is told to end, without a failure, and lets go of what it holds; the next one serves all."""
+    process, ended = several
+    await process.start()
+
+    cluster.terminating.clear()
+
+    await asyncio.wait_for(ended.wait(), 10)
+    assert not process.lost
+    await process.stop()
+    following = Process(Options(("gone", KEY.namespace, "other"), IMAGES, http_port=0, probe_port=0, identity="second"))
+    await asyncio.wait_for(following.start(), 10)
+    assert following.served == ["gone", KEY.namespace, "other"]
+    await following.stop()
+
+
+async def test_a_namespace_that_is_deleted_ends_one_life(cluster: MemoryCluster, unused_tcp_port: int) -> None:
+    """Its Lease is lost; the process that is started again serves the others."""
+    ended = asyncio.Event()
+    process = Process(Options((KEY.namespace, "other"), IMAGES, http_port=0, probe_port=unused_tcp_port), ended.set)
+    await process.start()
+
+    cluster.terminating.add("other")
+    lease = await cluster.get(Ref(LEASE, "other", OPERATOR))
+    assert lease is not None
+    await cluster.delete(ref_of(lease), lease["metadata"]["uid"])
+
+    await asyncio.wait_for(ended.wait(), 10)
+    assert process.lost
+    await process.stop()
+    following = Process(Options((KEY.namespace, "other"), IMAGES, http_port=0, probe_port=0))
+    await asyncio.wait_for(following.start(), 10)
+    assert following.served == [KEY.namespace]
+    await following.stop()
 
 
 async def test_a_stale_watch_fails_the_probe(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ the moment at which the last renewal was seen, because clocks of two machines di
 others may think so.
 
 What can go wrong: a process that was suspended may write once more before it notices. Every write is one of a state that another
-operator would bring about as well, or names the version that it is about.
+operator would bring about as well, or names the version that it is about. A namespace that is gone, or closed to this process, has no
+Lease to be had: waiting for it would wait for ever, so that is told apart from a Lease that somebody else holds.
 """
 
 from __future__ import annotations
@@ -17,13 +18,26 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from smtp_gateway_operator.cluster.api import ClusterError, ConflictError, Ref, ref_of
+from smtp_gateway_operator.cluster.api import (
+    ClusterError,
+    ConflictError,
+    ForbiddenError,
+    NamespaceTerminatingError,
+    NotFoundError,
+    Ref,
+    ref_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from smtp_gateway_operator.cluster.api import Cluster, Object
+
+REFUSALS = 3
+"""In a row, after which a Lease is not to be had: rights that were given a moment ago may not be known to every API server yet."""
+_CLOSED = (ForbiddenError, NamespaceTerminatingError, NotFoundError)
+"""How an API server answers where this process may not have a Lease, where none can be made any more, and where there is no namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +72,7 @@ class Lease:
     def __init__(self, cluster: Cluster, ref: Ref, identity: str, clock: Clock) -> None:
         """Want the Lease *ref* as *identity*, which no other process has."""
         self._cluster = cluster
-        self._ref = ref
+        self.ref = ref
         self._identity = identity
         self._clock = clock
         self._terms = clock.terms
@@ -66,25 +80,33 @@ class Lease:
         """The version that was seen last, and when it was seen first."""
         self._stored: Object | None = None
         self._renewed = -math.inf
+        self._trouble = ""
+        """Why the last attempt failed; empty when it did not."""
+        self._closed = False
+        """Whether that was because there is no Lease to be had."""
         self._log = structlog.get_logger().bind(lease=f"{ref.namespace}/{ref.name}")
         self.holder = ""
         """Who holds it, as far as is known; empty when nobody does."""
 
-    async def acquire(self) -> None:
-        """Return when the Lease is ours. Says once for each holder who it is that holds it."""
-        told = ""
+    async def acquire(self) -> bool:
+        """Return True when the Lease is ours, False when there is none to be had. Says once for each holder who it is that holds it."""
+        told, refusals = "", 0
         while not await self._attempt():
+            refusals = refusals + 1 if self._closed else 0
+            if refusals >= REFUSALS:
+                return False
             if self.holder and self.holder != told:
                 self._log.warning("another operator holds the Lease; waiting", holder=self.holder)
                 told = self.holder
             await self._clock.sleep(self._terms.retry)
         self._log.info("holding the Lease", identity=self._identity)
+        return True
 
     async def hold(self) -> None:
         """Renew the Lease, which must be ours; return when it is lost."""
         while await self._renew():
             pass
-        self._log.error("lost the Lease", holder=self.holder)
+        self._log.error("lost the Lease", holder=self.holder, trouble=self._trouble)
 
     async def release(self) -> None:
         """Let others have the Lease at once, if it is ours."""
@@ -110,6 +132,7 @@ class Lease:
     async def _attempt(self) -> bool:
         """Take or renew the Lease. Returns whether it is ours now; a failure means that it is not known to be."""
         begun = self._clock.time()
+        self._closed = False
         try:
             async with asyncio.timeout(self._terms.give_up / 2):
                 taken = await self._taken()
@@ -117,14 +140,24 @@ class Lease:
             self._stored = None  # somebody else wrote it; the next attempt looks who
             return False
         except (ClusterError, TimeoutError) as error:
-            self._log.warning("the Lease could not be renewed", error=f"{type(error).__name__}: {error}")
+            self._failed(error)
             return False
+        self._trouble = ""
         if taken:
             self._renewed, self.holder = begun, self._identity
         return taken
 
+    def _failed(self, error: Exception) -> None:
+        """Remember why an attempt failed, and say it unless that was done."""
+        self._closed = isinstance(error, _CLOSED)
+        if isinstance(error, NotFoundError):
+            self._stored = None  # deleted; the next attempt makes another one, where that is possible
+        told, self._trouble = self._trouble, f"{type(error).__name__}: {error}"
+        if self._trouble != told:
+            self._log.warning("the Lease could not be taken or renewed", error=self._trouble)
+
     async def _taken(self) -> bool:
-        present = self._stored or await self._cluster.get(self._ref)
+        present = self._stored or await self._cluster.get(self.ref)
         if present is None:
             self._stored = await self._cluster.create(self._named() | {"spec": self._claim(0)})
             return True
@@ -155,6 +188,6 @@ class Lease:
         return await self._cluster.patch(ref_of(present), {"metadata": seen, "spec": spec})
 
     def _named(self) -> Object:
-        kind = self._ref.kind
-        metadata = {"name": self._ref.name, "namespace": self._ref.namespace}
+        kind = self.ref.kind
+        metadata = {"name": self.ref.name, "namespace": self.ref.namespace}
         return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}

@@ -3,6 +3,9 @@
 What can go wrong: as long as the API server or the resource's definition is missing, or another operator holds the Lease, the start waits
 and says so. A Lease that is lost ends the process at once. A worker that hangs, a queue that died, or a watch that has gone silent
 fails the liveness probe.
+
+Of several namespaces, one that is gone, or closed to this process, is left out of what one life of it serves: kopf would end over it, and
+the others wait. When one goes, its Lease is lost, and the next life begins without it; when one is back, this life ends for one with it.
 """
 
 from __future__ import annotations
@@ -65,6 +68,8 @@ class Process:
     def __init__(self, options: Options, give_up: Callable[[], object] = lambda: None) -> None:
         """Prepare; nothing is opened before `start`. *give_up* is called when the process has to end."""
         self._options = options
+        self.served = list(options.namespaces)
+        """The namespaces to watch, those left out that have no Lease to be had, once `start` is done; empty for all of them."""
         self._give_up = give_up
         self._metrics = Metrics()
         self._contact = Contact(time.monotonic, lambda resource: self._metrics.answered(resource, time.time()))
@@ -91,7 +96,7 @@ class Process:
         await pages.serve(self._resources, self._options.probe_port, {"/healthz": self.health, "/readyz": self.ready})
         cluster = await self._connected(100)
         await self._take_leases(cluster)
-        self._cache = CachedCluster(cluster, await self._follower(), self._options.namespaces, time.monotonic)
+        self._cache = CachedCluster(cluster, await self._follower(), self.served, time.monotonic)
         keys = await self._first_keys(self._cache)
         fleet = await self._resources.enter_async_context(TlsFleet())
         reconciler = Reconciler(Surroundings(self._cache, fleet, _now), self._options.images, self._metrics)
@@ -101,7 +106,7 @@ class Process:
             self._queue.add(key)
         cache = self._cache
         self._running = asyncio.create_task(self._queue.run(lambda: self._keys(cache)))
-        self._log.info("started", namespaces=self._options.namespaces or "all", gateways=len(keys))
+        self._log.info("started", namespaces=self.served or "all", gateways=len(keys))
 
     async def stop(self) -> None:
         """Finish what is being worked on, for a bounded time, and close everything; let go of the Leases last."""
@@ -173,13 +178,38 @@ class Process:
             self._queue.add(key)
 
     async def _take_leases(self, cluster: KubeCluster) -> None:
-        """Wait for a Lease in each namespace served, always in the same order, so that two operators cannot wait for each other."""
+        """Wait for a Lease in each namespace served, always in the same order, so that two operators cannot wait for each other.
+
+        Namespaces without a Lease to be had are left out; when all are, the wait goes on.
+        """
+        clock = Clock(time.monotonic, _now, TERMS)
         for namespace in sorted(self._options.namespaces or (CLUSTER_WIDE,)):
-            lease = Lease(cluster, Ref(LEASE, namespace, OPERATOR), self._options.identity, Clock(time.monotonic, _now, TERMS))
-            self._leases.append(lease)
-            await lease.acquire()
-            self._holding.append(asyncio.create_task(self._hold(lease)))
+            self._leases.append(Lease(cluster, Ref(LEASE, namespace, OPERATOR), self._options.identity, clock))
+        while not self._holding:
+            left_out = [lease for lease in self._leases if not await self._take(lease)]
+        for lease in left_out:
+            self._leave_out(lease)
         self._metrics.leading()
+
+    async def _take(self, lease: Lease) -> bool:
+        taken = await lease.acquire()
+        if taken:
+            self._holding.append(asyncio.create_task(self._hold(lease)))
+        return taken
+
+    def _leave_out(self, lease: Lease) -> None:
+        self._log.warning("a namespace is left out: it is gone, or closed to this operator", namespace=lease.ref.namespace)
+        self.served.remove(lease.ref.namespace)
+        self._holding.append(asyncio.create_task(self._look_out_for(lease)))
+
+    async def _look_out_for(self, lease: Lease) -> None:
+        """End the process, which is started again then, when a namespace that was left out can be served."""
+        back = False
+        while not back:
+            await asyncio.sleep(TERMS.renew)
+            back = await lease.acquire()
+        self._log.warning("a namespace is back: this operator ends, and serves it when it is started again", namespace=lease.ref.namespace)
+        self._give_up()
 
     async def _hold(self, lease: Lease) -> None:
         await lease.hold()

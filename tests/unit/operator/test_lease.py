@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from smtp_gateway_operator.cluster.api import LEASE, Object, Ref, UnavailableError
+from smtp_gateway_operator.cluster.api import LEASE, ClusterError, ForbiddenError, NotFoundError, Object, Ref, UnavailableError
 from smtp_gateway_operator.cluster.memory import MemoryCluster
 from smtp_gateway_operator.names import OPERATOR
-from smtp_gateway_operator.startup.lease import Clock, Lease, Terms
+from smtp_gateway_operator.startup.lease import REFUSALS, Clock, Lease, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -183,3 +183,55 @@ async def test_a_waiting_operator_survives_an_api_server_that_is_away(world: Wor
     await world.lease("a").acquire()
 
     assert (await world.spec())["holderIdentity"] == "a"
+
+
+@pytest.mark.parametrize("error", [ForbiddenError("no right"), NotFoundError('namespaces "apps" not found')])
+async def test_where_there_is_none_to_be_had_nobody_waits(
+    world: World, error: ClusterError, logged: list[MutableMapping[str, Any]]
+) -> None:
+    """A namespace that is gone, or closed to this operator: that is known within moments, and said once."""
+    for _ in range(REFUSALS):
+        world.cluster.fail("create", error)
+
+    assert not await world.lease("a").acquire()
+    assert world.time - 1000.0 == (REFUSALS - 1) * TERMS.retry
+    assert len(logged) == 1
+
+
+async def test_a_refusal_that_passes_is_waited_out(world: World) -> None:
+    """Rights that were given a moment ago, or an API server that has just started and does not know them yet."""
+    for _ in range(REFUSALS - 1):
+        world.cluster.fail("get", ForbiddenError("not yet"))
+    world.cluster.fail("get", UnavailableError("away"))
+    for _ in range(REFUSALS - 1):
+        world.cluster.fail("get", ForbiddenError("not yet"))
+
+    assert await world.lease("a").acquire()
+
+
+async def test_a_lease_that_somebody_deletes_is_made_again(world: World) -> None:
+    """Before anybody else could think that nobody works here."""
+    lease = world.lease("a")
+    await lease.acquire()
+    found = await world.cluster.get(REF)
+    assert found is not None
+    await world.cluster.delete(REF, found["metadata"]["uid"])
+
+    assert await lease._renew()  # noqa: SLF001 one turn of `hold`
+    assert (await world.spec())["holderIdentity"] == "a"
+    assert world.time - 1000.0 <= TERMS.renew + TERMS.retry
+
+
+async def test_a_lease_whose_namespace_is_deleted_is_lost(world: World, logged: list[MutableMapping[str, Any]]) -> None:
+    """It goes first, and no other can be made; the last line says why."""
+    lease = world.lease("a")
+    await lease.acquire()
+    found = await world.cluster.get(REF)
+    assert found is not None
+    world.cluster.terminating.add(REF.namespace)
+    await world.cluster.delete(REF, found["metadata"]["uid"])
+
+    await lease.hold()
+
+    assert "NamespaceTerminatingError" in logged[-1]["trouble"]
+    assert not await lease.acquire()

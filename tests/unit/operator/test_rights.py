@@ -124,7 +124,7 @@ class Watchman:
         lease = Lease(self.setting.cluster, Ref(LEASE, KEY.namespace, OPERATOR), "a", clock)
         with self.watching():
             for _ in range(2):
-                await lease.acquire()
+                assert await lease.acquire(), "the Lease cannot be had"
             await lease.release()
 
     async def children(self) -> list[Any]:
