@@ -120,6 +120,19 @@ async def test_the_start_waits_for_the_definition_and_says_so_once(cluster: Memo
     assert [line["event"] for line in logs].count("waiting for the API server to know the resource") == 1
 
 
+async def test_a_stop_leaves_nobody_waiting(cluster: MemoryCluster) -> None:
+    """The flag that kopf waits for is set then, or the process would stay for five seconds more, and with it every upgrade."""
+    assert cluster.refs() == ()
+    ended = asyncio.Event()
+    process = Process(Options((KEY.namespace,), IMAGES, http_port=0, probe_port=0), ended.set)
+    await process.start()
+    assert not ended.is_set()
+
+    await process.stop()
+
+    assert ended.is_set()
+
+
 async def test_stop_ends_the_work_and_closes_the_connection(process: Process, client: Client, unused_tcp_port: int) -> None:
     """After a stop nothing listens, nothing works, and the probe says so."""
     await process.start()

@@ -66,7 +66,7 @@ class Process:
     """The running operator."""
 
     def __init__(self, options: Options, give_up: Callable[[], object] = lambda: None) -> None:
-        """Prepare; nothing is opened before `start`. *give_up* is called when the process has to end."""
+        """Prepare; nothing is opened before `start`. *give_up* is called when the process has to end, and when it is about to."""
         self._options = options
         self.served = list(options.namespaces)
         """The namespaces to watch, those left out that have no Lease to be had, once `start` is done; empty for all of them."""
@@ -119,6 +119,8 @@ class Process:
         for lease in self._leases:
             await lease.release()
         await self._resources.aclose()
+        # kopf still waits for this flag after a signal, and five seconds for whatever still waits before it ends.
+        self._give_up()
         self._log.info("stopped")
 
     def health(self) -> str:
