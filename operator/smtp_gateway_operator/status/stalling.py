@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 DEADLINE = timedelta(minutes=10)
 """How long a pod may take to become ready before it counts as stuck, from the moment it was not: the progress deadline that Deployments have by default."""
-DEADLINE_OF_THE_HOPELESS = timedelta(minutes=2)
-"""The same when its container says that it cannot even be started, or fails again and again, or when its volume is where it cannot run; and how long it may outlive its end."""
+DEADLINE_OF_THE_HOPELESS = timedelta(minutes=1)
+"""The same when its container says that it cannot even be started, or fails again and again, or when its volume is where it cannot run; and how long it may outlive its end.
+The kubelet has tried three times by then: its waits are 10 and 20 seconds, and the next one is 40."""
 HOPELESS = frozenset(
     {
         "CrashLoopBackOff",

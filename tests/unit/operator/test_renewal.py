@@ -27,7 +27,7 @@ async def test_a_new_image_reaches_the_pods_one_by_one() -> None:
 
 
 async def test_a_broken_image_stops_at_the_first_pod_is_told_and_taken_back() -> None:
-    """The others go on; the status has the pod's own reason, calls it stalled after two minutes, and ends well when the change is undone."""
+    """The others go on; the status has the pod's own reason, calls it stalled after a minute, and ends well when the change is undone."""
     setting = await Controlled.of(3)
     setting.broken = OTHER
     setting.runs(OTHER)
@@ -35,7 +35,7 @@ async def test_a_broken_image_stops_at_the_first_pod_is_told_and_taken_back() ->
 
     assert [image == OTHER for image in await setting.revisions()] == [False, False, True]
     assert await setting.condition("Progressing") == ("True", "RollingOut", "2 of 3 pods ready; mail-2: ImagePullBackOff")
-    setting.later(seconds=121)
+    setting.later(seconds=61)
     await setting.look()
     assert (await setting.condition("Progressing"))[:2] == ("False", "RolloutStalled")
     assert "mail-2: ImagePullBackOff" in (await setting.condition("Progressing"))[2]
