@@ -41,15 +41,7 @@ from smtp_gateway_operator.cluster.nodes import Nodes
 from smtp_gateway_operator.names import Key, Owner
 from smtp_gateway_operator.publishing import Publishing
 from smtp_gateway_operator.salting import salted
-from smtp_gateway_operator.spec import (
-    ConfigTooLargeError,
-    SmtpGateway,
-    authority_secret,
-    config_hash,
-    login_secrets,
-    sentence_of,
-    to_config,
-)
+from smtp_gateway_operator.spec import ConfigTooLargeError, SmtpGateway, config_hash, referenced_secrets, sentence_of
 from smtp_gateway_operator.status.catalogue import MADE_ANEW, NORMAL
 from smtp_gateway_operator.status.conditions import Findings, Problem, is_ready, status_of
 from smtp_gateway_operator.status.growing import Growth
@@ -232,8 +224,7 @@ class Reconciler:
             _check_paused(gateway)
             replicas = gateway.spec.replicas
             requested = await self._requested(gateway, owner, live)
-            logins = await references.logins(self._cluster, gateway, *requested)
-            config = to_config(gateway, logins, await references.client_authority(self._cluster, gateway))
+            config = await references.config(self._cluster, gateway, *requested)
             config = salted(config, await self._own_secret(owner, names.config_secret(owner.name, 0), live))
             config = await self._stepping.configured(config, replicas, there)
             children = desired.children(gateway, config, self._images, await self._stepping.step(config, replicas, there))
@@ -335,6 +326,5 @@ def _check_paused(gateway: SmtpGateway) -> None:
 
 def _kept(gateway: SmtpGateway) -> set[str]:
     """Return the names of Secrets that are never pruned: the user's, and the authority, which clients were told to trust."""
-    name, clients = gateway.metadata.name, authority_secret(gateway)
-    kept = {names.authority_secret(name), *login_secrets(gateway), *names.brought_secrets(name, gateway.spec.tls)}
-    return kept if clients is None else {*kept, clients}
+    name = gateway.metadata.name
+    return {names.authority_secret(name), *referenced_secrets(gateway), *names.brought_secrets(name, gateway.spec.tls)}

@@ -20,7 +20,7 @@ from smtp_gateway import __version__
 from smtp_gateway_operator import desired, open_relay
 from smtp_gateway_operator.desired import Images
 from smtp_gateway_operator.names import VERSION_LABEL
-from smtp_gateway_operator.spec import KIND, SmtpGateway, login_secrets, logins_of, to_config
+from smtp_gateway_operator.spec import KIND, SmtpGateway, configured
 
 INPUT = Path(__file__).parent / "input"
 OUTPUT = Path(__file__).parent / "output"
@@ -34,9 +34,8 @@ def rendered(name: str) -> str:
     """Return the children of the gateway in `input/NAME.yaml`, one YAML document each, in the order in which they are applied."""
     asked, secrets = _read(INPUT / f"{name}.yaml")
     gateway = open_relay.exposed(asked, open_relay.assess(asked.spec, ()))
-    logins = [login for secret in login_secrets(gateway) for login in logins_of(secrets[secret])]
     requested = desired.requested_certificates(desired.owner_of(gateway), gateway.spec)
-    children = json.loads(json.dumps([*requested, *desired.children(gateway, to_config(gateway, logins), IMAGES)]))
+    children = json.loads(json.dumps([*requested, *desired.children(gateway, configured(gateway, secrets), IMAGES)]))
     for child in children:
         assert child["metadata"]["labels"][VERSION_LABEL] == __version__
         child["metadata"]["labels"][VERSION_LABEL] = "VERSION"

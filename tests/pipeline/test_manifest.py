@@ -112,12 +112,15 @@ def test_an_empty_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_the_example_starts() -> None:
-    """The example for one smarthost is a gateway with one login."""
+    """The example for one smarthost is a gateway with one login, and with credentials for the smarthost."""
     loaded = load(EXAMPLE)
+    (smarthost,) = loaded.config.routes[0].smarthosts
 
     assert loaded.certificate is None
     assert [login.login for login in loaded.config.logins] == ["my-app"]
-    assert loaded.config.routes[0].smarthosts[0].host == "smtp.provider.example"
+    assert smarthost.host == "smtp.provider.example"
+    assert smarthost.credentials is not None
+    assert smarthost.credentials.identity == "provider"
 
 
 def test_secrets_may_come_from_a_folder(tmp_path: Path) -> None:

@@ -18,11 +18,8 @@ from smtp_gateway.config.resource import (
     KIND,
     SecretContentError,
     SmtpGateway,
-    authority_in,
-    authority_secret,
-    login_secrets,
-    logins_of,
-    to_config,
+    configured,
+    referenced_secrets,
 )
 from smtp_gateway.config.sentences import sentence_of
 
@@ -63,9 +60,8 @@ def load(path: Path, secrets: Path | None = None) -> Loaded:
     known = (_folder_secrets(secrets) if secrets else {}) | _by_name(objects)
     try:
         gateway = SmtpGateway.model_validate(gateways[0])
-        logins = [login for name in login_secrets(gateway) for login in logins_of(_named(name, known))]
-        tls, authority = gateway.spec.tls, authority_secret(gateway)
-        config = to_config(gateway, logins, authority and authority_in(_named(authority, known)))
+        config = configured(gateway, {name: _named(name, known) for name in referenced_secrets(gateway)})
+        tls = gateway.spec.tls
         # There is no cert-manager without a cluster.
         brought = (tls.secret_name, tls.additional_secret_name) if tls else (None, None)
         return Loaded(config.model_copy(update={"salt": new_salt()}), *(_pair(name, known) for name in brought))

@@ -7,10 +7,11 @@ port) is not in here: that is the pod's shape, not its behaviour.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.alias_generators import to_camel
@@ -58,9 +59,9 @@ class HopTls(StrEnum):
 
 
 class Model(BaseModel):
-    """The habits of every model here: frozen, nothing unknown, camelCase as in Kubernetes."""
+    """The habits of every model here: frozen, nothing unknown, camelCase as in Kubernetes, no value in an error, which may be a secret."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True)
 
 
 class Listener(Model):
@@ -132,12 +133,58 @@ class Senders(Model):
     """Addresses, `*@domain`, or `*@*.domain` for every domain beneath it; for the envelope's sender, and for From and Sender."""
 
 
+def _speakable(secret: SecretStr) -> SecretStr:
+    """Refuse what no password is (RFC 4013 section 2.3): most often it is the end of the line that an editor put there."""
+    value = secret.get_secret_value()
+    if not value:
+        message = "it is empty"
+        raise ValueError(message)
+    if any(unicodedata.category(one) == "Cc" for one in value):
+        message = "it holds control characters, such as the end of a line behind it"
+        raise ValueError(message)
+    if len(value.encode()) > CREDENTIAL_LENGTH:
+        message = f"it is longer than {CREDENTIAL_LENGTH} octets"
+        raise ValueError(message)
+    return secret
+
+
+CREDENTIAL_LENGTH = 4096
+"""Octets of a username, and of a password: RFC 4616 section 2 asks for at least 255, and what both make in base64 fits the 12,288 of one
+line (RFC 4954 section 4)."""
+CredentialText = Annotated[SecretStr, AfterValidator(_speakable)]
+"""Whoever logs in by it is shown as the Secret that holds it, so the username is kept out of logs like the password."""
+
+
+class PasswordCredentials(Model):
+    """What the gateway authenticates by at a smarthost: a username and a password, by PLAIN (RFC 4616) or LOGIN."""
+
+    kind: Literal["Password"] = "Password"
+    identity: str
+    """The Secret that holds it: what reports, logs and status call it."""
+    username: CredentialText
+    password: CredentialText
+
+
+Credentials = PasswordCredentials
+"""What the gateway authenticates by at a smarthost; kinds are told apart by their `kind`."""
+
+
 class Smarthost(Model):
-    """One next hop by name."""
+    """One next hop by name. A key of what is kept for next hops: another password is another smarthost."""
 
     host: Annotated[str, Field(min_length=1, max_length=253)]
     port: Port = 25
     tls: HopTls = HopTls.VERIFY
+    credentials: Credentials | None = None
+    """None: mail is handed over without AUTH."""
+
+    @model_validator(mode="after")
+    def _discreet(self) -> Self:
+        """Refuse credentials where they could be sent in the clear (RFC 4954 section 9)."""
+        if self.credentials is not None and self.tls not in {HopTls.REQUIRED, HopTls.VERIFY}:
+            message = "credentials are sent under TLS only"
+            raise ValueError(message)
+        return self
 
 
 class Retry(Model):

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import secrets
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr, ValidationError
@@ -56,7 +57,7 @@ def render(config: Config) -> tuple[dict[str, bytes], ...]:
     shards = [{PART_FILE.format(number): part} for number, part in enumerate(parts)]
     shards[0][HASH_FILE] = hashlib.sha256(packed).hexdigest().encode()
     if config.salt is not None:
-        shards[0][SALT_FILE] = _reveal(config.salt).encode()
+        shards[0][SALT_FILE] = config.salt.get_secret_value().encode()
     return tuple(shards)
 
 
@@ -106,12 +107,14 @@ def _prefix_with_hash(parts: list[bytes], expected: str) -> bytes:
 
 
 def _canonical(config: Config) -> bytes:
-    plain = config.model_dump(mode="json", by_alias=True, context=None)
-    plain["salt"] = None if config.salt is None else _reveal(config.salt)
-    plain["logins"] = [login.model_dump(mode="json", by_alias=True) | {"password": _reveal(login.password)} for login in config.logins]
-    return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(config.model_dump(by_alias=True), sort_keys=True, separators=(",", ":"), default=_written).encode()
 
 
-def _reveal(secret: SecretStr) -> str:
-    """Write a secret in clear: the result only ever goes into a Secret."""
-    return secret.get_secret_value()
+def _written(value: object) -> str:
+    """Write what JSON has no word for; secrets in clear, wherever they are: the result only ever goes into a Secret, or is hashed."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, IPv4Network | IPv6Network):
+        return str(value)
+    message = f"a configuration holds no {type(value).__name__}"
+    raise TypeError(message)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from smtp_gateway_operator.cluster.api import CERTIFICATE, SECRET, ForbiddenError, Object, Ref
 from smtp_gateway_operator.names import TLS_CERTIFICATE, TLS_KEY, Key, brought_secrets
-from smtp_gateway_operator.spec import Login, SecretContentError, SmtpGateway, authority_in, authority_secret, login_secrets, logins_of
+from smtp_gateway_operator.spec import Config, SameLoginError, SecretContentError, SmtpGateway, configured, referenced_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from smtp_gateway_operator.cluster.api import Cluster
 
@@ -27,36 +27,24 @@ class UnresolvedError(Exception):
         self.reason = reason
 
 
-async def logins(cluster: Cluster, gateway: SmtpGateway, requested: Object | None = None) -> tuple[Login, ...]:
-    """Return the gateway's logins, and check that its certificates are there. Raises `UnresolvedError`.
+async def config(cluster: Cluster, gateway: SmtpGateway, requested: Object | None = None) -> Config:
+    """Return the gateway's configuration with what its Secrets hold, and check that its certificates are there.
 
-    *requested* is the Certificate that cert-manager was asked for, if it was: it says why there is no Secret yet.
+    *requested* is the Certificate that cert-manager was asked for, if it was: it says why there is no Secret yet. Raises `UnresolvedError`,
+    and pydantic's `ValidationError` when parts of the resource contradict each other.
     """
-    certificates, authority = brought_secrets(gateway.metadata.name, gateway.spec.tls), authority_secret(gateway)
-    clients = () if authority is None else (authority,)
-    namespace, named = gateway.metadata.namespace, dict.fromkeys((*login_secrets(gateway), *certificates, *clients))
+    namespace, certificates = gateway.metadata.namespace, brought_secrets(gateway.metadata.name, gateway.spec.tls)
+    named = dict.fromkeys((*referenced_secrets(gateway), *certificates))
     cluster.refer(Key(namespace, gateway.metadata.name), [Ref(SECRET, namespace, name) for name in named])
     if requested is not None:
         await _check_issued(cluster, requested)
     secrets = await _read(cluster, namespace, named)
     for name in certificates:
         _check_certificate(secrets[name])
-    return _distinct([login for name in login_secrets(gateway) for login in _logins_in(secrets[name])])
-
-
-async def client_authority(cluster: Cluster, gateway: SmtpGateway) -> str | None:
-    """Return the authority of clients' certificates, if they are asked for any. Raises `UnresolvedError`.
-
-    Its Secret is one of those that `logins` refers to.
-    """
-    name = authority_secret(gateway)
-    if name is None:
-        return None
-    secrets = await _read(cluster, gateway.metadata.namespace, {name: None})
     try:
-        return authority_in(secrets[name])
+        return configured(gateway, secrets)
     except SecretContentError as error:
-        reason = "SecretInvalid"
+        reason = "LoginsConflict" if isinstance(error, SameLoginError) else "SecretInvalid"
         raise UnresolvedError(reason, str(error)) from error
 
 
@@ -100,23 +88,3 @@ def _check_certificate(secret: Object) -> None:
         reason = "SecretInvalid"
         message = f"Secret {secret['metadata']['name']} has no {' and no '.join(missing)}"
         raise UnresolvedError(reason, message)
-
-
-def _logins_in(secret: Object) -> tuple[Login, ...]:
-    try:
-        return logins_of(secret)
-    except SecretContentError as error:
-        reason = "SecretInvalid"
-        raise UnresolvedError(reason, str(error)) from error
-
-
-def _distinct(found: Sequence[Login]) -> tuple[Login, ...]:
-    """Refuse a login that two Secrets hold: which password is right would depend on their order. The login itself is not told."""
-    owners: dict[str, str] = {}
-    for login in found:
-        other = owners.setdefault(login.login, login.identity)
-        if other != login.identity:
-            reason = "LoginsConflict"
-            message = f"Secrets {other} and {login.identity} hold the same login"
-            raise UnresolvedError(reason, message)
-    return tuple(found)

@@ -7,7 +7,7 @@ import pytest
 from smtp_gateway.config.certificate import new_authority
 from smtp_gateway_operator.cluster.api import SECRET, ForbiddenError, Object
 from smtp_gateway_operator.cluster.memory import Call, MemoryCluster
-from smtp_gateway_operator.cluster.references import UnresolvedError, client_authority, logins
+from smtp_gateway_operator.cluster.references import UnresolvedError, config
 from tests.unit.operator.setting import KEY, NOW, gateway, ref, secret
 
 CERTIFICATE = {"tls.crt": "certificate", "tls.key": "wonderland"}
@@ -31,7 +31,7 @@ async def holding(*secrets: Object) -> MemoryCluster:
 async def refusal(cluster: MemoryCluster, spec: dict[str, object]) -> tuple[str, str]:
     """Return reason and message of what cannot be resolved."""
     with pytest.raises(UnresolvedError) as told:
-        await logins(cluster, gateway(**spec))
+        await config(cluster, gateway(**spec))
     return told.value.reason, str(told.value)
 
 
@@ -39,7 +39,7 @@ async def test_logins_come_from_every_secret_in_order() -> None:
     """Each Secret is read once and by its name, the certificate's too, and says who its logins belong to."""
     cluster = await holding(secret("b", bob="2"), secret("a", alice="1"), secret("cert", **CERTIFICATE))
 
-    found = await logins(cluster, gateway(**referring_to("b", "a", tls="cert")))
+    found = (await config(cluster, gateway(**referring_to("b", "a", tls="cert")))).logins
 
     assert [(one.login, one.identity) for one in found] == [("bob", "b"), ("alice", "a")]
     assert cluster.calls == [Call("get", SECRET)] * 3
@@ -119,23 +119,68 @@ async def test_every_certificate_is_referred_to() -> None:
     """The second one, and the authority of clients, beside the operator's own: a change of them is noticed at once, and what they lack is told as of the first."""
     spec: dict[str, object] = {"tls": {"additionalSecretName": "rsa", "clientCertificates": {"authorityRef": {"name": "clients-ca"}}}}
     pem = new_authority("clients", NOW).certificate.decode()
-    assert await refusal(await holding(), spec) == ("SecretNotFound", "Secrets rsa, clients-ca not found in namespace apps")
+    assert await refusal(await holding(), spec) == ("SecretNotFound", "Secrets clients-ca, rsa not found in namespace apps")
     assert await refusal(await holding(secret("rsa"), secret("clients-ca")), spec) == (
         "SecretInvalid",
         "Secret rsa has no tls.crt and no tls.key",
     )
 
     cluster = await holding(secret("rsa", **CERTIFICATE), secret("clients-ca", **{"ca.crt": pem}))
-    assert await logins(cluster, gateway(**spec)) == ()
+    clients = (await config(cluster, gateway(**spec))).client_certificates
+    assert clients is not None
+    assert clients.authority == pem
     assert cluster.referred[KEY] == {ref(SECRET, "rsa"), ref(SECRET, "clients-ca")}
-    assert await client_authority(cluster, gateway(**spec)) == pem
-    assert await client_authority(cluster, gateway()) is None
-    with pytest.raises(UnresolvedError, match=r"^Secret clients-ca has no certificate under ca\.crt$"):
-        await client_authority(await holding(secret("clients-ca")), gateway(**spec))
+    assert await refusal(await holding(secret("rsa", **CERTIFICATE), secret("clients-ca")), spec) == (
+        "SecretInvalid",
+        "Secret clients-ca has no certificate under ca.crt",
+    )
+
+
+def relaying_by(*names: str) -> dict[str, object]:
+    """Return the part of a spec whose smarthosts have credentials in Secrets of these names."""
+    hops = [{"host": f"smtp{number}.example", "credentialsRef": {"name": name}} for number, name in enumerate(names)]
+    return {"routes": [{"name": "default", "smarthosts": hops}]}
+
+
+async def test_credentials_of_smarthosts_are_referred_to_and_read() -> None:
+    """Each Secret once, however many smarthosts name it, so that a rotated password is noticed at once."""
+    cluster = await holding(secret("one", username="alice", password="wonderland"), secret("two", username="bob", password="looking-glass"))
+
+    (route,) = (await config(cluster, gateway(**relaying_by("one", "two", "one")))).routes
+
+    found = [hop.credentials for hop in route.smarthosts if hop.credentials is not None]
+    assert [(one.identity, one.username.get_secret_value(), one.password.get_secret_value()) for one in found] == [
+        ("one", "alice", "wonderland"),
+        ("two", "bob", "looking-glass"),
+        ("one", "alice", "wonderland"),
+    ]
+    assert cluster.calls == [Call("get", SECRET)] * 2
+    assert cluster.referred[KEY] == {ref(SECRET, "one"), ref(SECRET, "two")}
+
+
+@pytest.mark.parametrize(
+    ("secrets", "reason", "message"),
+    [
+        ([], "SecretNotFound", "Secret provider not found in namespace apps"),
+        (
+            [secret("provider", login="alice")],
+            "SecretInvalid",
+            "Secret provider has no username and no password, which a smarthost's credentials need",
+        ),
+        (
+            [secret("provider", username="alice", password="wonderland\n")],
+            "SecretInvalid",
+            "Secret provider cannot be used for a smarthost: password: it holds control characters, such as the end of a line behind it",
+        ),
+    ],
+)
+async def test_credentials_that_cannot_be_used_are_told_without_their_contents(secrets: list[Object], reason: str, message: str) -> None:
+    """By the same conditions as logins."""
+    assert await refusal(await holding(*secrets), relaying_by("provider")) == (reason, message)
 
 
 async def test_two_logins_with_one_password_do_not_conflict() -> None:
     """Only a login that two Secrets hold is ambiguous."""
     cluster = await holding(secret("one", alice="wonderland"), secret("two", bob="wonderland"))
 
-    assert len(await logins(cluster, gateway(**referring_to("one", "two")))) == 2
+    assert len((await config(cluster, gateway(**referring_to("one", "two")))).logins) == 2

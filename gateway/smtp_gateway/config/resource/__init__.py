@@ -1,7 +1,7 @@
 """The custom resource `SmtpGateway`: the source of its CRD, and its translation into the gateway's `Config`.
 
-One module per part of the spec over the `words` that they share; `gateway` puts the parts together, `translation` turns them into what
-pods are told, and `smtp_gateway.config.crd` turns the models into the CRD.
+One module per part of the spec over the `words` that they share; `gateway` puts the parts together, `translation` and `referenced` turn them
+into what pods are told, and `smtp_gateway.config.crd` turns the models into the CRD.
 
 Every field has a description (what `kubectl explain` says), a bound, and a default in the schema. A field exists only when it does
 something. Descriptions and messages are written for the person who edits the manifest.
@@ -14,6 +14,7 @@ from smtp_gateway.config.resource.exposure import ServiceSpec, TrafficPolicy
 from smtp_gateway.config.resource.gateway import CERTIFICATE_NAMES_RULE, NAME_RULE, NODE_PORT_RULE, Metadata, SmtpGateway, Spec
 from smtp_gateway.config.resource.listening import CertManager, Listener, Tls
 from smtp_gateway.config.resource.placement import PodTemplate, Spread, Toleration
+from smtp_gateway.config.resource.referenced import SameLoginError, configured, credentials_of, referenced_secrets
 from smtp_gateway.config.resource.relaying import Risk
 from smtp_gateway.config.resource.routes import Route
 from smtp_gateway.config.resource.translation import (
@@ -44,6 +45,7 @@ __all__ = [
     "PodTemplate",
     "Risk",
     "Route",
+    "SameLoginError",
     "SecretContentError",
     "ServiceSpec",
     "SmtpGateway",
@@ -54,7 +56,10 @@ __all__ = [
     "TrafficPolicy",
     "authority_in",
     "authority_secret",
+    "configured",
+    "credentials_of",
     "login_secrets",
     "logins_of",
+    "referenced_secrets",
     "to_config",
 ]

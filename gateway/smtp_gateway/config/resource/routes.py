@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from smtp_gateway.config.model import HopTls, Model, Port
-from smtp_gateway.config.resource.words import Duration, Host, Name, RecipientDomain
+from smtp_gateway.config.resource.words import Duration, Host, Name, RecipientDomain, SecretReference
 from smtp_gateway.config.rules import Rule
 
 
@@ -29,6 +29,17 @@ class Smarthost(Model):
         default=HopTls.VERIFY,
         description="Verify: TLS always, and the certificate must be valid for the host. Required: TLS always, any certificate. Opportunistic: TLS when offered. None: never.",
     )
+    credentials_ref: SecretReference | None = Field(
+        default=None,
+        description="Secret with the username and password that the server wants, under the keys username and password, as one of type kubernetes.io/basic-auth has them. They are sent under TLS only, so tls must be Verify or Required. Without it mail is sent without authentication.",
+    )
+
+
+CREDENTIALS_RULE = Rule(
+    "!has(self.credentialsRef) || self.tls in ['Verify', 'Required']",
+    "credentials are sent under TLS only: with credentialsRef, tls must be Verify or Required",
+    lambda hop: hop.credentials_ref is None or hop.tls in {HopTls.VERIFY, HopTls.REQUIRED},
+)
 
 
 class Retry(Model):
@@ -55,7 +66,7 @@ class Route(Model):
 
     name: Name = Field(description="Name of the route in logs and metrics.")
     match: Match | None = Field(default=None, description="Which recipients take this route. Every route but the last has one.")
-    smarthosts: Annotated[tuple[Smarthost, ...], Field(max_length=16)] = Field(
+    smarthosts: Annotated[tuple[Annotated[Smarthost, CREDENTIALS_RULE], ...], Field(max_length=16)] = Field(
         default=(),
         description="Servers that take this mail, tried in this order until one can be reached. Without any, mail goes to the MX of the recipient's domain on port 25.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},

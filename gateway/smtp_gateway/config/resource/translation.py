@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from smtp_gateway.config.resource.gateway import SmtpGateway, Spec
     from smtp_gateway.config.resource.listening import Listener
-    from smtp_gateway.config.resource.routes import Retry, Route
+    from smtp_gateway.config.resource.routes import Retry, Route, Smarthost
 
 AUTHORITY_KEY = "ca.crt"
 """What an authority's certificate is found under, in a Secret; the name that cert-manager uses."""
@@ -40,7 +40,7 @@ def logins_of(secret: Mapping[str, Any]) -> tuple[model.Login, ...]:
     username or password.
     """
     name = secret["metadata"]["name"]
-    values = _values_of(secret)
+    values = values_of(secret)
     if secret.get("type") == "kubernetes.io/basic-auth":
         if not values.get("username") or not values.get("password"):
             message = f"Secret {name} is of type kubernetes.io/basic-auth but has no username or no password"
@@ -65,7 +65,8 @@ def _check_hashes(name: str, passwords: Iterable[str]) -> None:
         raise SecretContentError(message) from error
 
 
-def _values_of(secret: Mapping[str, Any]) -> dict[str, str]:
+def values_of(secret: Mapping[str, Any]) -> dict[str, str]:
+    """Return what *secret* holds, as text. Raises `SecretContentError`."""
     try:
         decoded = {key: base64.b64decode(value, validate=True).decode() for key, value in (secret.get("data") or {}).items()}
     except ValueError as error:
@@ -97,10 +98,16 @@ def authority_in(secret: Mapping[str, Any]) -> str:
     return found
 
 
-def to_config(gateway: SmtpGateway, logins: Sequence[model.Login], client_authority: str | None = None) -> model.Config:
+def to_config(
+    gateway: SmtpGateway,
+    logins: Sequence[model.Login],
+    client_authority: str | None = None,
+    credentials: Mapping[str, model.Credentials] | None = None,
+) -> model.Config:
     """Return what the pods of *gateway* are told. Raises pydantic's `ValidationError` when the parts contradict each other.
 
-    *client_authority* is what `authority_in` found, where clients are asked for certificates.
+    *client_authority* is what `authority_in` found, where clients are asked for certificates; *credentials* are those of smarthosts, by the
+    name of their Secret.
     """
     spec = gateway.spec
     return model.Config(
@@ -113,7 +120,7 @@ def to_config(gateway: SmtpGateway, logins: Sequence[model.Login], client_author
             for source in spec.logins
             if source.allowed_senders is not None
         ),
-        routes=tuple(_to_route(route) for route in spec.routes),
+        routes=tuple(_to_route(route, credentials or {}) for route in spec.routes),
         limits=_to_limits(spec),
         headers=model.Headers(client_address=spec.headers.client_address),
         lifetime=units.seconds(spec.spool.lifetime),
@@ -155,13 +162,18 @@ def _to_limits(spec: Spec) -> model.Limits:
     )
 
 
-def _to_route(route: Route) -> model.Route:
+def _to_route(route: Route, credentials: Mapping[str, model.Credentials]) -> model.Route:
     return model.Route(
         name=route.name,
         recipient_domains=route.match.recipient_domains if route.match else (),
-        smarthosts=tuple(model.Smarthost(host=hop.host, port=hop.port, tls=hop.tls) for hop in route.smarthosts),
+        smarthosts=tuple(_to_smarthost(hop, credentials) for hop in route.smarthosts),
         retry=_to_retry(route.retry),
     )
+
+
+def _to_smarthost(hop: Smarthost, credentials: Mapping[str, model.Credentials]) -> model.Smarthost:
+    named = None if hop.credentials_ref is None else credentials[hop.credentials_ref.name]
+    return model.Smarthost(host=hop.host, port=hop.port, tls=hop.tls, credentials=named)
 
 
 def _to_retry(retry: Retry) -> model.Retry:

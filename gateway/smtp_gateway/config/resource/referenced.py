@@ -1,0 +1,84 @@
+"""The Secrets that a resource names, and the configuration that it becomes with what they hold.
+
+Whoever reads Secrets, from a cluster or from files, reads those of `referenced_secrets` and hands them to `configured`. A new kind of
+reference is a line in both. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr, ValidationError
+
+from smtp_gateway.config import model
+from smtp_gateway.config.resource.translation import (
+    SecretContentError,
+    authority_in,
+    authority_secret,
+    login_secrets,
+    logins_of,
+    to_config,
+    values_of,
+)
+from smtp_gateway.config.sentences import sentence_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from smtp_gateway.config.resource.gateway import SmtpGateway
+
+Object = dict[str, Any]
+
+
+class SameLoginError(SecretContentError):
+    """Two Secrets hold the same login: which password is right would depend on their order. The login itself is not told."""
+
+
+def referenced_secrets(gateway: SmtpGateway) -> tuple[str, ...]:
+    """Return the names of the Secrets whose contents the gateway's configuration is made of, each once."""
+    authority = authority_secret(gateway)
+    return tuple(dict.fromkeys((*login_secrets(gateway), *(() if authority is None else (authority,)), *_credential_secrets(gateway))))
+
+
+def configured(gateway: SmtpGateway, secrets: Mapping[str, Object]) -> model.Config:
+    """Return what the pods of *gateway* are told, given *secrets* by name: those of `referenced_secrets` at least.
+
+    Raises `SecretContentError`, and pydantic's `ValidationError` when the parts contradict each other.
+    """
+    logins = _distinct([login for name in login_secrets(gateway) for login in logins_of(secrets[name])])
+    authority = authority_secret(gateway)
+    credentials = {name: credentials_of(secrets[name]) for name in _credential_secrets(gateway)}
+    return to_config(gateway, logins, None if authority is None else authority_in(secrets[authority]), credentials)
+
+
+def credentials_of(secret: Object) -> model.Credentials:
+    """Return what the gateway authenticates by at smarthosts that name *secret*, a Secret object as `logins_of` takes it.
+
+    Raises `SecretContentError` for values that no smarthost could be told.
+    """
+    name, values = secret["metadata"]["name"], values_of(secret)
+    missing = [key for key in ("username", "password") if key not in values]
+    if missing:
+        message = f"Secret {name} has no {' and no '.join(missing)}, which a smarthost's credentials need"
+        raise SecretContentError(message)
+    username, password = (SecretStr(values[key]) for key in ("username", "password"))
+    try:
+        return model.PasswordCredentials(identity=name, username=username, password=password)
+    except ValidationError as error:
+        message = f"Secret {name} cannot be used for a smarthost: {sentence_of(error)}"
+        raise SecretContentError(message) from error
+
+
+def _credential_secrets(gateway: SmtpGateway) -> tuple[str, ...]:
+    named = (hop.credentials_ref for route in gateway.spec.routes for hop in route.smarthosts)
+    return tuple(dict.fromkeys(reference.name for reference in named if reference is not None))
+
+
+def _distinct(found: Sequence[model.Login]) -> Sequence[model.Login]:
+    owners: dict[str, str] = {}
+    for login in found:
+        other = owners.setdefault(login.login, login.identity)
+        if other != login.identity:
+            message = f"Secrets {other} and {login.identity} hold the same login"
+            raise SameLoginError(message)
+    return found
