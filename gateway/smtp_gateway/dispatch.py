@@ -157,9 +157,14 @@ class Dispatch:
         for destination in self._destinations(entry):
             self._circuits.revive(destination)
 
+    def retry_refused(self) -> None:
+        """Offer next hops again the credentials that they refused."""
+        self._client.retry_refused()
+
     def flush(self) -> None:
         """Try all destinations again."""
         self._circuits.forget()
+        self._client.retry_refused()
         self.wake()
 
     async def run(self) -> None:

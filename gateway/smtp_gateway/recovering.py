@@ -41,6 +41,9 @@ class Onward(Protocol):
     def revive(self, entry: Entry) -> None:
         """Try the destinations of *entry* again, should they rest."""
 
+    def retry_refused(self) -> None:
+        """Offer next hops again the credentials that they refused."""
+
     def wake(self) -> None:
         """Look at the queue now."""
 
@@ -72,6 +75,7 @@ class Recovering:
             await self._wanted.wait()
             self._wanted.clear()
             routes, self._restored = frozenset(self._restored), set()
+            self._onward.retry_refused()
             hastened = await self._hasten(routes)
             _log.info("waiting mail is due", routes=sorted(routes), messages=hastened)
 

@@ -106,7 +106,7 @@ def gauges(sources: Sources) -> Iterator[Reading]:
 
 def _upstream_gauges(upstreams: Upstreams) -> Iterator[Reading]:
     for upstream in upstreams:
-        labels = (upstream.route, upstream.smarthost.host, str(upstream.smarthost.port))
+        labels = (upstream.route, upstream.smarthost.host, str(upstream.smarthost.port), upstream.smarthost.identity)
         if upstream.standing.reachable is not None:
             yield "upstream_up", labels, upstream.standing.reachable
         if upstream.standing.reached_at is not None:

@@ -31,11 +31,16 @@ class Onward:
     def __init__(self) -> None:
         """Begin with nothing."""
         self.revived: list[MessageId] = []
+        self.forgiven = 0
         self.woken = 0
 
     def revive(self, entry: Entry) -> None:
         """Take note."""
         self.revived.append(entry.id)
+
+    def retry_refused(self) -> None:
+        """Take note."""
+        self.forgiven += 1
 
     def wake(self) -> None:
         """Take note."""
@@ -71,7 +76,10 @@ async def recovering(spool: Spool, onward: Onward) -> AsyncIterator[Recovering]:
 
 
 async def test_waiting_mail_of_the_route_is_due(spool: Spool) -> None:
-    """Whatever has a recipient on it; its destination is called back once. Mail of other routes, held mail and what is due soon stay."""
+    """Whatever has a recipient on it; its destination is called back once, and refused credentials are tried again.
+
+    Mail of other routes, held mail and what is due soon stay.
+    """
     waiting, both = await deferred(spool, "a@x.example"), await deferred(spool, "a@x.example", "b@other.example")
     others, soon = await deferred(spool, "b@other.example"), await deferred(spool, "c@x.example", until=NOW + SOON)
     held = await deferred(spool, "d@x.example")
@@ -88,6 +96,7 @@ async def test_waiting_mail_of_the_route_is_due(spool: Spool) -> None:
     assert soon not in due(spool)
     assert onward.revived == [waiting]
     assert onward.woken == 1
+    assert onward.forgiven == 1
     assert [(line["event"], line["routes"], line["messages"]) for line in logs] == [("waiting mail is due", ["default"], 2)]
 
 

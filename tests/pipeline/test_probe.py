@@ -7,14 +7,16 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
-from smtp_gateway.config.model import HopTls, Smarthost
+from smtp_gateway.config.model import HopTls, PasswordCredentials, Smarthost
 from smtp_gateway.config.report import Cause
 from smtp_gateway.delivery.settings import Settings
 from smtp_gateway.probing import probe as probing
 from smtp_gateway.probing.probe import Finding, Patience, Probe
 from smtp_gateway.resolver import Nameserver, Resolver
 from tests.pipeline.test_delivery_tls import OTHER_AUTHORITY, server_context, trusting
+from tests.support.authenticating import REFUSED, AuthenticatingSink
 from tests.support.sink import Answer, Cut, Hang, Raw, Sink
 from tests.support.waiting import eventually
 
@@ -92,6 +94,28 @@ async def test_tls_is_judged_as_for_mail(context: Callable[[], ssl.SSLContext | 
     """A certificate that is not valid is another cause than TLS that does not come about."""
     async with Sink(tls=context()) as sink:
         assert (await ask(sink, tls)).cause is cause
+
+
+async def knock(sink: Sink, password: str) -> Finding:
+    """Probe *sink* with credentials."""
+    credentials = PasswordCredentials(identity="provider", username=SecretStr("relay"), password=SecretStr(password))
+    hop = Smarthost(host="localhost", port=sink.port, credentials=credentials)
+    return await Probe(Resolver(), Settings("gateway.example", trusting()))(hop)
+
+
+async def test_a_probe_authenticates_as_mail_would() -> None:
+    """So that a wrong password is known before mail is late, in the words of who refused it."""
+    async with AuthenticatingSink("relay", "Correct-Horse-4711", tls=server_context()) as sink:
+        assert await knock(sink, "Correct-Horse-4711") == Finding(None, "250 2.0.0 Ok")
+        await eventually(lambda: not sink.open_sessions)
+        assert [one.split()[0] for one in sink.commands[2:]] == ["EHLO", "AUTH", "NOOP", "QUIT"]
+
+        assert await knock(sink, "wrong") == Finding(Cause.AUTHENTICATION_REJECTED, REFUSED)
+        assert sink.refused == 1
+
+    async with AuthenticatingSink("relay", "x", tls=server_context(), mechanisms=("GSSAPI",)) as sink:
+        sentence = "The next hop offers AUTH GSSAPI alone under TLS; the credentials are for PLAIN or LOGIN"
+        assert await knock(sink, "x") == Finding(Cause.AUTHENTICATION_REJECTED, sentence)
 
 
 @pytest.mark.parametrize("answer", ["454 4.7.0 Not now", Cut(b"220 Go ahead\r\nplain")])

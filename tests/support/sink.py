@@ -105,7 +105,7 @@ class _Rule:
 
 
 @dataclass
-class _Talk:
+class Talk:
     """One session."""
 
     reader: asyncio.StreamReader
@@ -115,6 +115,11 @@ class _Talk:
     parameters: str = ""
     recipients: list[str] = field(default_factory=list)
     transcript: list[str] = field(default_factory=list)
+
+
+def greeting(*lines: str) -> str:
+    """Return the reply to EHLO with *lines*, the server's name first."""
+    return "\r\n".join(f"250{'-' if number < len(lines) else ' '}{line}" for number, line in enumerate(lines, 1))
 
 
 class _CutError(Exception):
@@ -136,7 +141,7 @@ def _said(answer: Answer) -> str:
     return match[1].decode() if match else ""
 
 
-def _in_order(talk: _Talk, phase: str) -> bool:
+def _in_order(talk: Talk, phase: str) -> bool:
     """Tell whether a command may come at this point of a transaction (RFC 5321 section 4.1.4)."""
     if phase in {"MAIL", "RCPT"}:
         return (talk.sender is None) is (phase == "MAIL")
@@ -205,7 +210,7 @@ class Sink:
         self.open_sessions += 1
         try:
             with suppress(_CutError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                talk = _Talk(reader, writer)
+                talk = Talk(reader, writer)
                 self.transcripts.append(talk.transcript)
                 await self._talk(talk)
         finally:
@@ -213,7 +218,7 @@ class Sink:
             self._talks.discard(task)
             writer.transport.abort()
 
-    async def _talk(self, talk: _Talk) -> None:
+    async def _talk(self, talk: Talk) -> None:
         await self._say(talk, "connect", "")
         while line := await talk.reader.readuntil(b"\r\n"):
             command = line.decode().removesuffix("\r\n")
@@ -223,7 +228,7 @@ class Sink:
             if await self._serve(talk, verb, command):
                 return
 
-    async def _serve(self, talk: _Talk, verb: str, command: str) -> bool:
+    async def _serve(self, talk: Talk, verb: str, command: str) -> bool:
         """Answer one command; tell whether it ended the session."""
         reply = await self._say(talk, verb, command)
         if verb in {"EHLO", "HELO", "RSET"}:
@@ -241,7 +246,7 @@ class Sink:
             await self._body(talk)
         return verb == "QUIT"
 
-    async def _body(self, talk: _Talk) -> None:
+    async def _body(self, talk: Talk) -> None:
         lines = [await talk.reader.readuntil(b"\r\n")]
         while lines[-1] != b".\r\n":
             lines.append(await talk.reader.readuntil(b"\r\n"))
@@ -253,12 +258,12 @@ class Sink:
         await self._give(talk, reply)
         await self._give(talk, self._chosen("idle", " ".join(message.recipients)))
 
-    async def _say(self, talk: _Talk, phase: str, command: str) -> str:
+    async def _say(self, talk: Talk, phase: str, command: str) -> str:
         answer = self._chosen(phase, command, talk)
         await self._give(talk, answer)
         return _said(answer)
 
-    async def _give(self, talk: _Talk, answer: Answer) -> None:
+    async def _give(self, talk: Talk, answer: Answer) -> None:
         if isinstance(answer, Act):
             await answer.perform(talk.writer)
             return
@@ -274,21 +279,27 @@ class Sink:
             talk.writer.close()
             raise _CutError
 
-    def _chosen(self, phase: str, command: str, talk: _Talk | None = None) -> Answer:
+    def _chosen(self, phase: str, command: str, talk: Talk | None = None) -> Answer:
         for rule in self._rules:
             if rule.phase == phase and rule.matching in command and rule.times != 0:
                 rule.times = None if rule.times is None else rule.times - 1
                 return rule.answer
+        return self._usual(phase, talk)
+
+    def _usual(self, phase: str, talk: Talk | None) -> Answer:
+        """Return what is answered without a rule."""
         if phase == "idle":
             return Raw(b"")
         if self.orderly and talk is not None and not _in_order(talk, phase):
             return "503 5.5.1 Bad sequence of commands"
-        return self._greeting(talk) if phase == "EHLO" else _DEFAULTS.get(phase, "502 5.5.2 Unknown command")
+        if phase == "EHLO":
+            return greeting("sink.example", *self._offered(talk))
+        return _DEFAULTS.get(phase, "502 5.5.2 Unknown command")
 
-    def _greeting(self, talk: _Talk | None) -> str:
-        offered = (*self._extensions, "STARTTLS") if self._tls is not None and talk is not None and not talk.tls else self._extensions
-        lines = ("sink.example", *offered)
-        return "\r\n".join(f"250{' ' if line is lines[-1] else '-'}{line}" for line in lines)
+    def _offered(self, talk: Talk | None) -> tuple[str, ...]:
+        """Return the extensions that are offered in *talk*."""
+        encrypts = self._tls is not None and talk is not None and not talk.tls
+        return (*self._extensions, "STARTTLS") if encrypts else self._extensions
 
     def _context(self) -> ssl.SSLContext:
         assert self._tls is not None

@@ -178,6 +178,11 @@ class Smarthost(Model):
     credentials: Credentials | None = None
     """None: mail is handed over without AUTH."""
 
+    @property
+    def identity(self) -> str:
+        """The Secret that holds its credentials; empty without any."""
+        return "" if self.credentials is None else self.credentials.identity
+
     @model_validator(mode="after")
     def _discreet(self) -> Self:
         """Refuse credentials where they could be sent in the clear (RFC 4954 section 9)."""

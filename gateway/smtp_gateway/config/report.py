@@ -48,6 +48,8 @@ class UpstreamReport(Said):
     route: str
     host: str
     port: int
+    credentials: str = ""
+    """The Secret with what it is told in AUTH; empty when that is nothing."""
     reachable: bool | None
     """None while it has not been probed yet."""
     cause: str = ""

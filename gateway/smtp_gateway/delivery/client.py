@@ -21,8 +21,9 @@ import structlog
 
 from smtp_gateway.delivery import wire
 from smtp_gateway.delivery.connection import CLOSING
-from smtp_gateway.delivery.faults import HopUnusableError, SessionError, TlsUnusableError, UnknownHostError
+from smtp_gateway.delivery.faults import CredentialsRefusedError, HopUnusableError, SessionError, TlsUnusableError, UnknownHostError
 from smtp_gateway.delivery.pool import Kept, Pool
+from smtp_gateway.delivery.refusals import Refusals
 from smtp_gateway.delivery.session import Hop, open_session, ways
 from smtp_gateway.delivery.transaction import Mail, Transaction
 from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Delivered, Outcome, unreached
@@ -57,10 +58,15 @@ class Client:
         self._resolver = resolver
         self._settings = settings
         self._pool = Pool(settings.reuse, settings.timeouts.goodbye)
+        self._refusals = Refusals()
 
     def close(self) -> None:
         """End the sessions that nobody uses, and the others when they are not used any more."""
         self._pool.close()
+
+    def retry_refused(self) -> None:
+        """Offer credentials again that were refused: whoever mended them need not wait."""
+        self._refusals.forget()
 
     async def deliver(self, mail: Mail, hops: Sequence[Smarthost]) -> Mapping[str, Outcome]:
         """Try *hops* in order until one holds a session, and return an outcome for each recipient of *mail*."""
@@ -92,7 +98,13 @@ class Client:
         if kept is not None:
             with suppress(StaleError):
                 return await self._transact(kept, mail, recipients)
-        return await self._transact(await self._fresh(hop), mail, recipients)
+        self._refusals.check(hop)
+        try:
+            fresh = await self._fresh(hop)
+        except CredentialsRefusedError as fault:
+            self._refusals.note(hop, fault)
+            raise
+        return await self._transact(fresh, mail, recipients)
 
     async def _fresh(self, hop: Smarthost) -> Kept:
         """Open a session with the first address of *hop* that holds one. Raises `HopUnusableError`."""
@@ -104,7 +116,7 @@ class Client:
             raise HopUnusableError(unknown.deferral(f"{hop.host.rstrip('.')}:{hop.port}")) from fault
         opened, last = 0, HopUnusableError(UNEXPECTED)
         for address in addresses:
-            for way in ways(Hop(hop.host, address, hop.port, hop.tls)):
+            for way in ways(Hop(hop.host, address, hop.port, hop.tls, hop.credentials)):
                 opened += 1
                 try:
                     return Kept(await open_session(way, self._settings), hop, time.monotonic())
@@ -113,7 +125,7 @@ class Client:
                 except HopUnusableError as fault:
                     last = fault
                     break
-            if opened >= CONNECTIONS:
+            if opened >= CONNECTIONS or last.lasting:
                 break
         raise last
 

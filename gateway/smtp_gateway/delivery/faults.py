@@ -57,6 +57,12 @@ class HandshakeError(SessionError):
     enhanced = "4.7.5"
 
 
+class NoMechanismError(SessionError):
+    """The next hop is to be told credentials, and offers no way to tell it."""
+
+    enhanced = "4.7.4"
+
+
 class HopUnusableError(Exception):
     """No session with a next hop came about, so that the next one may be tried."""
 
@@ -64,6 +70,20 @@ class HopUnusableError(Exception):
         """Keep *outcome*: it holds for all recipients if no other next hop helps."""
         super().__init__(str(outcome.reply))
         self.outcome = outcome
+
+    @property
+    def lasting(self) -> bool:
+        """Whether the next hop would say the same again, at any of its addresses."""
+        return False
+
+
+class CredentialsRefusedError(HopUnusableError):
+    """The same, and it was our credentials that the next hop would not have, for now (4yz) or for good (5yz)."""
+
+    @property
+    def lasting(self) -> bool:
+        """Whether they are wrong, and not only impossible to compare now."""
+        return self.outcome.reply.permanent
 
 
 class TlsUnusableError(HopUnusableError):

@@ -1,4 +1,4 @@
-"""A session with one next hop: greeting, EHLO, STARTTLS (RFC 5321 section 3.1 and 3.2, RFC 3207).
+"""A session with one next hop: greeting, EHLO, STARTTLS, AUTH (RFC 5321 section 3.1 and 3.2, RFC 3207, RFC 4954).
 
 What the next hop said before TLS is forgotten after it. Where TLS fails, the session does not come about, whatever was asked for: going on
 in the clear takes a fresh connection (RFC 7435 section 3), which `ways` has where it is allowed. Every way not to come about is a
@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from smtp_gateway.config.model import HopTls
 from smtp_gateway.delivery.connection import Connection, open_connection
 from smtp_gateway.delivery.faults import HopUnusableError, NotEncryptedError, SessionError, TlsUnusableError
+from smtp_gateway.delivery.sasl import authenticate, offered
 from smtp_gateway.mail.outcome import Phase, judge
 
 if TYPE_CHECKING:
+    from smtp_gateway.config.model import Credentials
     from smtp_gateway.delivery.settings import Settings
     from smtp_gateway.mail.reply import Reply
 
@@ -33,6 +35,8 @@ class Hop:
     address: str
     port: int
     tls: HopTls
+    credentials: Credentials | None = None
+    """What it wants to be told before mail; None: nothing."""
 
     def __str__(self) -> str:
         """Return the form that logs and notices use."""
@@ -48,6 +52,8 @@ class Session:
     extensions: frozenset[str]
     """The keywords of the reply to EHLO, in upper case."""
     tls: bool
+    mechanisms: frozenset[str] = frozenset()
+    """The SASL mechanisms that it offers."""
 
 
 def ways(hop: Hop) -> tuple[Hop, ...]:
@@ -62,13 +68,21 @@ async def open_session(hop: Hop, settings: Settings) -> Session:
     except SessionError as fault:
         raise HopUnusableError(fault.deferral(str(hop))) from fault
     try:
-        return await _introduce(Session(hop, connection, frozenset(), tls=False), settings)
+        return await _establish(Session(hop, connection, frozenset(), tls=False), settings)
     except SessionError as fault:
         connection.leave(settings.timeouts.goodbye)
         raise HopUnusableError(fault.deferral(str(hop))) from fault
     except BaseException:
         connection.leave(settings.timeouts.goodbye)
         raise
+
+
+async def _establish(session: Session, settings: Settings) -> Session:
+    """Do what the next hop wants before mail."""
+    introduced = await _introduce(session, settings)
+    if session.hop.credentials is not None:
+        await authenticate(introduced, session.hop.credentials, settings.timeouts.hello)
+    return introduced
 
 
 async def _introduce(session: Session, settings: Settings) -> Session:
@@ -90,13 +104,13 @@ async def _introduce(session: Session, settings: Settings) -> Session:
 async def _hello(session: Session, settings: Settings) -> Session:
     patience = settings.timeouts.hello
     reply = await session.connection.exchange(f"EHLO {settings.hostname}", patience)
-    extensions = _extensions(reply)
+    extensions, mechanisms = _extensions(reply), offered(reply)
     if reply.code in _UNKNOWN_COMMAND:
         reply = await session.connection.exchange(f"HELO {settings.hostname}", patience)
-        extensions = frozenset()
+        extensions = mechanisms = frozenset()
     if not reply.positive:
         raise HopUnusableError(judge(Phase.HELLO, reply, str(session.hop)))
-    return replace(session, extensions=extensions)
+    return replace(session, extensions=extensions, mechanisms=mechanisms)
 
 
 async def _encrypt(session: Session, settings: Settings) -> Session:

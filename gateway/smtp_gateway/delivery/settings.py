@@ -17,7 +17,7 @@ class Timeouts:
     """Not in the RFC; Postfix waits as long (smtp_connect_timeout), and the kernel alone would for two minutes."""
     greeting: float = 300.0
     hello: float = 300.0
-    """Not in the RFC: the same as for MAIL."""
+    """For EHLO, and for each reply to AUTH. Not in the RFC: the same as for MAIL."""
     start_tls: float = 120.0
     """For the reply to STARTTLS, and again for the handshake. Not in the RFC; the same as for DATA."""
     mail: float = 300.0

@@ -24,6 +24,8 @@ class Phase(StrEnum):
     HELLO = "EHLO"
     """EHLO, or HELO after it."""
     STARTTLS = "STARTTLS"
+    AUTH = "AUTH"
+    """AUTH, or a response to one of its challenges."""
     MAIL = "MAIL"
     RCPT = "RCPT"
     DATA = "DATA"
@@ -84,6 +86,8 @@ _BY_CLASS: dict[tuple[Phase, int], type[Deferred | Failed]] = {
     (Phase.CONNECT, 5): _LATER,
     (Phase.HELLO, 5): _LATER,
     (Phase.STARTTLS, 5): _LATER,
+    # Wrong or expired credentials are ours to mend, like Postfix's (smtp_sasl_auth_soft_bounce); the mail is as good as before.
+    (Phase.AUTH, 5): _LATER,
     (Phase.MAIL, 5): _NEVER,
     (Phase.RCPT, 5): _NEVER,
     (Phase.DATA, 5): _NEVER,
@@ -93,12 +97,13 @@ _BY_CLASS: dict[tuple[Phase, int], type[Deferred | Failed]] = {
 
 _BY_CODE: dict[int, type[Deferred | Failed]] = {
     # "Authentication required" (RFC 4954 section 6) and "Must issue a STARTTLS command first" (RFC 3207 section 4) ask for other
-    # settings of ours: bouncing everything until somebody notices would help nobody.
-    530: _LATER,
+    # settings of ours, as do the refusals of AUTH, which some servers give to MAIL only: bouncing everything until somebody notices would
+    # help nobody.
+    **dict.fromkeys((530, 534, 535, 538), _LATER),
 }
 """Codes that mean the same in each phase, before the class is looked at."""
 
-_BEFORE_MAIL = (Phase.CONNECT, Phase.HELLO, Phase.STARTTLS)
+_BEFORE_MAIL = (Phase.CONNECT, Phase.HELLO, Phase.STARTTLS, Phase.AUTH)
 """Phases in which a next hop does not know yet what it is asked to take."""
 _TOO_MANY_RECIPIENTS = ("", "5.5.3")
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from smtp_gateway.config.report import REPLY_LENGTH, Cause
 from smtp_gateway.delivery.faults import (
     ConnectionLostError,
+    CredentialsRefusedError,
     ForeignProtocolError,
     HandshakeError,
     HopUnusableError,
     NoConnectionError,
+    NoMechanismError,
     NotEncryptedError,
     TlsUnusableError,
 )
@@ -38,6 +40,7 @@ _BY_TYPE: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Cau
     (TimeoutError, Cause.TIMEOUT),
     ((NoConnectionError, ConnectionLostError), Cause.REFUSED),
     (ForeignProtocolError, Cause.REJECTED),
+    ((CredentialsRefusedError, NoMechanismError), Cause.AUTHENTICATION_REJECTED),
     (TlsUnusableError, Cause.TLS_FAILED),
     (HopUnusableError, Cause.REJECTED),
 )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from smtp_gateway.config.report import Cause, UpstreamReport
+from smtp_gateway.delivery.refusals import REST
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -26,6 +27,9 @@ WELL = 60.0
 """Seconds between two probes of a smarthost that is well: a connection a minute from each pod is what a load balancer's check costs."""
 FAILED = 15.0
 """Seconds until the next probe after one that failed, so that a repair is seen within the minute."""
+REFUSED = REST
+"""Seconds until the next probe of one that did not take our credentials: each is a failed login, and a corrected Secret is a changed
+smarthost, which is probed at once."""
 JITTER = 0.2
 """The largest part by which a wait is shortened at random: pods that start together do not go on together."""
 
@@ -74,7 +78,8 @@ UNKNOWN = Standing()
 
 def pause(standing: Standing, chance: float) -> float:
     """Return the seconds until the next probe; *chance* is a random number in [0, 1)."""
-    return (WELL if standing.reachable else FAILED) * (1 - JITTER * chance)
+    failed = REFUSED if standing.finding is not None and standing.finding.cause is Cause.AUTHENTICATION_REJECTED else FAILED
+    return (WELL if standing.reachable else failed) * (1 - JITTER * chance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ class Upstream:
             route=self.route,
             host=self.smarthost.host,
             port=self.smarthost.port,
+            credentials=self.smarthost.identity,
             reachable=self.standing.reachable,
             cause=finding.cause or "" if finding else "",
             reply=finding.reply if finding else "",

@@ -112,10 +112,10 @@ _READ = (
     ("queue_oldest_seconds", "", "Age of the oldest message in the spool; 0 when it is empty."),
     ("queue_held_messages", "", "Messages in the spool that a person holds."),
     ("queue_lateness_seconds", "", "By how much the most overdue message is late; 0 when nothing is due."),
-    ("upstream_up", "route host port", "Whether the last probe of a smarthost came through; absent before the first."),
+    ("upstream_up", "route host port credentials", "Whether the last probe of a smarthost came through; absent before the first."),
     (
         "upstream_last_success_timestamp_seconds",
-        "route host port",
+        "route host port credentials",
         "When a probe of a smarthost last came through, in seconds since the epoch; absent when none has.",
     ),
     ("draining", "", "Whether no new mail is taken because this pod is to become empty, or stops."),

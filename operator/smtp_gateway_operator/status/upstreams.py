@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from smtp_gateway_operator.spec import PodReport, Route, UpstreamReport
     from smtp_gateway_operator.status.told import Told
 
+_Place = tuple[str, str, int, str]
+"""Route, host, port and Secret: two accounts at one host are two smarthosts."""
+
 CAUSES: dict[str, Reason] = {
     Cause.REFUSED: Reason.CONNECTION_REFUSED,
     Cause.TIMEOUT: Reason.CONNECTION_TIMED_OUT,
@@ -45,7 +48,7 @@ def upstreams(told: Told) -> Judged:
             bad = [(pod, probe) for probe in probes if probe.reachable is False]
             if any(probe.reachable for probe in probes):
                 spared += bad
-            elif len(bad) == len(set(route.smarthosts)):
+            elif len(bad) == len(_places(route)):
                 failing += bad
             else:
                 unprobed = True
@@ -64,16 +67,22 @@ def _otherwise(told: Told, spared: list[tuple[str, UpstreamReport]], *, unprobed
     return true(Reason.REACHABLE, "every pod reaches every smarthost")
 
 
+def _places(route: Route) -> tuple[_Place, ...]:
+    """Return what *route* has now, each once and in its order."""
+    named = ((one, one.credentials_ref) for one in route.smarthosts)
+    return tuple(dict.fromkeys((route.name, one.host, one.port, reference.name if reference else "") for one, reference in named))
+
+
 def _probes(route: Route, report: PodReport) -> list[UpstreamReport]:
     """Return the pod's probes of the smarthosts that *route* has now, in the route's order."""
-    wanted = {(route.name, one.host, one.port): None for one in route.smarthosts}
-    found = {(one.route, one.host, one.port): one for one in report.upstreams}
-    return [found[hop] for hop in wanted if hop in found]
+    found = {(one.route, one.host, one.port, one.credentials): one for one in report.upstreams}
+    return [found[place] for place in _places(route) if place in found]
 
 
 def _sentence(failing: list[tuple[str, UpstreamReport]]) -> str:
     """Say which upstream gave which reply, and to which pods."""
     pods: dict[str, list[str]] = defaultdict(list)
     for pod, probe in failing:
-        pods[f"route {probe.route}, {probe.host}:{probe.port}: {probe.reply or probe.cause}"].append(pod)
+        credentials = f" with Secret {probe.credentials}" if probe.credentials else ""
+        pods[f"route {probe.route}, {probe.host}:{probe.port}{credentials}: {probe.reply or probe.cause}"].append(pod)
     return named([f"{what} (seen by {', '.join(seen)})" for what, seen in pods.items()])

@@ -11,10 +11,12 @@ import pytest
 from smtp_gateway.config.report import REPLY_LENGTH, Cause
 from smtp_gateway.delivery.faults import (
     ConnectionLostError,
+    CredentialsRefusedError,
     ForeignProtocolError,
     HandshakeError,
     HopUnusableError,
     NoConnectionError,
+    NoMechanismError,
     NotEncryptedError,
     TlsUnusableError,
 )
@@ -68,7 +70,10 @@ TABLE = {
     "EHLO refused under TLS": (chain(TlsUnusableError(UNEXPECTED), refusing(Phase.HELLO, 550)), Cause.REJECTED),
     "not SMTP": (unusable(ForeignProtocolError()), Cause.REJECTED),
     "authentication required": (refusing(Phase.HELLO, 530), Cause.AUTHENTICATION_REJECTED),
-    "a wrong password": (refusing(Phase.HELLO, 535), Cause.AUTHENTICATION_REJECTED),
+    "a wrong password": (refusing(Phase.AUTH, 535, CredentialsRefusedError), Cause.AUTHENTICATION_REJECTED),
+    "an authentication server that is away": (refusing(Phase.AUTH, 454, CredentialsRefusedError), Cause.AUTHENTICATION_REJECTED),
+    "no mechanism in common": (unusable(NoMechanismError()), Cause.AUTHENTICATION_REJECTED),
+    "lost in AUTH": (unusable(ConnectionLostError()), Cause.REFUSED),
 }
 
 

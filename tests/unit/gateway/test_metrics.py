@@ -87,11 +87,11 @@ def test_a_session_that_ended_is_open_no_more() -> None:
 def test_gauges_are_read_at_each_scrape() -> None:
     """They say what their sources say at that moment, and nothing about what is there no more."""
     observer = PrometheusObserver()
-    readings: list[Reading] = [("queue_messages", (), 3), ("upstream_up", ("default", "mx.example", "25"), False)]
+    readings: list[Reading] = [("queue_messages", (), 3), ("upstream_up", ("default", "mx.example", "25", ""), False)]
     observer.read(lambda: readings)
     page = observer.page().decode().splitlines()
     assert "smtp_gateway_queue_messages 3.0" in page
-    assert 'smtp_gateway_upstream_up{host="mx.example",port="25",route="default"} 0.0' in page
+    assert 'smtp_gateway_upstream_up{credentials="",host="mx.example",port="25",route="default"} 0.0' in page
 
     readings[:] = [("queue_messages", (), 7)]
     page = observer.page().decode().splitlines()

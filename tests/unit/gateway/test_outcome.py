@@ -7,7 +7,7 @@ import pytest
 from smtp_gateway.mail.outcome import Deferred, Delivered, Failed, Phase, judge, unreachable
 from smtp_gateway.mail.reply import Reply
 
-CONNECT, HELLO, STARTTLS, MAIL, RCPT, DATA, END = Phase
+CONNECT, HELLO, STARTTLS, AUTH, MAIL, RCPT, DATA, END = Phase
 REFUSALS = (MAIL, RCPT, DATA, END)
 
 
@@ -20,10 +20,13 @@ REFUSALS = (MAIL, RCPT, DATA, END)
         (tuple(Phase), Reply(450), Deferred),
         (tuple(Phase), Reply(354), Deferred),
         (tuple(Phase), Reply(334), Deferred),
-        ((CONNECT, HELLO, STARTTLS), Reply(554), Deferred),  # the host refuses us, not the mail
+        ((CONNECT, HELLO, STARTTLS, AUTH), Reply(554), Deferred),  # the host refuses us, not the mail
         (REFUSALS, Reply(550, "5.1.1"), Failed),
         (REFUSALS, Reply(554), Failed),
         (tuple(Phase), Reply(530, "5.7.0"), Deferred),  # our settings, not the mail
+        (tuple(Phase), Reply(534, "5.7.9"), Deferred),
+        (tuple(Phase), Reply(535, "5.7.8"), Deferred),
+        (tuple(Phase), Reply(538, "5.7.11"), Deferred),
         ((RCPT,), Reply(552), Deferred),  # RFC 5321 section 4.5.3.1.10
         ((RCPT,), Reply(552, "5.5.3"), Deferred),
         ((RCPT,), Reply(552, "5.2.2"), Failed),  # a full mailbox

@@ -90,7 +90,7 @@ async def test_gauges_say_the_same() -> None:
         "config_last_load_successful": True,
         "certificate_expiration_timestamp_seconds": NOW + 5,
     }
-    one, other = ("r0", "one.example", "25"), ("r0", "other.example", "587")
+    one, other = ("r0", "one.example", "25", ""), ("r0", "other.example", "587", "")
     assert [(labels, value) for name, labels, value in said if name == "upstream_up"] == [(one, True), (other, False)]
     reached = [(labels, value) for name, labels, value in said if name == "upstream_last_success_timestamp_seconds"]
     assert reached == [(one, NOW), (other, NOW - 60)]

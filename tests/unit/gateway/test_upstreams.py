@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from smtp_gateway.config.model import Config, Listener, Route, Smarthost
 from smtp_gateway.config.report import Cause
 from smtp_gateway.probing.probe import Finding
-from smtp_gateway.probing.upstreams import FAILED, UNKNOWN, WELL, Sources, Standing, Upstreams, pause
+from smtp_gateway.probing.upstreams import FAILED, REFUSED, UNKNOWN, WELL, Sources, Standing, Upstreams, pause
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -103,10 +103,11 @@ class World:
         (Standing(WELL_FOUND, NOW, NOW), 0.5, WELL * 0.9),
         (Standing(GONE, NOW, NOW - 60), 0.0, FAILED),
         (Standing(GONE, NOW, NOW - 60), 1.0, FAILED * 0.8),
+        (Standing(Finding(Cause.AUTHENTICATION_REJECTED, "535 5.7.8 No"), NOW, NOW - 60), 0.0, REFUSED),
     ],
 )
 def test_the_next_probe_comes_sooner_after_a_failure(standing: Standing, chance: float, seconds: float) -> None:
-    """A minute where it is well, a quarter where it is not, and a part less at random."""
+    """A minute where it is well, a quarter where it is not, five where each is a failed login, and a part less at random."""
     assert pause(standing, chance) == pytest.approx(seconds)
 
 

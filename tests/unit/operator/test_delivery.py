@@ -10,7 +10,7 @@ import pytest
 from smtp_gateway_operator.spec import Cause, Spec
 from smtp_gateway_operator.status.certificates import certificates
 from smtp_gateway_operator.status.queues import LATE, counts, moved, queues
-from smtp_gateway_operator.status.reasons import Reason
+from smtp_gateway_operator.status.reasons import Judged, Reason
 from smtp_gateway_operator.status.told import Told
 from smtp_gateway_operator.status.upstreams import CAUSES, upstreams
 from tests.unit.operator.setting import NOW, report, upstream
@@ -78,6 +78,24 @@ class TestUpstreams:
         assert upstreams(told({"upstreams": []}))[:2] == ("Unknown", Reason.NOT_PROBED)
         assert upstreams(told({"upstreams": [upstream(reachable=None)]}))[:2] == ("Unknown", Reason.NOT_PROBED)
         assert upstreams(told({"upstreams": [upstream("a.example", cause="Refused")]}, hosts=hosts))[1] == Reason.NOT_PROBED
+
+    def test_two_accounts_at_one_host_are_two_smarthosts(self) -> None:
+        """Either may be refused; the sentence names the Secret that has to be mended."""
+        hops = [{"host": "smtp.example.net", "credentialsRef": {"name": name}} for name in ("first", "second")]
+        spec = Spec.model_validate({"hostname": "mail.example.com", "routes": [{"name": "default", "smarthosts": hops}]})
+        refused = upstream(credentials="first", cause="AuthenticationRejected")
+
+        def judged(*probes: dict[str, Any]) -> Judged:
+            return upstreams(Told({"mail-0": report("mail-0", upstreams=list(probes))}, routes=spec.routes))
+
+        assert judged(refused, upstream(credentials="second"))[:2] == ("True", Reason.PARTLY_REACHABLE)
+        assert judged(refused)[:2] == ("Unknown", Reason.NOT_PROBED)
+        status, reason, message = judged(refused, refused | {"credentials": "second"})
+        assert (status, reason) == ("False", Reason.AUTHENTICATION_REJECTED)
+        assert message.split("; ") == [
+            f"route default, smtp.example.net:25 with Secret {name}: 550 AuthenticationRejected (seen by mail-0)"
+            for name in ("first", "second")
+        ]
 
     def test_probes_of_what_is_not_wanted_any_more_do_not_count(self) -> None:
         """A pod that still runs the configuration before says nothing about the new upstream."""
