@@ -104,6 +104,7 @@ class Client:
         except CredentialsRefusedError as fault:
             self._refusals.note(hop, fault)
             raise
+        self._refusals.accepted(hop)
         return await self._transact(fresh, mail, recipients)
 
     async def _fresh(self, hop: Smarthost) -> Kept:

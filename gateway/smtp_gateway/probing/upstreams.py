@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from smtp_gateway.config.report import Cause, UpstreamReport
-from smtp_gateway.delivery.refusals import REST
+from smtp_gateway.delivery.refusals import rest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -27,9 +27,6 @@ WELL = 60.0
 """Seconds between two probes of a smarthost that is well: a connection a minute from each pod is what a load balancer's check costs."""
 FAILED = 15.0
 """Seconds until the next probe after one that failed, so that a repair is seen within the minute."""
-REFUSED = REST
-"""Seconds until the next probe of one that did not take our credentials: each is a failed login, and a corrected Secret is a changed
-smarthost, which is probed at once."""
 JITTER = 0.2
 """The largest part by which a wait is shortened at random: pods that start together do not go on together."""
 
@@ -57,6 +54,8 @@ class Standing:
     """When it ended, in seconds since the epoch."""
     reached_at: float | None = None
     """When a probe last came through."""
+    refusals: int = 0
+    """How many probes in a row our credentials were refused to."""
 
     @property
     def reachable(self) -> bool | None:
@@ -70,15 +69,19 @@ class Standing:
 
     def after(self, finding: Finding, now: float) -> Standing:
         """Return what is known after a probe that ended at *now*."""
-        return Standing(finding, now, now if finding.cause is None else self.reached_at)
+        refusals = self.refusals + 1 if finding.cause is Cause.AUTHENTICATION_REJECTED else 0
+        return Standing(finding, now, now if finding.cause is None else self.reached_at, refusals)
 
 
 UNKNOWN = Standing()
 
 
 def pause(standing: Standing, chance: float) -> float:
-    """Return the seconds until the next probe; *chance* is a random number in [0, 1)."""
-    failed = REFUSED if standing.finding is not None and standing.finding.cause is Cause.AUTHENTICATION_REJECTED else FAILED
+    """Return the seconds until the next probe; *chance* is a random number in [0, 1).
+
+    Each probe that credentials are refused to is a failed login, so those come as seldom as deliveries offer them.
+    """
+    failed = rest(standing.refusals) if standing.refusals else FAILED
     return (WELL if standing.reachable else failed) * (1 - JITTER * chance)
 
 

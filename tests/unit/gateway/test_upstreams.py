@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from smtp_gateway.config.model import Config, Listener, Route, Smarthost
 from smtp_gateway.config.report import Cause
 from smtp_gateway.probing.probe import Finding
-from smtp_gateway.probing.upstreams import FAILED, REFUSED, UNKNOWN, WELL, Sources, Standing, Upstreams, pause
+from smtp_gateway.probing.upstreams import FAILED, UNKNOWN, WELL, Sources, Standing, Upstreams, pause
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -30,6 +30,14 @@ def config(*routes: tuple[Smarthost, ...]) -> Config:
     found = [Route(name=name, recipient_domains=("x.example",), smarthosts=hops) for name, hops in zip(names, routes, strict=True)]
     listeners = (Listener(name="submission", port=587),)
     return Config(hostname="mail.example.com", listeners=listeners, routes=(*found, Route(name="default")))
+
+
+def refused(times: int) -> Standing:
+    """Return what is known after so many probes that credentials were refused to."""
+    standing = UNKNOWN
+    for _ in range(times):
+        standing = standing.after(Finding(Cause.AUTHENTICATION_REJECTED, "535 5.7.8 No"), NOW)
+    return standing
 
 
 class World:
@@ -103,11 +111,14 @@ class World:
         (Standing(WELL_FOUND, NOW, NOW), 0.5, WELL * 0.9),
         (Standing(GONE, NOW, NOW - 60), 0.0, FAILED),
         (Standing(GONE, NOW, NOW - 60), 1.0, FAILED * 0.8),
-        (Standing(Finding(Cause.AUTHENTICATION_REJECTED, "535 5.7.8 No"), NOW, NOW - 60), 0.0, REFUSED),
+        (refused(1), 0.0, 15.0),
+        (refused(3), 0.0, 60.0),
+        (refused(3).after(GONE, NOW), 0.0, FAILED),
+        (refused(9), 0.0, 300.0),
     ],
 )
 def test_the_next_probe_comes_sooner_after_a_failure(standing: Standing, chance: float, seconds: float) -> None:
-    """A minute where it is well, a quarter where it is not, five where each is a failed login, and a part less at random."""
+    """A minute where it is well, a quarter where it is not, more where each is one more failed login, and a part less at random."""
     assert pause(standing, chance) == pytest.approx(seconds)
 
 
