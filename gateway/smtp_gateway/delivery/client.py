@@ -5,7 +5,8 @@ same mail to the second hop after the first one was half-way would deliver it tw
 temporary too: whether the next hop took the mail is unknown, and twice is better than not at all (RFC 5321 section 4.5.5 and RFC 1047).
 
 A kept session may have been closed by the next hop meanwhile. When it ends before it has answered anything about this message, or
-with 421 or a refused RSET, the message goes over a fresh one in the same attempt; never later, because then it might go twice.
+with 421 or a refused RSET, or has forgotten who we are (530), the message goes over a fresh one in the same attempt; never later, because
+then it might go twice.
 
 `deliver` raises nothing that a next hop can cause. What would not be safe to send is not sent, deferred, and logged as an error.
 """
@@ -155,13 +156,13 @@ class Client:
             raise StaleError
 
     def _after(self, kept: Kept, transaction: Transaction) -> None:
-        """Keep the session or leave it. Raises `StaleError` when a used one was closed (421) before it took anything."""
-        if not transaction.closing:
+        """Keep the session or leave it. Raises `StaleError` when a used one was closed (421), or knows us no more, before it took anything."""
+        if not (transaction.closing or transaction.forgotten):
             kept.dirty = not transaction.settled
             self._pool.give_back(kept)
             return
         self._pool.leave(kept)
-        if kept.carried and transaction.replies[0].code == CLOSING:
+        if kept.carried and (transaction.forgotten or transaction.replies[0].code == CLOSING):
             raise StaleError
 
 

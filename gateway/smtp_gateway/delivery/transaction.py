@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from smtp_gateway.mail.envelope import Envelope
 
 GO_AHEAD = 354
+_WHO_ARE_YOU = 530
+"""Authentication required (RFC 4954 section 6)."""
 _NEEDS_SMTPUTF8 = Failed(Reply(553, "5.6.7", "The message needs SMTPUTF8, which the next hop does not offer"), local=True)
 """RFC 6531 section 3.5 and 3.7.4: such a message is rejected, never downgraded."""
 
@@ -96,6 +98,11 @@ class Transaction:
     def closing(self) -> bool:
         """Whether the next hop said that it closes the session."""
         return any(reply.code == CLOSING for reply in self.replies)
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether the next hop asks who we are, after it was told: credentials were withdrawn, or count for so long only."""
+        return self.session.hop.credentials is not None and bool(self.replies) and self.replies[0].code == _WHO_ARE_YOU
 
     async def run(self) -> Outcome:
         """Hand the message over; return the outcome of all recipients that are not in `told`. Raises `SessionError`."""
