@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 
 from tests.lab.provider import connect
 from tests.support import world
@@ -60,7 +61,9 @@ def sink(kube: Kube, images: dict[str, str], pytestconfig: pytest.Config) -> Ite
     pytestconfig.stash[_NAMESPACES].append(sink)
     sink.apply(world.namespace(sink.namespace))
     try:
-        sink.apply(*world.sink(images["gateway"]))
+        leaf = trustme.CA().issue_cert(f"sink.{sink.namespace}.svc")
+        certificate = (leaf.cert_chain_pems[0].bytes().decode(), leaf.private_key_pem.bytes().decode())
+        sink.apply(*world.sink(images["gateway"], certificate))
         sink("rollout", "status", "deployment/sink", "--timeout=120s")
         yield sink
     finally:

@@ -35,16 +35,29 @@ def namespace(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
 
 
-def sink(image: str) -> list[dict[str, Any]]:
-    """Return a mail server on port 25, reached as `sink`, that records what it takes; the record outlives its pod, on a volume."""
-    pod = _pod(image, "sink_server.py", ["/scripts/sink_server.py", "25", RECORD])
+def sink(image: str, certificate: tuple[str, str] | None = None) -> list[dict[str, Any]]:
+    """Return a mail server on port 25, reached as `sink`, that records what it takes; the record outlives its pod, on a volume.
+
+    With a *certificate* and its key, PEM, it is one on port 587 too that wants credentials; see `demand`.
+    """
+    demanding = ["587", "/tls"] if certificate else []
+    pod = _pod(image, "sink_server.py", ["/scripts/sink_server.py", "25", RECORD, *demanding])
     pod["securityContext"]["sysctls"] = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]
     pod["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 25}, "periodSeconds": 1}
     pod["containers"][0]["volumeMounts"].append({"name": "record", "mountPath": "/record"})
     pod["volumes"].append({"name": "record", "persistentVolumeClaim": {"claimName": "sink"}})
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "256Mi"}}}
-    service = {"selector": {"app": "sink"}, "ports": [{"name": "tcp-mail", "port": 25, "appProtocol": "tcp"}]}
+    ports = [{"name": "tcp-mail", "port": 25, "appProtocol": "tcp"}]
+    objects = []
+    if certificate:
+        pod["containers"][0]["volumeMounts"].append({"name": "tls", "mountPath": "/tls"})
+        pod["volumes"].append({"name": "tls", "secret": {"secretName": "sink-tls"}})
+        ports.append({"name": "tcp-submission", "port": 587, "appProtocol": "tcp"})
+        pair = dict(zip(("tls.crt", "tls.key"), certificate, strict=True))
+        objects.append({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "sink-tls"}, "stringData": pair})
+    service = {"selector": {"app": "sink"}, "ports": ports}
     return [
+        *objects,
         _scripts("sink_server.py"),
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "sink"}, "spec": claim},
         _deployment("sink", pod),
@@ -80,6 +93,12 @@ def received(kube: Kube) -> list[Received]:
 def throttle(kube: Kube) -> None:
     """Let the sink of *kube*'s namespace put all mail off for its twenty seconds."""
     kube("exec", "deployment/sink", "--", "touch", f"{RECORD}.throttled")
+
+
+def demand(kube: Kube, username: str, password: str) -> None:
+    """Let the sink of *kube*'s namespace take mail on port 587 from who says this from now on, in sessions that begin."""
+    write = f"cat > {RECORD}.new && mv {RECORD}.new {RECORD}.credentials"
+    kube("exec", "-i", "deployment/sink", "--", "sh", "-c", write, stdin=f"{username}\n{password}")
 
 
 def submit(kube: Kube, job: dict[str, Any]) -> list[dict[str, Any]]:

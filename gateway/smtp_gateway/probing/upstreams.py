@@ -121,7 +121,7 @@ class Upstreams:
     ) -> None:
         """Probe the smarthosts of *config* by *probe*; nothing happens before `run`.
 
-        *restored* is told the name of a route none of whose smarthosts could be reached, when one can be again.
+        *restored* is told the name of a route none of whose smarthosts could be reached, or whose smarthosts have changed, when one can be.
         """
         self._config = config
         self._probe = probe
@@ -129,13 +129,18 @@ class Upstreams:
         self._sources = sources or Sources()
         self._standings: dict[Smarthost, Standing] = {}
         self._cut_off: set[str] = set()
-        """Names of routes that have no smarthost that could be reached, and one at least that did not even refuse."""
+        """Names of routes that have no smarthost that could be reached, and one at least that did not even refuse; and of those with others
+        than before, for what mail came to with the old ones says nothing any more."""
         self._changed = asyncio.Event()
 
     def reconfigure(self, config: Config, probe: Callable[[Smarthost], Awaitable[Finding]]) -> None:
         """Probe those of *config* from now on, and by *probe*."""
+        before = {route.name: route.smarthosts for route in self._config.routes}
+        changed = {
+            route.name for route in config.routes if route.smarthosts and route.smarthosts != before.get(route.name, route.smarthosts)
+        }
         self._config, self._probe = config, probe
-        self._cut_off &= {route.name for route in config.routes}
+        self._cut_off = (self._cut_off & {route.name for route in config.routes}) | changed
         self._changed.set()
 
     def __iter__(self) -> Iterator[Upstream]:

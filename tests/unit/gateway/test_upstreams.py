@@ -221,6 +221,18 @@ async def test_a_corrected_smarthost_brings_its_route_back() -> None:
     assert world.restored == ["r0"]
 
 
+async def test_a_changed_smarthost_brings_its_route_back_though_no_probe_had_missed_it() -> None:
+    """Mail may have: a password can be wrong for less time than lies between two probes. Routes that stay as they were are left alone."""
+    async with World(config((ONE,), (ONE,))) as world:
+        await world.paused(WELL)
+        world.upstreams.reconfigure(config((OTHER,), (ONE,)), world.probe)
+        await world.paused(WELL, WELL)
+        world.upstreams.reconfigure(config((OTHER,), (ONE,), (OTHER,)), world.probe)
+        await world.probed_again(WELL, WELL)
+
+    assert world.restored == ["r0"]
+
+
 async def test_a_smarthost_that_refused_in_words_brings_nothing_back() -> None:
     """It may have refused because it was sent too much."""
     async with World(config((ONE,))) as world:
