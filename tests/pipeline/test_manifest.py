@@ -144,6 +144,27 @@ def test_secrets_may_come_from_a_folder(tmp_path: Path) -> None:
     assert loaded.additional is None
 
 
+def test_credentials_may_come_from_a_folder_too(tmp_path: Path) -> None:
+    """The end of a line that an editor put into the file is told, and what it is the end of is not."""
+    manifest, password = tmp_path / "gateway.yaml", tmp_path / "secrets" / "provider" / "password"
+    hop = "{host: smtp.example, credentialsRef: {name: provider}}"
+    manifest.write_text(
+        BARE.replace("hostname: mail.example.com", f"hostname: a.example, routes: [{{name: default, smarthosts: [{hop}]}}]")
+    )
+    password.parent.mkdir(parents=True)
+    (password.parent / "username").write_text("relay")
+    password.write_text("looking-glass\n")
+    with pytest.raises(ManifestError, match="Secret provider cannot be used for a smarthost: password: it holds control char") as refused:
+        load(manifest, tmp_path / "secrets")
+    assert "looking-glass" not in str(refused.value)
+
+    password.write_text("looking-glass")
+    (smarthost,) = load(manifest, tmp_path / "secrets").config.routes[0].smarthosts
+
+    assert smarthost.credentials is not None
+    assert smarthost.credentials.password.get_secret_value() == "looking-glass"
+
+
 def test_a_second_certificate_and_the_authority_of_clients_come_from_secrets_too(tmp_path: Path) -> None:
     """From a folder or from the manifest, as all Secrets do; the pair that the operator would issue is the gateway's own here."""
     manifest, secrets = tmp_path / "gateway.yaml", tmp_path / "secrets"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -166,6 +167,25 @@ async def test_changed_logins_reach_the_configuration_and_not_the_pods(setting: 
 
     changed = {name for name, version in (await setting.versions()).items() if before[name] != version}
     assert changed == {"Secret app", "Secret mail-config-0"}
+
+
+async def test_changed_credentials_reach_the_configuration_and_not_the_pods() -> None:
+    """A provider's password is rotated without a restart, and the status does not show it."""
+    hop = {"host": "smtp.example.net", "credentialsRef": {"name": "provider"}}
+    setting = Setting()
+    await setting.given(
+        resource(routes=[{"name": "default", "smarthosts": [hop]}]), secret("provider", username="alice", password="looking-glass")
+    )
+    await setting.reconcile(KEY)
+    before = await setting.versions()
+
+    await setting.cluster.patch(ref(SECRET, "provider"), {"data": secret("provider", username="alice", password="wonderland")["data"]})
+    await setting.reconcile(KEY)
+
+    changed = {name for name, version in (await setting.versions()).items() if before[name] != version}
+    assert changed == {"Secret provider", "Secret mail-config-0"}
+    told = json.dumps(await setting.get(GATEWAY, "mail"))
+    assert not [word for word in ("alice", "wonderland", "looking-glass") if word in told]
 
 
 @pytest.mark.parametrize(
