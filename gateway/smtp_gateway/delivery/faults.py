@@ -63,6 +63,12 @@ class NoMechanismError(SessionError):
     enhanced = "4.7.4"
 
 
+class TokenUnavailableError(SessionError):
+    """The next hop wants an access token, and there is none to be had."""
+
+    enhanced = "4.7.0"
+
+
 class HopUnusableError(Exception):
     """No session with a next hop came about, so that the next one may be tried."""
 
