@@ -16,6 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.alias_generators import to_camel
 
+from smtp_gateway.config.grants import Grant
 from smtp_gateway.config.hashes import hashed
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -165,7 +166,18 @@ class PasswordCredentials(Model):
     password: CredentialText
 
 
-Credentials = PasswordCredentials
+class TokenCredentials(Model):
+    """The same with an access token in place of the password, by XOAUTH2 or OAUTHBEARER (RFC 7628)."""
+
+    kind: Literal["OAuth2"] = "OAuth2"
+    identity: str
+    """As in `PasswordCredentials`."""
+    username: CredentialText
+    """The mailbox in whose name mail is sent."""
+    grant: Grant
+
+
+Credentials = Annotated[PasswordCredentials | TokenCredentials, Field(discriminator="kind")]
 """What the gateway authenticates by at a smarthost; kinds are told apart by their `kind`."""
 
 

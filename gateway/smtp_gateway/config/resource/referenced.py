@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr, ValidationError
 
 from smtp_gateway.config import model
+from smtp_gateway.config.resource.granting import grants, token_credentials
 from smtp_gateway.config.resource.translation import (
     SecretContentError,
     authority_in,
@@ -57,16 +58,20 @@ def credentials_of(secret: Object) -> model.Credentials:
     Raises `SecretContentError` for values that no smarthost could be told.
     """
     name, values = secret["metadata"]["name"], values_of(secret)
+    try:
+        return token_credentials(name, values) if grants(name, values) else _password_credentials(name, values)
+    except ValidationError as error:
+        message = f"Secret {name} cannot be used for a smarthost: {sentence_of(error)}"
+        raise SecretContentError(message) from error
+
+
+def _password_credentials(name: str, values: Mapping[str, str]) -> model.PasswordCredentials:
     missing = [key for key in ("username", "password") if key not in values]
     if missing:
         message = f"Secret {name} has no {' and no '.join(missing)}, which a smarthost's credentials need"
         raise SecretContentError(message)
     username, password = (SecretStr(values[key]) for key in ("username", "password"))
-    try:
-        return model.PasswordCredentials(identity=name, username=username, password=password)
-    except ValidationError as error:
-        message = f"Secret {name} cannot be used for a smarthost: {sentence_of(error)}"
-        raise SecretContentError(message) from error
+    return model.PasswordCredentials(identity=name, username=username, password=password)
 
 
 def _credential_secrets(gateway: SmtpGateway) -> tuple[str, ...]:
