@@ -5,6 +5,7 @@ Nothing is defined here. The model lives with the gateway so that what the opera
 
 from __future__ import annotations
 
+from smtp_gateway.config.grants import Grant
 from smtp_gateway.config.model import Config, Login
 from smtp_gateway.config.rendered import MAX_SHARDS, ConfigTooLargeError, config_hash, new_salt, render, salt_in
 from smtp_gateway.config.report import Cause, PodReport, UpstreamReport
@@ -48,6 +49,7 @@ __all__ = [
     "Cause",
     "Config",
     "ConfigTooLargeError",
+    "Grant",
     "Listener",
     "ListenerAuth",
     "Login",

@@ -288,6 +288,12 @@ class Config(Model):
     """Random and known to nobody but who may read the passwords: the hash of the configuration is shown, and must not tell a right guess
     from a wrong one."""
 
+    @property
+    def grants(self) -> frozenset[Grant]:
+        """By which access tokens are asked for, for all smarthosts."""
+        credentials = (hop.credentials for route in self.routes for hop in route.smarthosts)
+        return frozenset(one.grant for one in credentials if isinstance(one, TokenCredentials))
+
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:
         """Refuse what would make one part hide another."""

@@ -45,6 +45,6 @@ def children(gateway: SmtpGateway, config: Config, images: Images, step: Step | 
         *((client_service(owner, gateway.spec.listeners, gateway.spec.service),) if gateway.spec.listeners else ()),
         pods_service(owner, gateway.spec.listeners),
         disruption_budget(owner, step.draining),
-        *((network_policy(owner, gateway.spec, images.operator_namespace),) if gateway.spec.network_policy.enabled else ()),
+        *((network_policy(owner, gateway.spec, images.operator_namespace, config.grants),) if gateway.spec.network_policy.enabled else ()),
         stateful_set(owner, gateway.spec, images, step),
     )

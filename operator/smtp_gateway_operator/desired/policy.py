@@ -1,7 +1,7 @@
 """The NetworkPolicy around the pods: its ports are those that the gateway's features need, and follow them.
 
-In come mail (from anywhere: who may send is decided by the listeners), metrics, and the operator alone on the admin port. Out go DNS and the
-next hops' ports, to anywhere: an MX may have any address. A network that does not enforce policies ignores it without a word.
+In come mail (from anywhere: who may send is decided by the listeners), metrics, and the operator alone on the admin port. Out go DNS, the
+next hops' ports, to anywhere: an MX may have any address, and the ports of endpoints where access tokens come from. A network that does not enforce policies ignores it without a word.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from smtp_gateway_operator.names import Owner
-    from smtp_gateway_operator.spec import Spec
+    from smtp_gateway_operator.spec import Grant, Spec
 
 DNS_PORTS = (53, 5353)
 """What resolvers answer on: 53 (RFC 1035), and 5353 where the pods behind the cluster's DNS Service listen, as on OpenShift."""
@@ -25,8 +25,11 @@ NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 """Which the API server puts on every namespace."""
 
 
-def network_policy(owner: Owner, spec: Spec, operator_namespace: str) -> dict[str, Any]:
-    """Return the NetworkPolicy of the pods, given the namespace in which the operator runs; empty when that is outside the cluster."""
+def network_policy(owner: Owner, spec: Spec, operator_namespace: str, grants: Iterable[Grant] = ()) -> dict[str, Any]:
+    """Return the NetworkPolicy of the pods, which ask for access tokens by *grants*.
+
+    *operator_namespace* is where the operator runs; empty when that is outside the cluster.
+    """
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -42,7 +45,7 @@ def network_policy(owner: Owner, spec: Spec, operator_namespace: str) -> dict[st
             ],
             "egress": [
                 {"ports": [{"port": port, "protocol": protocol} for port in DNS_PORTS for protocol in ("UDP", "TCP")]},
-                {"ports": _tcp(_hop_ports(spec))},
+                {"ports": _tcp(sorted({*_hop_ports(spec), *(grant.port for grant in grants)}))},
             ],
         },
     }
@@ -56,11 +59,11 @@ def _operator(namespace: str) -> dict[str, Any]:
     }
 
 
-def _hop_ports(spec: Spec) -> list[int]:
+def _hop_ports(spec: Spec) -> set[int]:
     """Return the ports of next hops: the smarthosts' own, that of exchangers where a route has none, and what was added by hand."""
     hops = {hop.port for route in spec.routes for hop in route.smarthosts}
     exchangers = {SMTP_PORT for route in spec.routes if not route.smarthosts}
-    return sorted(hops | exchangers | set(spec.network_policy.extra_egress_ports))
+    return hops | exchangers | set(spec.network_policy.extra_egress_ports)
 
 
 def _tcp(ports: Iterable[int]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from smtp_gateway_operator import names
 from smtp_gateway_operator.desired.network import client_service
 from smtp_gateway_operator.desired.policy import network_policy
 from smtp_gateway_operator.desired.workload import stateful_set
+from smtp_gateway_operator.spec import Grant
 from tests.unit.operator.setting import IMAGES, OWNER, gateway
 
 
@@ -76,6 +77,14 @@ def test_nobody_takes_the_operators_labels_away() -> None:
 def test_only_the_ports_of_next_hops_are_left_by(routes: list[dict[str, Any]], out: tuple[int, ...]) -> None:
     """Port 25 is open only where some route needs it: what took over a pod should not become a spammer."""
     assert ports(policy(routes=routes)["egress"]) == [(53, 5353), out]
+
+
+def test_access_tokens_may_be_asked_for() -> None:
+    """At the ports of the endpoints that the Secrets of smarthosts name, and at no others."""
+    grants = [Grant(token_url=f"https://login.example{port}/token", client_id="app", client_secret="s") for port in ("", ":8443")]
+    spec = gateway(routes=[{"name": "hop", "smarthosts": [{"host": "a.example", "port": 587}]}]).spec
+
+    assert ports(network_policy(OWNER, spec, "system", grants)["spec"]["egress"])[1] == (443, 587, 8443)
 
 
 def test_further_ports_are_those_of_pods_behind_services() -> None:
