@@ -25,6 +25,7 @@ from smtp_gateway.authentication import Authentication
 from smtp_gateway.config import folder as mounted
 from smtp_gateway.config.rendered import RenderedConfigError, config_hash, load
 from smtp_gateway.delivery import settings as delivery
+from smtp_gateway.delivery.trust import Terms
 from smtp_gateway.dispatch import Dispatch, Surroundings
 from smtp_gateway.draining import Drain
 from smtp_gateway.intake import Intake
@@ -301,6 +302,7 @@ class Gateway:
         self._dispatch.reconfigure(config)
         self._recovering.reconfigure(config)
         self._observer.keep(frozenset(route.name for route in config.routes))
+        self._surroundings.trust.keep([Terms.of(smarthost) for route in config.routes for smarthost in route.smarthosts])
         self._upstreams.reconfigure(config, self._probe(config))
         self._drain.reconfigure(config.serving)
         _log.info("configuration loaded", config=self._hash, listeners_wait_for_restart=listeners_differ)

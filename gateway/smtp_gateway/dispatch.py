@@ -24,8 +24,9 @@ import structlog
 from smtp_gateway import accounting
 from smtp_gateway.content.notice import Original, Report, notice
 from smtp_gateway.delivery.client import Client
-from smtp_gateway.delivery.settings import Settings, Timeouts, Trust
+from smtp_gateway.delivery.settings import Settings, Timeouts
 from smtp_gateway.delivery.transaction import Mail
+from smtp_gateway.delivery.trust import Trust
 from smtp_gateway.mail.body import Body, DamagedBodyError, beginning
 from smtp_gateway.mail.envelope import END_OF_DATA, Envelope, MessageId
 from smtp_gateway.mail.identifier import ENTROPY, message_id

@@ -13,8 +13,9 @@ import uvloop
 
 from smtp_gateway.config.model import HopTls, Smarthost
 from smtp_gateway.delivery.client import CONNECTIONS, Client
-from smtp_gateway.delivery.settings import Settings, Timeouts, Trust
+from smtp_gateway.delivery.settings import Settings, Timeouts
 from smtp_gateway.delivery.transaction import Mail
+from smtp_gateway.delivery.trust import Trust
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Delivered, Outcome
 from smtp_gateway.resolver import Nameserver, Resolver

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 import trustme
 
 from smtp_gateway.config.grants import Grant
-from smtp_gateway.delivery.settings import Trust
+from smtp_gateway.delivery.trust import Trust
 from tests.support.sink import Cut, Hang, Raw
 
 if TYPE_CHECKING:

@@ -103,6 +103,15 @@ def certificates_in(text: bytes) -> bytes:
         return b""
 
 
+def belongs(pair: Pair) -> bool:
+    """Tell whether the key is that of the (first) certificate; false when either cannot be read, or the key wants a passphrase."""
+    try:
+        key = serialization.load_pem_private_key(pair.key, password=None)
+        return x509.load_pem_x509_certificate(pair.certificate).public_key() == key.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+
+
 def signed_by(certificate: bytes, authority: bytes) -> bool:
     """Tell whether *authority* signed *certificate* (both PEM); false when either cannot be read."""
     try:

@@ -181,6 +181,17 @@ Credentials = Annotated[PasswordCredentials | TokenCredentials, Field(discrimina
 """What the gateway authenticates by at a smarthost; kinds are told apart by their `kind`."""
 
 
+class ClientCertificate(Model):
+    """What the gateway shows to a smarthost that asks for a certificate."""
+
+    identity: str
+    """The Secret that holds it."""
+    chain: Annotated[str, Field(min_length=1)]
+    """The certificate and those between it and its authority, PEM, in this order."""
+    key: SecretStr
+    """The certificate's key, PEM."""
+
+
 class Smarthost(Model):
     """One next hop by name. A key of what is kept for next hops: another password is another smarthost."""
 
@@ -188,7 +199,11 @@ class Smarthost(Model):
     port: Port = 25
     tls: HopTls = HopTls.VERIFY
     credentials: Credentials | None = None
-    """None: mail is handed over without AUTH."""
+    """None: mail is handed over without AUTH, unless the client certificate is taken for it."""
+    client_certificate: ClientCertificate | None = None
+    """None: a server that asks for a certificate is shown none."""
+    authority: Annotated[str, Field(min_length=1)] | None = None
+    """The certificates of those who sign the server's, PEM; None: the authorities that the system trusts."""
 
     @property
     def identity(self) -> str:
@@ -197,9 +212,15 @@ class Smarthost(Model):
 
     @model_validator(mode="after")
     def _discreet(self) -> Self:
-        """Refuse credentials where they could be sent in the clear (RFC 4954 section 9)."""
+        """Refuse credentials where they could be sent in the clear (RFC 4954 section 9), and an authority that nobody would ask."""
         if self.credentials is not None and self.tls not in {HopTls.REQUIRED, HopTls.VERIFY}:
             message = "credentials are sent under TLS only"
+            raise ValueError(message)
+        if self.client_certificate is not None and self.tls not in {HopTls.REQUIRED, HopTls.VERIFY}:
+            message = "a client certificate is shown under TLS only"
+            raise ValueError(message)
+        if self.authority is not None and self.tls is not HopTls.VERIFY:
+            message = "an authority is asked only where certificates are verified"
             raise ValueError(message)
         return self
 

@@ -118,7 +118,7 @@ class Client:
             raise HopUnusableError(unknown.deferral(f"{hop.host.rstrip('.')}:{hop.port}")) from fault
         opened, last = 0, HopUnusableError(UNEXPECTED)
         for address in addresses:
-            for way in ways(Hop(hop.host, address, hop.port, hop.tls, hop.credentials)):
+            for way in ways(Hop.at(address, hop)):
                 opened += 1
                 try:
                     return Kept(await open_session(way, self._settings), hop, time.monotonic())

@@ -8,16 +8,17 @@ in the clear takes a fresh connection (RFC 7435 section 3), which `ways` has whe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from smtp_gateway.config.model import HopTls
 from smtp_gateway.delivery.connection import Connection, open_connection
 from smtp_gateway.delivery.faults import HopUnusableError, NotEncryptedError, SessionError, TlsUnusableError
 from smtp_gateway.delivery.sasl import authenticate, offered
+from smtp_gateway.delivery.trust import Terms
 from smtp_gateway.mail.outcome import Phase, judge
 
 if TYPE_CHECKING:
-    from smtp_gateway.config.model import Credentials
+    from smtp_gateway.config.model import ClientCertificate, Credentials, Smarthost
     from smtp_gateway.delivery.settings import Settings
     from smtp_gateway.mail.reply import Reply
 
@@ -37,6 +38,20 @@ class Hop:
     tls: HopTls
     credentials: Credentials | None = None
     """What it wants to be told before mail; None: nothing."""
+    client_certificate: ClientCertificate | None = None
+    authority: str | None = None
+    """As `Smarthost` has them."""
+
+    @classmethod
+    def at(cls, address: str, smarthost: Smarthost) -> Self:
+        """Return the hop that *smarthost* is at *address*."""
+        shown = smarthost.credentials, smarthost.client_certificate
+        return cls(smarthost.host, address, smarthost.port, smarthost.tls, *shown, smarthost.authority)
+
+    @property
+    def terms(self) -> Terms:
+        """By which a handshake is made with it."""
+        return Terms(self.tls, self.client_certificate, self.authority)
 
     def __str__(self) -> str:
         """Return the form that logs and notices use."""
@@ -123,7 +138,7 @@ async def _encrypt(session: Session, settings: Settings) -> Session:
         reply = await connection.exchange("STARTTLS", patience)
         if reply.code != _READY:
             raise TlsUnusableError(judge(Phase.STARTTLS, reply, str(session.hop)))
-        await connection.start_tls(await settings.trust.context(session.hop.tls), session.hop.host.rstrip("."), patience)
+        await connection.start_tls(await settings.trust.context(session.hop.terms), session.hop.host.rstrip("."), patience)
         return await _hello(replace(session, tls=True), settings)
     except SessionError as fault:
         raise TlsUnusableError(fault.deferral(str(session.hop))) from fault

@@ -1,12 +1,11 @@
-"""How sessions with next hops are held: names, patience, trust. Values; the contexts alone are built by I/O, once and in a thread."""
+"""How sessions with next hops are held: names, patience, trust. Values."""
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from dataclasses import dataclass, field
 
-from smtp_gateway.config.model import HopTls
+from smtp_gateway.delivery.tokens import Tokens
+from smtp_gateway.delivery.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +37,6 @@ class Timeouts:
         return self.mail + self.rcpt + self.data + (recipients - 1) * self.rcpt / 100
 
 
-class Trust:
-    """The TLS contexts for next hops: one that verifies and one that does not. Built at their first use."""
-
-    def __init__(self, verifying: ssl.SSLContext | None = None) -> None:
-        """Verify by *verifying*, or by the system's certificate authorities when it is None."""
-        self._verifying = verifying
-        self._encrypting: ssl.SSLContext | None = None
-
-    async def context(self, tls: HopTls) -> ssl.SSLContext:
-        """Return the context for *tls*. In a thread at first, because the system's authorities are a file of some 200 KB."""
-        if tls is HopTls.VERIFY:
-            if self._verifying is None:
-                self._verifying = await asyncio.to_thread(ssl.create_default_context)
-            return self._verifying
-        if self._encrypting is None:
-            self._encrypting = await asyncio.to_thread(_without_verification)
-        return self._encrypting
-
-
-def _without_verification() -> ssl.SSLContext:
-    """Encrypt without asking for whom: still better than the clear against those who only listen (RFC 7435 section 3)."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 @dataclass(frozen=True, slots=True)
 class Reuse:
     """How long and how often a session is used; times in seconds."""
@@ -89,3 +61,5 @@ class Settings:
     trust: Trust = field(default_factory=Trust)
     timeouts: Timeouts = Timeouts()
     reuse: Reuse = Reuse()
+    tokens: Tokens = field(default_factory=Tokens)
+    """For next hops that are told an access token."""

@@ -15,10 +15,11 @@ import aiohttp
 from smtp_gateway.config.model import HopTls
 from smtp_gateway.delivery import oauth2
 from smtp_gateway.delivery.oauth2 import Granted, Refused
+from smtp_gateway.delivery.trust import Terms
 
 if TYPE_CHECKING:
     from smtp_gateway.config.grants import Grant
-    from smtp_gateway.delivery.settings import Trust
+    from smtp_gateway.delivery.trust import Trust
 
 PATIENCE = 30.0
 """Seconds for a whole request, the connection included; what waits for the token waits no longer."""
@@ -37,7 +38,7 @@ class TokenEndpoint:
 
     async def __call__(self, grant: Grant, refresh_token: str | None) -> Granted | Refused:
         """Ask for a token by *grant*, with *refresh_token* in place of its own unless it is None."""
-        context = await self._trust.context(HopTls.VERIFY)
+        context = await self._trust.context(Terms(HopTls.VERIFY))
         try:
             return await self._ask(grant, refresh_token, context)
         except TimeoutError:

@@ -21,8 +21,8 @@ import structlog
 
 from smtp_gateway.delivery.faults import TokenUnavailableError
 from smtp_gateway.delivery.oauth2 import INVALID_GRANT, Granted, Refused
-from smtp_gateway.delivery.settings import Trust
 from smtp_gateway.delivery.token_endpoint import TokenEndpoint
+from smtp_gateway.delivery.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection

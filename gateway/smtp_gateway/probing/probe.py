@@ -76,7 +76,7 @@ class Probe:
             return Finding(cause_of(fault), sentence_of(Reply(451, "", f"Looking up the name failed: {fault}"), local=True))
         finding = Finding()
         for address in addresses:
-            finding = await self._at(Hop(smarthost.host, address, smarthost.port, smarthost.tls, smarthost.credentials))
+            finding = await self._at(Hop.at(address, smarthost))
             if finding.cause in {None, Cause.AUTHENTICATION_REJECTED}:  # each address would count one more failed login
                 break
         if finding.cause is Cause.TIMEOUT and smarthost.port == SMTP_PORT:

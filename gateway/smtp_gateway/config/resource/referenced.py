@@ -12,7 +12,9 @@ from pydantic import SecretStr, ValidationError
 
 from smtp_gateway.config import model
 from smtp_gateway.config.resource.granting import grants, token_credentials
+from smtp_gateway.config.resource.identifying import client_certificate_of
 from smtp_gateway.config.resource.translation import (
+    Held,
     SecretContentError,
     authority_in,
     authority_secret,
@@ -24,9 +26,11 @@ from smtp_gateway.config.resource.translation import (
 from smtp_gateway.config.sentences import sentence_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from smtp_gateway.config.resource.gateway import SmtpGateway
+    from smtp_gateway.config.resource.routes import Smarthost
+    from smtp_gateway.config.resource.words import SecretReference
 
 Object = dict[str, Any]
 
@@ -38,7 +42,10 @@ class SameLoginError(SecretContentError):
 def referenced_secrets(gateway: SmtpGateway) -> tuple[str, ...]:
     """Return the names of the Secrets whose contents the gateway's configuration is made of, each once."""
     authority = authority_secret(gateway)
-    return tuple(dict.fromkeys((*login_secrets(gateway), *(() if authority is None else (authority,)), *_credential_secrets(gateway))))
+    clients = () if authority is None else (authority,)
+    hops = _smarthosts(gateway)
+    shown = (reference for hop in hops for reference in (hop.credentials_ref, hop.client_certificate_ref, hop.authority_ref))
+    return tuple(dict.fromkeys((*login_secrets(gateway), *clients, *_names(shown))))
 
 
 def configured(gateway: SmtpGateway, secrets: Mapping[str, Object]) -> model.Config:
@@ -48,8 +55,13 @@ def configured(gateway: SmtpGateway, secrets: Mapping[str, Object]) -> model.Con
     """
     logins = _distinct([login for name in login_secrets(gateway) for login in logins_of(secrets[name])])
     authority = authority_secret(gateway)
-    credentials = {name: credentials_of(secrets[name]) for name in _credential_secrets(gateway)}
-    return to_config(gateway, logins, None if authority is None else authority_in(secrets[authority]), credentials)
+    hops = _smarthosts(gateway)
+    held = Held(
+        credentials={name: credentials_of(secrets[name]) for name in _names(hop.credentials_ref for hop in hops)},
+        certificates={name: client_certificate_of(secrets[name]) for name in _names(hop.client_certificate_ref for hop in hops)},
+        authorities={name: authority_in(secrets[name]) for name in _names(hop.authority_ref for hop in hops)},
+    )
+    return to_config(gateway, logins, None if authority is None else authority_in(secrets[authority]), held)
 
 
 def credentials_of(secret: Object) -> model.Credentials:
@@ -74,9 +86,13 @@ def _password_credentials(name: str, values: Mapping[str, str]) -> model.Passwor
     return model.PasswordCredentials(identity=name, username=username, password=password)
 
 
-def _credential_secrets(gateway: SmtpGateway) -> tuple[str, ...]:
-    named = (hop.credentials_ref for route in gateway.spec.routes for hop in route.smarthosts)
-    return tuple(dict.fromkeys(reference.name for reference in named if reference is not None))
+def _smarthosts(gateway: SmtpGateway) -> list[Smarthost]:
+    return [hop for route in gateway.spec.routes for hop in route.smarthosts]
+
+
+def _names(references: Iterable[SecretReference | None]) -> tuple[str, ...]:
+    """Return the names in *references*, each once."""
+    return tuple(dict.fromkeys(reference.name for reference in references if reference is not None))
 
 
 def _distinct(found: Sequence[model.Login]) -> Sequence[model.Login]:

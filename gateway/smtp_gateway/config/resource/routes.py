@@ -31,7 +31,16 @@ class Smarthost(Model):
     )
     credentials_ref: SecretReference | None = Field(
         default=None,
-        description="Secret with the username and password that the server wants, under the keys username and password, as one of type kubernetes.io/basic-auth has them. They are sent under TLS only, so tls must be Verify or Required. Without it mail is sent without authentication.",
+        description="Secret with the username and password that the server wants, under the keys username and password, as one of type kubernetes.io/basic-auth has them; or, for OAuth 2.0, with username, tokenUrl, clientId, and clientSecret or refreshToken or both, and scope if need be. They are sent under TLS only, so tls must be Verify or Required. Without it mail is sent without authentication.",
+    )
+
+    client_certificate_ref: SecretReference | None = Field(
+        default=None,
+        description="Secret of type kubernetes.io/tls with the certificate, tls.crt and tls.key, that the gateway shows when the server asks for one. Where the server offers AUTH EXTERNAL and there is no credentialsRef, it takes the place of a password. tls must be Verify or Required. A renewed certificate is used without a restart.",
+    )
+    authority_ref: SecretReference | None = Field(
+        default=None,
+        description="Secret with ca.crt: the certificates, PEM, of those who sign the server's, instead of the public authorities. Only this key of it is read. tls must be Verify.",
     )
 
 
@@ -40,6 +49,17 @@ CREDENTIALS_RULE = Rule(
     "credentials are sent under TLS only: with credentialsRef, tls must be Verify or Required",
     lambda hop: hop.credentials_ref is None or hop.tls in {HopTls.VERIFY, HopTls.REQUIRED},
 )
+CLIENT_CERTIFICATE_RULE = Rule(
+    "!has(self.clientCertificateRef) || self.tls in ['Verify', 'Required']",
+    "a certificate is shown under TLS only: with clientCertificateRef, tls must be Verify or Required",
+    lambda hop: hop.client_certificate_ref is None or hop.tls in {HopTls.VERIFY, HopTls.REQUIRED},
+)
+AUTHORITY_RULE = Rule(
+    "!has(self.authorityRef) || self.tls == 'Verify'",
+    "authorityRef needs tls: Verify; otherwise nobody asks who signed the server's certificate",
+    lambda hop: hop.authority_ref is None or hop.tls is HopTls.VERIFY,
+)
+SafeSmarthost = Annotated[Smarthost, CREDENTIALS_RULE, CLIENT_CERTIFICATE_RULE, AUTHORITY_RULE]
 
 
 class Retry(Model):
@@ -66,7 +86,7 @@ class Route(Model):
 
     name: Name = Field(description="Name of the route in logs and metrics.")
     match: Match | None = Field(default=None, description="Which recipients take this route. Every route but the last has one.")
-    smarthosts: Annotated[tuple[Annotated[Smarthost, CREDENTIALS_RULE], ...], Field(max_length=16)] = Field(
+    smarthosts: Annotated[tuple[SafeSmarthost, ...], Field(max_length=16)] = Field(
         default=(),
         description="Servers that take this mail, tried in this order until one can be reached. Without any, mail goes to the MX of the recipient's domain on port 25.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 
 AUTHORITY_KEY = "ca.crt"
 """What an authority's certificate is found under, in a Secret; the name that cert-manager uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the Secrets of smarthosts hold, by their names."""
+
+    credentials: Mapping[str, model.Credentials] = field(default_factory=dict)
+    certificates: Mapping[str, model.ClientCertificate] = field(default_factory=dict)
+    authorities: Mapping[str, str] = field(default_factory=dict)
 
 
 class SecretContentError(Exception):
@@ -102,12 +112,11 @@ def to_config(
     gateway: SmtpGateway,
     logins: Sequence[model.Login],
     client_authority: str | None = None,
-    credentials: Mapping[str, model.Credentials] | None = None,
+    held: Held | None = None,
 ) -> model.Config:
     """Return what the pods of *gateway* are told. Raises pydantic's `ValidationError` when the parts contradict each other.
 
-    *client_authority* is what `authority_in` found, where clients are asked for certificates; *credentials* are those of smarthosts, by the
-    name of their Secret.
+    *client_authority* is what `authority_in` found, where clients are asked for certificates; *held* is what the Secrets of smarthosts hold.
     """
     spec = gateway.spec
     return model.Config(
@@ -120,7 +129,7 @@ def to_config(
             for source in spec.logins
             if source.allowed_senders is not None
         ),
-        routes=tuple(_to_route(route, credentials or {}) for route in spec.routes),
+        routes=tuple(_to_route(route, held or Held()) for route in spec.routes),
         limits=_to_limits(spec),
         headers=model.Headers(client_address=spec.headers.client_address),
         lifetime=units.seconds(spec.spool.lifetime),
@@ -162,18 +171,24 @@ def _to_limits(spec: Spec) -> model.Limits:
     )
 
 
-def _to_route(route: Route, credentials: Mapping[str, model.Credentials]) -> model.Route:
+def _to_route(route: Route, held: Held) -> model.Route:
     return model.Route(
         name=route.name,
         recipient_domains=route.match.recipient_domains if route.match else (),
-        smarthosts=tuple(_to_smarthost(hop, credentials) for hop in route.smarthosts),
+        smarthosts=tuple(_to_smarthost(hop, held) for hop in route.smarthosts),
         retry=_to_retry(route.retry),
     )
 
 
-def _to_smarthost(hop: Smarthost, credentials: Mapping[str, model.Credentials]) -> model.Smarthost:
-    named = None if hop.credentials_ref is None else credentials[hop.credentials_ref.name]
-    return model.Smarthost(host=hop.host, port=hop.port, tls=hop.tls, credentials=named)
+def _to_smarthost(hop: Smarthost, held: Held) -> model.Smarthost:
+    return model.Smarthost(
+        host=hop.host,
+        port=hop.port,
+        tls=hop.tls,
+        credentials=None if hop.credentials_ref is None else held.credentials[hop.credentials_ref.name],
+        client_certificate=None if hop.client_certificate_ref is None else held.certificates[hop.client_certificate_ref.name],
+        authority=None if hop.authority_ref is None else held.authorities[hop.authority_ref.name],
+    )
 
 
 def _to_retry(retry: Retry) -> model.Retry:

@@ -1,0 +1,163 @@
+"""Smarthosts with an authority of their own, and those that ask who we are: real handshakes, under both event loops where they differ."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+import uvloop
+
+from smtp_gateway.config.model import ClientCertificate, HopTls, Route, Smarthost
+from smtp_gateway.delivery.client import Client
+from smtp_gateway.delivery.settings import Settings, Timeouts
+from smtp_gateway.delivery.transaction import Mail
+from smtp_gateway.delivery.trust import Terms, Trust
+from smtp_gateway.mail.envelope import Envelope
+from smtp_gateway.mail.outcome import Delivered, Outcome
+from smtp_gateway.resolver import Resolver
+from tests.support.dispatching import AROUND, config, working
+from tests.support.messages import BODY
+from tests.support.sink import Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    Run = Callable[[Coroutine[None, None, None]], None]
+
+A = "a@x.example"
+REQUIRED, VERIFY = HopTls.REQUIRED, HopTls.VERIFY
+PRIVATE, CLIENTS, STRANGERS = trustme.CA(), trustme.CA(), trustme.CA()
+"""Who signs the smarthost's certificate, who those of its clients, and somebody else."""
+TIMEOUTS = Timeouts(*[5.0] * 10)
+
+
+def text(authority: trustme.CA) -> str:
+    """Return the certificate of *authority*."""
+    return authority.cert_pem.bytes().decode()
+
+
+def shown(authority: trustme.CA = CLIENTS) -> ClientCertificate:
+    """Return a certificate of ours that *authority* signed."""
+    leaf = authority.issue_cert("gateway.example")
+    return ClientCertificate(
+        identity="ours", chain="".join(one.bytes().decode() for one in leaf.cert_chain_pems), key=leaf.private_key_pem.bytes().decode()
+    )
+
+
+def asking(*, required: bool = True) -> ssl.SSLContext:
+    """Return the context of the smarthost, which asks its clients for a certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    PRIVATE.issue_cert("localhost").configure_cert(context)
+    CLIENTS.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    return context
+
+
+def smarthost(sink: Sink, **other: Any) -> Smarthost:
+    """Return *sink* as a smarthost."""
+    return Smarthost(**{"host": "localhost", "port": sink.port, "authority": text(PRIVATE)} | other)
+
+
+async def deliver(hop: Smarthost) -> Outcome:
+    """Deliver one message to *hop*, by the system's authorities unless it has others."""
+    client = Client(Resolver(), Settings("gateway.example", Trust(), TIMEOUTS))
+    outcomes = await client.deliver(Mail(Envelope("me@here.example", (A,)), BODY), (hop,))
+    return outcomes[A]
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Each of the two event loops."""
+    return asyncio.run if request.param == "asyncio" else uvloop.run
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ({}, "delivered"),
+        ({"authority": None}, "4.7.5"),
+        ({"authority": text(STRANGERS)}, "4.7.5"),
+        ({"authority": text(STRANGERS) + text(PRIVATE)}, "delivered"),
+    ],
+)
+def test_a_smarthost_is_believed_by_its_own_authority(run: Run, other: dict[str, Any], expected: str) -> None:
+    """And by no other: neither by those that the system trusts."""
+
+    async def scenario() -> None:
+        async with Sink(tls=asking(required=False)) as sink:
+            outcome = await deliver(smarthost(sink, **other))
+            assert ("delivered" if isinstance(outcome, Delivered) else outcome.reply.enhanced) == expected
+            assert len(sink.taken) == (expected == "delivered")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("tls", [{}, {"tls": REQUIRED, "authority": None}])
+def test_a_smarthost_that_asks_is_shown_the_certificate(run: Run, tls: dict[str, Any]) -> None:
+    """Also where its own is not looked at; it takes nothing from clients without one, or with another's."""
+
+    async def scenario() -> None:
+        async with Sink(tls=asking()) as sink:
+            for certificate in (None, shown(STRANGERS)):
+                refused = await deliver(smarthost(sink, client_certificate=certificate, **tls))
+                assert not isinstance(refused, Delivered)
+                assert refused.reply.code == 451
+            assert not sink.taken
+            assert isinstance(await deliver(smarthost(sink, client_certificate=shown(), **tls)), Delivered)
+
+    run(scenario())
+
+
+async def test_a_renewed_certificate_is_shown_without_a_restart() -> None:
+    """The next attempt after the configuration was loaded has it, and mail that waited goes out."""
+    async with Sink(tls=asking()) as sink:
+        before, after = (
+            config(Route(name="default", smarthosts=(smarthost(sink, client_certificate=certificate),)))
+            for certificate in (shown(STRANGERS), shown())
+        )
+        async with working(before, around=AROUND) as world:
+            await world.put(A)
+            await world.deferred()
+            world.dispatch.reconfigure(after)
+            world.later(60)
+            await world.settled()
+    assert len(sink.taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        (
+            {"client_certificate": ClientCertificate(identity="ours", chain="no certificate", key="no key")},
+            "The client certificate in Secret ours cannot be used: ",
+        ),
+        (
+            {"client_certificate": ClientCertificate(identity="ours", chain=shown().chain, key=shown().key)},
+            "The client certificate in Secret ours cannot be used: KEY_VALUES_MISMATCH",
+        ),
+        ({"authority": "no certificate"}, "The authority for the next hop cannot be used: "),
+    ],
+)
+async def test_what_openssl_cannot_use_defers_and_says_so(other: dict[str, Any], sentence: str) -> None:
+    """Whatever was looked at before."""
+    async with Sink(tls=asking()) as sink:
+        outcome = await deliver(smarthost(sink, **other))
+
+    assert not isinstance(outcome, Delivered)
+    assert outcome.reply.text.startswith(sentence)
+    assert outcome.reply.enhanced == "4.7.5"
+
+
+async def test_contexts_are_kept_for_those_who_use_them() -> None:
+    """Equal terms have one; those that are used no more are forgotten, with the key."""
+    trust, certificate, other = Trust(), shown(), shown()
+    first, second = Terms(VERIFY, certificate), Terms(REQUIRED, other)
+    contexts = [await trust.context(terms) for terms in (first, Terms(VERIFY, certificate), second)]
+    assert contexts[0] is contexts[1]
+    trust.keep([second])
+
+    assert await trust.context(second) is contexts[2]
+    assert await trust.context(first) is not contexts[0]
