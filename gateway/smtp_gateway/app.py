@@ -188,6 +188,7 @@ class Gateway:
         stack.push_async_callback(self._spool.close)
         stack.callback(self._authentication.close)
         self._waking = Waking(self._spool, settings.spool, self._surroundings.clock)
+        stack.push_async_callback(self._surroundings.tokens.close)
         self._dispatch = Dispatch(self._spool, config, self._observer, self._surroundings)
         stack.push_async_callback(self._dispatch.stop, 0.0)
         self._recovering = Recovering(self._spool, self._dispatch, config, self._surroundings.clock)
@@ -245,7 +246,7 @@ class Gateway:
 
     def _probe(self, config: Config) -> Probe:
         world = self._surroundings
-        return Probe(world.resolver, delivery.Settings(config.hostname, world.trust, world.timeouts))
+        return Probe(world.resolver, delivery.Settings(config.hostname, world.trust, world.timeouts, tokens=world.tokens))
 
     def _sources(self) -> Sources:
         return Sources(self._state, self._spool, self._dispatch.delivering, self._upstreams, self._observer, self._certificate)
@@ -302,6 +303,7 @@ class Gateway:
         self._dispatch.reconfigure(config)
         self._recovering.reconfigure(config)
         self._observer.keep(frozenset(route.name for route in config.routes))
+        self._surroundings.tokens.keep(config.grants)
         self._surroundings.trust.keep([Terms.of(smarthost) for route in config.routes for smarthost in route.smarthosts])
         self._upstreams.reconfigure(config, self._probe(config))
         self._drain.reconfigure(config.serving)

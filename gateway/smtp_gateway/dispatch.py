@@ -25,6 +25,7 @@ from smtp_gateway import accounting
 from smtp_gateway.content.notice import Original, Report, notice
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.settings import Settings, Timeouts
+from smtp_gateway.delivery.tokens import Tokens
 from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.delivery.trust import Trust
 from smtp_gateway.mail.body import Body, DamagedBodyError, beginning
@@ -75,6 +76,7 @@ class Surroundings:
     new_id: Callable[[float], MessageId] = _new_id
     resolver: Resolver = field(default_factory=Resolver)
     trust: Trust = field(default_factory=Trust)
+    tokens: Tokens = field(default_factory=Tokens)
     timeouts: Timeouts = field(default_factory=Timeouts)
     bounds: Bounds = field(default_factory=Bounds)
     mx_port: int = SMTP_PORT
@@ -104,7 +106,7 @@ class Dispatch:
         self._mx_terms = self._mx_terms_of(config)
 
     def _client_of(self, config: Config) -> Client:
-        return Client(self._world.resolver, Settings(config.hostname, self._world.trust, self._world.timeouts))
+        return Client(self._world.resolver, Settings(config.hostname, self._world.trust, self._world.timeouts, tokens=self._world.tokens))
 
     def _mx_terms_of(self, config: Config) -> MxTerms:
         return MxTerms(self._world.resolver, config.hostname, self._world.mx_port)

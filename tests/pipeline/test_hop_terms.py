@@ -10,7 +10,7 @@ import pytest
 import trustme
 import uvloop
 
-from smtp_gateway.config.model import ClientCertificate, HopTls, Route, Smarthost
+from smtp_gateway.config.model import ClientCertificate, HopTls, PasswordCredentials, Route, Smarthost
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.settings import Settings, Timeouts
 from smtp_gateway.delivery.transaction import Mail
@@ -18,6 +18,7 @@ from smtp_gateway.delivery.trust import Terms, Trust
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Delivered, Outcome
 from smtp_gateway.resolver import Resolver
+from tests.support.authenticating import AuthenticatingSink
 from tests.support.dispatching import AROUND, config, working
 from tests.support.messages import BODY
 from tests.support.sink import Sink
@@ -109,6 +110,25 @@ def test_a_smarthost_that_asks_is_shown_the_certificate(run: Run, tls: dict[str,
             assert isinstance(await deliver(smarthost(sink, client_certificate=shown(), **tls)), Delivered)
 
     run(scenario())
+
+
+@pytest.mark.parametrize(("offered", "said"), [(("PLAIN", "EXTERNAL"), ["AUTH EXTERNAL ="]), (("PLAIN",), [])])
+async def test_the_certificate_takes_the_place_of_a_password(offered: tuple[str, ...], said: list[str]) -> None:
+    """AUTH EXTERNAL where that is offered (RFC 4422 appendix A), as whom the certificate says; elsewhere it is enough to have shown it."""
+    async with AuthenticatingSink("nobody", tls=asking(), mechanisms=offered) as sink:
+        sink.answer("AUTH", "235 2.7.0 Accepted", matching="EXTERNAL")
+        sink.answer("MAIL", "250 2.1.0 Ok")
+        assert isinstance(await deliver(smarthost(sink, client_certificate=shown())), Delivered)
+        assert [line for line in sink.commands if line.startswith("AUTH")] == said
+
+
+async def test_a_certificate_that_is_not_taken_for_a_password() -> None:
+    """Is a refusal like that of a password; and credentials go before it."""
+    password = PasswordCredentials(identity="provider", username="app", password="right")
+    async with AuthenticatingSink("app", "right", tls=asking(), mechanisms=("PLAIN", "EXTERNAL")) as sink:
+        refused = await deliver(smarthost(sink, client_certificate=shown()))
+        assert str(refused.reply) == "504 5.5.4 Unrecognized authentication type"
+        assert isinstance(await deliver(smarthost(sink, client_certificate=shown(), credentials=password)), Delivered)
 
 
 async def test_a_renewed_certificate_is_shown_without_a_restart() -> None:

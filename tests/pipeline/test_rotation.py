@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from smtp_gateway.config.model import Config, PasswordCredentials, Retry, Route, Smarthost
-from smtp_gateway.delivery.settings import Trust
+from smtp_gateway.delivery.trust import Trust
 from smtp_gateway.dispatch import Surroundings
 from tests.pipeline.test_delivery_auth import PASSWORD, SAID, USERNAME
 from tests.pipeline.test_gateway import measured, page

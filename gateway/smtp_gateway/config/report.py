@@ -30,6 +30,8 @@ class Cause(StrEnum):
     """Its certificate is not trusted, has expired, or is for another name."""
     AUTHENTICATION_REJECTED = "AuthenticationRejected"
     """It wants credentials, or others than it was given (RFC 4954 section 6)."""
+    TOKEN_UNAVAILABLE = "TokenUnavailable"  # noqa: S105 a word about tokens, not one
+    """It wants an access token, and the endpoint of its credentials gave none: it could not be asked, or it refused."""
     REJECTED = "Rejected"
     """Any other reply than the one that is needed, or something that is no reply."""
     PORT_25_BLOCKED = "Port25Blocked"

@@ -12,16 +12,19 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from smtp_gateway.delivery.faults import CredentialsRefusedError, ForeignProtocolError, NoMechanismError, NotEncryptedError
+from smtp_gateway.delivery.oauth2 import object_in, sentence
 from smtp_gateway.mail.outcome import Phase, judge
 
 if TYPE_CHECKING:
-    from smtp_gateway.config.model import Credentials
+    from smtp_gateway.config.model import PasswordCredentials
     from smtp_gateway.delivery.session import Session
     from smtp_gateway.mail.reply import Reply
 
 COMMAND_LENGTH = 512
 """Octets of a command with its CRLF (RFC 5321 section 4.5.3.1.4). An initial response that does not fit waits for the challenge (RFC 4954
 section 4); on a line of its own it may have 12,288, which credentials keep within (`smtp_gateway.config.model.CREDENTIAL_LENGTH`)."""
+_TOLD = 3
+"""Facts of a challenge that are told: it has `status`, `schemes` and `scope`, or what RFC 7628 section 3.2.2 calls them."""
 _SUCCEEDED = 235
 _CHALLENGE = 334
 _CANCEL = "*"
@@ -41,6 +44,8 @@ class Mechanism:
     """What of them nobody else may learn."""
     client_first: bool = True
     """Whether the first response needs no challenge, so that it may go with the command (RFC 4422 section 3)."""
+    acknowledgement: str | None = None
+    """What is sent, as it is, when a challenge comes behind all responses, in which a server says why it refuses; None: there is none."""
 
     @property
     def encoded(self) -> tuple[str, ...]:
@@ -62,9 +67,8 @@ def offered(reply: Reply) -> frozenset[str]:
     return frozenset(name for keyword, *names in filter(None, words) if keyword == "AUTH" for name in names)
 
 
-def chosen(credentials: Credentials, mechanisms: frozenset[str]) -> Mechanism:
-    """Return how *credentials* are told to who offers *mechanisms*: the best of those that both know. Raises `NoMechanismError`."""
-    known = _mechanisms(credentials)
+def chosen(known: tuple[Mechanism, ...], mechanisms: frozenset[str]) -> Mechanism:
+    """Return the first of *known*, the best of which come first, that is among *mechanisms*. Raises `NoMechanismError`."""
     for one in known:
         if one.name in mechanisms:
             return one
@@ -73,7 +77,7 @@ def chosen(credentials: Credentials, mechanisms: frozenset[str]) -> Mechanism:
     raise NoMechanismError(message)
 
 
-def _mechanisms(credentials: Credentials) -> tuple[Mechanism, ...]:
+def by_password(credentials: PasswordCredentials) -> tuple[Mechanism, ...]:
     """Return all ways to tell *credentials*, the best first: LOGIN is not a standard and takes a round trip more than PLAIN (RFC 4616)."""
     secret = credentials.password.get_secret_value()
     username, password = credentials.username.get_secret_value().encode(), secret.encode()
@@ -81,15 +85,19 @@ def _mechanisms(credentials: Credentials) -> tuple[Mechanism, ...]:
     return plain, Mechanism("LOGIN", (username, password), secret, client_first=False)
 
 
-async def authenticate(session: Session, credentials: Credentials, patience: float) -> None:
-    """Authenticate in *session*, waiting *patience* seconds for each reply.
+EXTERNAL = Mechanism("EXTERNAL", (b"",), "")
+"""By the client certificate that was shown in the handshake, and as whom that says (RFC 4422 appendix A)."""
+
+
+async def authenticate(session: Session, known: tuple[Mechanism, ...], patience: float) -> None:
+    """Authenticate in *session* by the best of *known* that it offers, waiting *patience* seconds for each reply.
 
     Raises `CredentialsRefusedError` with what the next hop said, and `SessionError` where it did not come to that.
     """
     if not session.tls:
         message = "The credentials are sent under TLS only, and there is none"
         raise NotEncryptedError(message)
-    mechanism = chosen(credentials, session.mechanisms)
+    mechanism = chosen(known, session.mechanisms)
     reply = await _said(session, mechanism, patience)
     if reply.negative:
         raise CredentialsRefusedError(judge(Phase.AUTH, discreet(reply, mechanism), str(session.hop)))
@@ -104,9 +112,21 @@ async def _said(session: Session, mechanism: Mechanism, patience: float) -> Repl
         reply = await session.connection.exchange(line, patience)
         if reply.code != _CHALLENGE:
             return reply
+    if mechanism.acknowledgement is not None:
+        return explained(await session.connection.exchange(mechanism.acknowledgement, patience), reply.text, mechanism)
     await session.connection.exchange(_CANCEL, patience)
     message = f"The next hop asked for more than AUTH {mechanism.name} has to say"
     raise ForeignProtocolError(message)
+
+
+def explained(reply: Reply, challenge: str, mechanism: Mechanism) -> Reply:
+    """Return *reply* with what the *challenge* before it says, which is base64 of a JSON object; what *mechanism* keeps secret is masked."""
+    try:
+        told = object_in(base64.b64decode(challenge, validate=True))
+    except ValueError:
+        told = {}
+    facts = [f"{name}={value}" for name, value in list(told.items())[:_TOLD] if isinstance(value, str | int)]
+    return replace(reply, text=f"{reply.text} ({sentence(', '.join(facts), [mechanism.secret])})") if facts else reply
 
 
 def discreet(reply: Reply, mechanism: Mechanism) -> Reply:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from smtp_gateway.config.model import HopTls
+from smtp_gateway.config.model import HopTls, TokenCredentials
+from smtp_gateway.delivery import bearer, sasl
 from smtp_gateway.delivery.connection import Connection, open_connection
 from smtp_gateway.delivery.faults import HopUnusableError, NotEncryptedError, SessionError, TlsUnusableError
-from smtp_gateway.delivery.sasl import authenticate, offered
 from smtp_gateway.delivery.trust import Terms
 from smtp_gateway.mail.outcome import Phase, judge
 
@@ -95,8 +95,13 @@ async def open_session(hop: Hop, settings: Settings) -> Session:
 async def _establish(session: Session, settings: Settings) -> Session:
     """Do what the next hop wants before mail."""
     introduced = await _introduce(session, settings)
-    if session.hop.credentials is not None:
-        await authenticate(introduced, session.hop.credentials, settings.timeouts.hello)
+    credentials, patience = session.hop.credentials, settings.timeouts.hello
+    if isinstance(credentials, TokenCredentials):
+        await bearer.authenticate(introduced, credentials, settings)
+    elif credentials is not None:
+        await sasl.authenticate(introduced, sasl.by_password(credentials), patience)
+    elif session.hop.client_certificate is not None and sasl.EXTERNAL.name in introduced.mechanisms:
+        await sasl.authenticate(introduced, (sasl.EXTERNAL,), patience)
     return introduced
 
 
@@ -119,7 +124,7 @@ async def _introduce(session: Session, settings: Settings) -> Session:
 async def _hello(session: Session, settings: Settings) -> Session:
     patience = settings.timeouts.hello
     reply = await session.connection.exchange(f"EHLO {settings.hostname}", patience)
-    extensions, mechanisms = _extensions(reply), offered(reply)
+    extensions, mechanisms = _extensions(reply), sasl.offered(reply)
     if reply.code in _UNKNOWN_COMMAND:
         reply = await session.connection.exchange(f"HELO {settings.hostname}", patience)
         extensions = mechanisms = frozenset()

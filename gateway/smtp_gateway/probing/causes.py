@@ -20,6 +20,7 @@ from smtp_gateway.delivery.faults import (
     NoMechanismError,
     NotEncryptedError,
     TlsUnusableError,
+    TokenUnavailableError,
 )
 from smtp_gateway.resolver import LookupFailedError, NoSuchNameError
 
@@ -35,6 +36,7 @@ _NO_WAY = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
 
 _BY_TYPE: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Cause], ...] = (
     ((NoSuchNameError, LookupFailedError), Cause.NAME_NOT_FOUND),
+    (TokenUnavailableError, Cause.TOKEN_UNAVAILABLE),
     (ssl.SSLCertVerificationError, Cause.CERTIFICATE_INVALID),
     ((HandshakeError, NotEncryptedError), Cause.TLS_FAILED),
     (TimeoutError, Cause.TIMEOUT),

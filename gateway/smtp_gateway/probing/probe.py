@@ -35,6 +35,8 @@ OTHER_PORTS = (587, 2525)
 
 UNKNOWN_COMMAND = (500, 502)
 """Replies to NOOP of servers that lack it, against RFC 5321 section 4.5.1; they take mail all the same."""
+_SAME_EVERYWHERE = (None, Cause.AUTHENTICATION_REJECTED, Cause.TOKEN_UNAVAILABLE)
+"""What another address of the same host would not change; each refusal counts as one more failed login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Probe:
         finding = Finding()
         for address in addresses:
             finding = await self._at(Hop.at(address, smarthost))
-            if finding.cause in {None, Cause.AUTHENTICATION_REJECTED}:  # each address would count one more failed login
+            if finding.cause in _SAME_EVERYWHERE:
                 break
         if finding.cause is Cause.TIMEOUT and smarthost.port == SMTP_PORT:
             return await self._beside(addresses, finding)

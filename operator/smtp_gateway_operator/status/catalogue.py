@@ -103,6 +103,7 @@ CATALOGUE = (
     Entry(UPSTREAM_REACHABLE, "False", Reason.TLS_FAILED, WARNING, "No encrypted connection comes about: the upstream does not offer STARTTLS, or the handshake fails.", f"{_SEE_MESSAGE} See `tls` of the smarthost."),
     Entry(UPSTREAM_REACHABLE, "False", Reason.CERTIFICATE_INVALID, WARNING, "The upstream's certificate is not valid for its name, or nobody trusted vouches for it.", f"{_SEE_MESSAGE} Use the name that the certificate is for."),
     Entry(UPSTREAM_REACHABLE, "False", Reason.AUTHENTICATION_REJECTED, WARNING, "The upstream does not accept the login.", f"{_SEE_MESSAGE} Correct the Secret of the credentials; no restart is needed."),
+    Entry(UPSTREAM_REACHABLE, "False", Reason.TOKEN_UNAVAILABLE, WARNING, "The upstream wants an access token, and the token endpoint gives none.", f"{_SEE_MESSAGE} It quotes the endpoint: has the client secret expired, may pods connect to the endpoint? See oauth2.md; no restart is needed."),
     Entry(UPSTREAM_REACHABLE, "False", Reason.REJECTED_BY_UPSTREAM, WARNING, "The upstream answers, and refuses.", _SEE_MESSAGE),
     Entry(UPSTREAM_REACHABLE, "False", Reason.PORT_25_BLOCKED, WARNING, "Connections to port 25 fail everywhere while others work: the network blocks it, as most clouds do.", "Use a smarthost on 587, 465 or 2525, or have the provider open port 25."),
     Entry(QUEUE_HEALTHY, "True", Reason.ON_TIME, NONE, "Mail leaves when it is due.", ""),

@@ -76,6 +76,7 @@ class Reason(StrEnum):
     SOURCE_NAT = "SourceNAT"
     SPOOL_UNUSABLE = "SpoolUnusable"
     TLS_FAILED = "TLSFailed"
+    TOKEN_UNAVAILABLE = "TokenUnavailable"  # noqa: S105 a word about tokens, not one
     TOO_LARGE = "TooLarge"
     VALID = "Valid"
     VOLUME_UNREACHABLE = "VolumeUnreachable"

@@ -43,6 +43,7 @@ def test_credentials_are_a_username_and_a_password(kind: str) -> None:
     """In a Secret of either type; other keys in it are somebody else's."""
     found = credentials_of(secret({"username": b"apikey", "password": PASSWORD.encode(), "smtp_server": b"smtp.example"}, kind))
 
+    assert isinstance(found, model.PasswordCredentials)
     assert found.username.get_secret_value() == "apikey"
     assert found.password.get_secret_value() == PASSWORD
     assert found.identity == "app-logins"

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from smtp_gateway.config.model import CREDENTIAL_LENGTH, PasswordCredentials
 from smtp_gateway.delivery.faults import NoMechanismError
-from smtp_gateway.delivery.sasl import COMMAND_LENGTH, Mechanism, chosen, discreet, offered
+from smtp_gateway.delivery.sasl import COMMAND_LENGTH, Mechanism, by_password, chosen, discreet, offered
 from smtp_gateway.mail.reply import Reply
 
 PASSWORD = "Correct-Horse-4711"
@@ -25,7 +25,7 @@ def credentials(username: str = "apikey", password: str = PASSWORD) -> PasswordC
 
 def by(name: str, username: str = "apikey", password: str = PASSWORD) -> Mechanism:
     """Return how credentials are told by the mechanism *name*."""
-    return chosen(credentials(username, password), frozenset({name}))
+    return chosen(by_password(credentials(username, password)), frozenset({name}))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_mechanisms_are_read_from_ehlo(text: str, expected: set[str]) -> None:
 )
 def test_plain_is_better_than_login(mechanisms: set[str], name: str) -> None:
     """And what the credentials are not for is not tried."""
-    assert chosen(credentials(), frozenset(mechanisms)).name == name
+    assert chosen(by_password(credentials()), frozenset(mechanisms)).name == name
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_plain_is_better_than_login(mechanisms: set[str], name: str) -> None:
 def test_without_a_mechanism_in_common_nothing_is_said(mechanisms: tuple[str, ...], sentence: str) -> None:
     """The sentence tells what is offered and what would be needed."""
     with pytest.raises(NoMechanismError) as fault:
-        chosen(credentials(), frozenset(mechanisms))
+        chosen(by_password(credentials()), frozenset(mechanisms))
     assert str(fault.value) == sentence
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smtp_gateway.config.certificate import new_authority
+from smtp_gateway.config.model import PasswordCredentials
 from smtp_gateway_operator.cluster.api import SECRET, ForbiddenError, Object
 from smtp_gateway_operator.cluster.memory import Call, MemoryCluster
 from smtp_gateway_operator.cluster.references import UnresolvedError, config
@@ -148,7 +149,7 @@ async def test_credentials_of_smarthosts_are_referred_to_and_read() -> None:
 
     (route,) = (await config(cluster, gateway(**relaying_by("one", "two", "one")))).routes
 
-    found = [hop.credentials for hop in route.smarthosts if hop.credentials is not None]
+    found = [hop.credentials for hop in route.smarthosts if isinstance(hop.credentials, PasswordCredentials)]
     assert [(one.identity, one.username.get_secret_value(), one.password.get_secret_value()) for one in found] == [
         ("one", "alice", "wonderland"),
         ("two", "bob", "looking-glass"),
