@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,14 @@ import trustme
 import uvloop
 
 from smtp_gateway.config.model import ClientCertificate, HopTls, PasswordCredentials, Route, Smarthost
+from smtp_gateway.config.report import Cause
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.settings import Settings, Timeouts
 from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.delivery.trust import Terms, Trust
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Delivered, Outcome
+from smtp_gateway.probing.probe import Probe
 from smtp_gateway.resolver import Resolver
 from tests.support.authenticating import AuthenticatingSink
 from tests.support.dispatching import AROUND, config, working
@@ -110,6 +113,39 @@ def test_a_smarthost_that_asks_is_shown_the_certificate(run: Run, tls: dict[str,
             assert isinstance(await deliver(smarthost(sink, client_certificate=shown(), **tls)), Delivered)
 
     run(scenario())
+
+
+def refuse(listening: socket.socket, context: ssl.SSLContext) -> None:
+    """Serve one client up to the handshake, and fail in it as OpenSSL's own servers do: with an alert, and without cutting it off."""
+    talking, _ = listening.accept()
+    with talking, talking.makefile("rwb", buffering=0) as lines:
+        lines.write(b"220 hop.example\r\n")
+        lines.readline()
+        lines.write(b"250-hop.example\r\n250 STARTTLS\r\n")
+        lines.readline()
+        lines.write(b"220 Go ahead\r\n")
+        with context.wrap_socket(talking, server_side=True, do_handshake_on_connect=False) as encrypted:
+            with pytest.raises(ssl.SSLError):
+                encrypted.do_handshake()
+            socket.socket.shutdown(encrypted, socket.SHUT_WR)
+            while socket.socket.recv(encrypted, 4096):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("certificate", "alert"), [(None, "TLSV13_ALERT_CERTIFICATE_REQUIRED"), (shown(STRANGERS), "TLSV1_ALERT_UNKNOWN_CA")]
+)
+async def test_a_server_that_wants_another_certificate_is_quoted(certificate: ClientCertificate | None, alert: str) -> None:
+    """By its alert, which under TLS 1.3 comes behind the handshake; and it is TLS that failed."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        serving = asyncio.create_task(asyncio.to_thread(refuse, listening, asking()))
+        hop = Smarthost(host="localhost", port=port, authority=text(PRIVATE), client_certificate=certificate)
+        found = await Probe(Resolver(), Settings("gateway.example", Trust()))(hop)
+        await serving
+
+    assert found.cause is Cause.TLS_FAILED
+    assert alert in found.reply
 
 
 @pytest.mark.parametrize(("offered", "said"), [(("PLAIN", "EXTERNAL"), ["AUTH EXTERNAL ="]), (("PLAIN",), [])])

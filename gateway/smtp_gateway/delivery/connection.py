@@ -73,7 +73,9 @@ class Connection(asyncio.Protocol):
         if self._leaving is not None:
             self._leaving.cancel()
         self._patience.cancel()
-        self._fail(ConnectionLostError(f"Connection lost: {exc or 'closed by the next hop'}"))
+        fault = ConnectionLostError(f"Connection lost: {exc or 'closed by the next hop'}")
+        fault.__cause__ = exc
+        self._fail(fault)
 
     def pause_writing(self) -> None:
         """Wait before more is written."""

@@ -38,7 +38,8 @@ _BY_TYPE: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Cau
     ((NoSuchNameError, LookupFailedError), Cause.NAME_NOT_FOUND),
     (TokenUnavailableError, Cause.TOKEN_UNAVAILABLE),
     (ssl.SSLCertVerificationError, Cause.CERTIFICATE_INVALID),
-    ((HandshakeError, NotEncryptedError), Cause.TLS_FAILED),
+    # Under TLS 1.3 a server that wants another certificate of ours, or one at all, says so after the handshake (RFC 8446 section 4.4.2.4).
+    ((ssl.SSLError, HandshakeError, NotEncryptedError), Cause.TLS_FAILED),
     (TimeoutError, Cause.TIMEOUT),
     ((NoConnectionError, ConnectionLostError), Cause.REFUSED),
     (ForeignProtocolError, Cause.REJECTED),

@@ -19,6 +19,7 @@ from smtp_gateway.delivery.faults import (
     NoMechanismError,
     NotEncryptedError,
     TlsUnusableError,
+    TokenUnavailableError,
 )
 from smtp_gateway.mail.outcome import UNEXPECTED, Phase, judge
 from smtp_gateway.mail.reply import Reply
@@ -65,6 +66,7 @@ TABLE = {
         chain(TlsUnusableError(UNEXPECTED), HandshakeError(), ssl.SSLCertVerificationError()),
         Cause.CERTIFICATE_INVALID,
     ),
+    "a certificate of ours is wanted": (chain(TlsUnusableError(UNEXPECTED), ConnectionLostError(), ssl.SSLError()), Cause.TLS_FAILED),
     "a greeting that refuses": (refusing(Phase.CONNECT, 554), Cause.REJECTED),
     "EHLO refused": (refusing(Phase.HELLO, 550), Cause.REJECTED),
     "EHLO refused under TLS": (chain(TlsUnusableError(UNEXPECTED), refusing(Phase.HELLO, 550)), Cause.REJECTED),
@@ -73,6 +75,7 @@ TABLE = {
     "a wrong password": (refusing(Phase.AUTH, 535, CredentialsRefusedError), Cause.AUTHENTICATION_REJECTED),
     "an authentication server that is away": (refusing(Phase.AUTH, 454, CredentialsRefusedError), Cause.AUTHENTICATION_REJECTED),
     "no mechanism in common": (unusable(NoMechanismError()), Cause.AUTHENTICATION_REJECTED),
+    "no access token": (unusable(TokenUnavailableError()), Cause.TOKEN_UNAVAILABLE),
     "lost in AUTH": (unusable(ConnectionLostError()), Cause.REFUSED),
 }
 
