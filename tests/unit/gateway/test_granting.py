@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from smtp_gateway.config import model
 from smtp_gateway.config.grants import ClientAuthentication, Grant
+from smtp_gateway.config.manifest import load as load_manifest
 from smtp_gateway.config.rendered import config_hash, load
 from smtp_gateway.config.resource import SecretContentError, configured, credentials_of
 from tests.support.gateway import write_config
 from tests.support.resources import gateway, secret
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 URL = "https://login.example.com/oauth2/token"
 CLIENT = {"username": b"app@example.com", "tokenUrl": URL.encode(), "clientId": b"the-app", "clientSecret": b"s3cr3t"}
@@ -100,3 +98,20 @@ def test_pods_are_told_and_nobody_else_is(tmp_path: Path) -> None:
     for shown in (repr(config), config.model_dump_json(), json.dumps(config.model_dump(), default=str)):
         assert not [one for one in ("s3cr3t", "r3fr3sh", "app@example.com") if one in shown]
     assert config_hash(config) != config_hash(told(CLIENT | {"refreshToken": b"another"}))
+
+
+@pytest.mark.parametrize(
+    ("example", "host", "endpoint", "refreshed"),
+    [
+        ("microsoft-365", "smtp.office365.com", "login.microsoftonline.com", False),
+        ("google", "smtp.gmail.com", "oauth2.googleapis.com", True),
+    ],
+)
+def test_the_examples_are_whole(example: str, host: str, endpoint: str, refreshed: bool) -> None:  # noqa: FBT001 a column of the table
+    """A gateway that can start, with a grant for its smarthost."""
+    config = load_manifest(Path("examples") / f"{example}.yaml").config
+    (smarthost,) = config.routes[-1].smarthosts
+    (grant,) = config.grants
+
+    assert (smarthost.host, smarthost.port, smarthost.tls) == (host, 587, model.HopTls.VERIFY)
+    assert (grant.host, grant.port, grant.refresh_token is not None) == (endpoint, 443, refreshed)
