@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from smtp_gateway.config import rendered
 from smtp_gateway.config.certificate import Pair, new_authority
 from smtp_gateway.config.manifest import ManifestError, load
-from smtp_gateway.config.model import Config, Listener, Login, Route
+from smtp_gateway.config.model import Config, Listener, Login, PasswordCredentials, Route
 from smtp_gateway.config.rendered import HASH_FILE, RenderedConfigError
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def test_credentials_may_come_from_a_folder_too(tmp_path: Path) -> None:
     password.write_text("looking-glass")
     (smarthost,) = load(manifest, tmp_path / "secrets").config.routes[0].smarthosts
 
-    assert smarthost.credentials is not None
+    assert isinstance(smarthost.credentials, PasswordCredentials)
     assert smarthost.credentials.password.get_secret_value() == "looking-glass"
 
 
