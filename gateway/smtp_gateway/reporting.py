@@ -96,6 +96,9 @@ def gauges(sources: Sources) -> Iterator[Reading]:
     yield "queue_oldest_seconds", (), 0.0 if depth.oldest is None else max(0.0, now - depth.oldest)
     yield "queue_held_messages", (), arrears.held
     yield "queue_lateness_seconds", (), arrears.lateness
+    if space := sources.spool.space():
+        yield "spool_volume_bytes", (), space.size
+        yield "spool_free_bytes", (), space.free
     yield "draining", (), state.draining
     yield "config_info", (state.config_hash,), 1
     yield "config_last_load_successful", (), not state.config_problem
@@ -109,5 +112,7 @@ def _upstream_gauges(upstreams: Upstreams) -> Iterator[Reading]:
         labels = (upstream.route, upstream.smarthost.host, str(upstream.smarthost.port), upstream.smarthost.identity)
         if upstream.standing.reachable is not None:
             yield "upstream_up", labels, upstream.standing.reachable
+        if upstream.report.cause:
+            yield "upstream_failure", (*labels, upstream.report.cause), 1
         if upstream.standing.reached_at is not None:
             yield "upstream_last_success_timestamp_seconds", labels, upstream.standing.reached_at

@@ -11,6 +11,7 @@ from smtp_gateway.mail.dsn import NO_DSN, Asked, Dsn
 from smtp_gateway.mail.envelope import Envelope, MessageId
 from smtp_gateway.spool.api import Depth, NewMessage, Recipient, Selection, Settlement, Spool, SpoolUnavailableError
 from smtp_gateway.spool.bodies import BLOCK
+from smtp_gateway.spool.memory import MemorySpool
 from tests.support.messages import BODY, NOW, leased, new_message, whole
 
 LARGE_FROM = 100_000
@@ -305,6 +306,17 @@ async def test_messages_put_at_once_are_all_there(spool: Spool) -> None:
     assert {entry.id for entry in entries} == {message.id for message in messages}
     for message in messages:
         assert await spool.body(message.id) == message.body
+
+
+async def test_a_volume_is_told_where_there_is_one(spool: Spool) -> None:
+    """A spool on a disk says what its volume has for new mail, never more than all of it; memory has none."""
+    space = spool.space()
+
+    if isinstance(spool, MemorySpool):
+        assert space is None
+    else:
+        assert space is not None
+        assert 0 < space.free < space.size
 
 
 async def test_a_closed_spool_takes_nothing(spool: Spool) -> None:

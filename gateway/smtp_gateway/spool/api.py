@@ -205,6 +205,15 @@ FULL = "the spool's volume is full"
 """What `Spool.healthy` says when room is all that is missing: clients are then told so (452)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What the volume under the spool has, in octets."""
+
+    size: int
+    free: int
+    """For new mail: what is left beside the reserve and what is promised."""
+
+
 class SpoolUnavailableError(Exception):
     """The spool could not make a message durable; the client must keep it (451)."""
 
@@ -307,6 +316,9 @@ class Spool(Protocol):
 
     def healthy(self) -> str | None:
         """Tell why new mail cannot be taken now, as one sentence for the operator of the system; None when it can."""
+
+    def space(self) -> Space | None:
+        """Tell what the volume had when it was last looked at; None where there is none."""
 
     async def close(self) -> None:
         """Finish what is being written and let go of the files."""

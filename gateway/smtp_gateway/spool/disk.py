@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from smtp_gateway.mail.body import DamagedBodyError
 from smtp_gateway.spool import arrears, bodies, history, listing, rows
-from smtp_gateway.spool.api import FULL, Arrears, Depth, Entry, Listed, NewMessage, Settlement, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool.api import FULL, Arrears, Depth, Entry, Listed, NewMessage, Settlement, Space, SpoolFullError, SpoolUnavailableError
 from smtp_gateway.spool.checksum import checksum
 from smtp_gateway.spool.draft import FileDraft
 from smtp_gateway.spool.folder import claim
@@ -263,6 +263,10 @@ class DiskSpool:
         if self._room.look.volume.read_only:
             return "the spool's volume is read-only"
         return FULL if self._room.full else None
+
+    def space(self) -> Space:
+        """See `Spool.space`."""
+        return Space(self._room.look.volume.size, self._room.free)
 
     async def close(self) -> None:
         """See `Spool.close`."""

@@ -230,6 +230,9 @@ class MemorySpool:
         """See `Spool.healthy`."""
         return "the spool is closed" if self._closed else None
 
+    def space(self) -> None:
+        """See `Spool.space`. Memory is no volume."""
+
     async def close(self) -> None:
         """See `Spool.close`."""
         self._closed = True

@@ -112,7 +112,14 @@ _READ = (
     ("queue_oldest_seconds", "", "Age of the oldest message in the spool; 0 when it is empty."),
     ("queue_held_messages", "", "Messages in the spool that a person holds."),
     ("queue_lateness_seconds", "", "By how much the most overdue message is late; 0 when nothing is due."),
+    ("spool_volume_bytes", "", "Size of the spool's volume."),
+    ("spool_free_bytes", "", "What new mail may still use of the volume; 0 when it is refused for want of space."),
     ("upstream_up", "route host port credentials", "Whether the last probe of a smarthost came through; absent before the first."),
+    (
+        "upstream_failure",
+        "route host port credentials cause",
+        "1 for what the last probe of a smarthost failed by, in one word (docs/operations.md); absent while it comes through.",
+    ),
     (
         "upstream_last_success_timestamp_seconds",
         "route host port credentials",

@@ -79,7 +79,7 @@ async def test_gauges_say_the_same() -> None:
     """By the names of the table; what is not known has none."""
     said = list(gauges(await sources([WELL, AWAY, UNPROBED])))
 
-    assert {name for name, *_ in said} == set(READ_AT_SCRAPE)
+    assert {name for name, *_ in said} == set(READ_AT_SCRAPE) - {"spool_volume_bytes", "spool_free_bytes"}
     plain = {name: value for name, labels, value in said if not labels}
     assert plain == {
         "queue_messages": 2,
@@ -92,6 +92,7 @@ async def test_gauges_say_the_same() -> None:
     }
     one, other = ("r0", "one.example", "25", ""), ("r0", "other.example", "587", "")
     assert [(labels, value) for name, labels, value in said if name == "upstream_up"] == [(one, True), (other, False)]
+    assert [labels for name, labels, _ in said if name == "upstream_failure"] == [(*other, Cause.TIMEOUT)]
     reached = [(labels, value) for name, labels, value in said if name == "upstream_last_success_timestamp_seconds"]
     assert reached == [(one, NOW), (other, NOW - 60)]
     assert ("config_info", ("abc",), 1) in said
