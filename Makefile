@@ -40,12 +40,13 @@ golden: setup ## Write the golden manifests anew; read the difference before you
 	$(BIN)/python -m tests.golden
 
 .PHONY: docs
-docs: setup ## Write the tables of the protocol, metrics, conditions, Events and clients from the code
+docs: setup ## Write the tables of the protocol, metrics, conditions, Events, clients and the chart's values from their sources
 	$(BIN)/python -m smtp_gateway.listener.protocol > docs/protocol.md
 	$(BIN)/python -m smtp_gateway.telemetry.prometheus > docs/metrics.md
 	$(BIN)/python -m smtp_gateway_operator.metrics > docs/operator-metrics.md
 	$(BIN)/python -m smtp_gateway_operator.status.catalogue > docs/operations.md
 	$(BIN)/python -m tests.clients.table > docs/clients.md
+	$(BIN)/python -m tests.chart.readme > $(CHART)/README.md
 
 .PHONY: lock
 lock: setup ## Lock the requirements anew: hashes, no index addresses

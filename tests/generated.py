@@ -14,6 +14,7 @@ PRODUCED = {
     "docs/metrics.md": ("smtp_gateway.telemetry.prometheus",),
     "docs/operator-metrics.md": ("smtp_gateway_operator.metrics",),
     "docs/operations.md": ("smtp_gateway_operator.status.catalogue",),
+    "charts/smtp-gateway-operator/README.md": ("tests.chart.readme",),
     "docs/clients.md": ("tests.clients.table",),
 }
 """The file, and the module that produces it: into the file named in the place of FILE, or on its standard output."""

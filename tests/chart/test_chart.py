@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.chart.readme import CHART, values
 from tests.lab.provider import connect
 from tests.support.kube import CommandError, run
 
-CHART = Path("charts/smtp-gateway-operator")
 VALUES = [None, *sorted(CHART.glob("ci/*-values.yaml"))]
+
+NOBODY_ELSE = "--set=rbac.aggregateRoles=false"
+"""Leaves out the roles that are for people."""
 
 
 def helm(*arguments: str) -> str:
@@ -32,14 +35,14 @@ def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [one for one in objects if one["kind"] == kind]
 
 
-@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem if path else "defaults")
-def test_it_passes_helm_lint_and_renders(values: Path | None) -> None:
+@pytest.mark.parametrize("chosen", VALUES, ids=lambda path: path.stem if path else "defaults")
+def test_it_passes_helm_lint_and_renders(chosen: Path | None) -> None:
     """Each committed set of values passes `helm lint --strict` and renders a Deployment."""
-    chosen = [f"--values={values}"] if values else []
+    arguments = [f"--values={chosen}"] if chosen else []
 
-    helm("lint", "--strict", str(CHART), *chosen)
+    helm("lint", "--strict", str(CHART), *arguments)
 
-    assert len(of_kind(render(*chosen), "Deployment")) == 1
+    assert len(of_kind(render(*arguments), "Deployment")) == 1
 
 
 def test_the_crd_is_the_repositorys() -> None:
@@ -60,9 +63,9 @@ def test_the_crd_can_be_left_out_or_given_up() -> None:
 
 def test_rights_follow_the_watched_namespaces() -> None:
     """The operator may act where it watches, and nowhere else."""
-    own = render()
-    two = render("--set=watchNamespaces={a,b}")
-    wide = render("--set=clusterWide=true")
+    own = render(NOBODY_ELSE)
+    two = render(NOBODY_ELSE, "--set=watchNamespaces={a,b}")
+    wide = render(NOBODY_ELSE, "--set=clusterWide=true")
 
     assert [role["metadata"]["namespace"] for role in of_kind(own, "Role")] == ["mail"]
     assert [role["metadata"]["namespace"] for role in of_kind(two, "Role")] == ["a", "b"]
@@ -76,14 +79,14 @@ def test_rights_follow_the_watched_namespaces() -> None:
 def test_nodes_are_read_only_where_that_is_wanted() -> None:
     """An operator of some namespaces has no right beyond them unless it is given the one to list nodes; one of all of them has it."""
     reading = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}
-    given = render("--set=readNodes=true")
+    given = render("--set=readNodes=true", NOBODY_ELSE)
 
     (role,), (binding,) = of_kind(given, "ClusterRole"), of_kind(given, "ClusterRoleBinding")
     assert role["rules"] == [reading]
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert binding["subjects"] == of_kind(given, "RoleBinding")[0]["subjects"]
     assert of_kind(render(), "ClusterRoleBinding") == []
-    for wide in (render("--set=clusterWide=true"), render("--set=clusterWide=true,readNodes=true")):
+    for wide in (render("--set=clusterWide=true", NOBODY_ELSE), render("--set=clusterWide=true,readNodes=true", NOBODY_ELSE)):
         (role,) = of_kind(wide, "ClusterRole")
         assert reading in role["rules"]
 
@@ -111,17 +114,79 @@ def test_arguments_follow_the_watched_namespaces() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "sentence"),
+    ("chosen", "sentence"),
     [
         ("--set=clusterWide=true,watchNamespaces={a}", "clusterWide and watchNamespaces exclude each other"),
         ("--set=replicas=2", "additional properties 'replicas' not allowed"),
         ("--set=image.pullPolicy=Sometimes", "pullPolicy"),
+        ("--set=image.digest=sha256:12", "digest"),
+        ("--set=podMonitor.enabled=true,serviceMonitor.enabled=true", "podMonitor and serviceMonitor exclude each other"),
     ],
 )
-def test_wrong_values_are_refused(values: str, sentence: str) -> None:
+def test_wrong_values_are_refused(chosen: str, sentence: str) -> None:
     """Contradicting or unknown values end with a sentence instead of a broken installation."""
     with pytest.raises(CommandError, match=sentence):
-        render(values)
+        render(chosen)
+
+
+def test_an_image_with_a_digest_is_named_by_it() -> None:
+    """The digest is what runs, whatever the tag says; without one it is the chart's version."""
+    digest = f"sha256:{'0' * 64}"
+
+    def images(*chosen: str) -> tuple[str, str]:
+        (deployment,) = of_kind(render(*chosen), "Deployment")
+        container = deployment["spec"]["template"]["spec"]["containers"][0]
+        (gateway,) = [one for one in container["args"] if one.startswith("--gateway-image=")]
+        return container["image"], gateway.removeprefix("--gateway-image=")
+
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    assert images() == (f"smtp-gateway-operator:{version}", f"smtp-gateway:{version}")
+    pinned = f"--set=image.digest={digest},image.tag=other,gateway.image.digest={digest}"
+    assert images(pinned) == (f"smtp-gateway-operator@{digest}", f"smtp-gateway@{digest}")
+
+
+def test_monitors_and_policy_find_the_operators_port() -> None:
+    """A PodMonitor, or a Service with its ServiceMonitor, and the NetworkPolicy select the operator's pod and name its metrics port."""
+    (deployment,) = of_kind(render(), "Deployment")
+    pod = deployment["spec"]["template"]
+    ports = [port["name"] for port in pod["spec"]["containers"][0]["ports"]]
+    (pods,) = of_kind(render("--set=podMonitor.enabled=true,podMonitor.labels.release=kps"), "PodMonitor")
+    through = render("--set=serviceMonitor.enabled=true")
+    (service,), (monitor,) = of_kind(through, "Service"), of_kind(through, "ServiceMonitor")
+    (policy,) = of_kind(render("--set=networkPolicy.enabled=true"), "NetworkPolicy")
+
+    for selector in (pods["spec"]["selector"]["matchLabels"], service["spec"]["selector"], policy["spec"]["podSelector"]["matchLabels"]):
+        assert selector.items() <= pod["metadata"]["labels"].items()
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert pods["metadata"]["labels"]["release"] == "kps"
+    assert pods["spec"]["podMetricsEndpoints"][0]["port"] in ports
+    assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+    assert service["spec"]["ports"][0]["targetPort"] in ports
+    assert policy["spec"]["ingress"][0]["ports"][0]["port"] in ports
+
+
+def test_people_with_the_clusters_roles_may_see_and_change_gateways() -> None:
+    """`view` sees them, `edit` and `admin` change and scale them, and nobody may write their status."""
+    roles = {role["metadata"]["name"].rpartition("-")[2]: role for role in of_kind(render(), "ClusterRole")}
+
+    assert roles.keys() == {"view", "edit"}
+    written = {(rule["resources"][0], verb) for rule in roles["edit"]["rules"] for verb in rule["verbs"]}
+    assert {("smtpgateways", "create"), ("smtpgateways", "delete"), ("smtpgateways/scale", "patch")} <= written
+    assert {verb for resource, verb in written if resource == "smtpgateways/status"} == {"get"}
+    assert {verb for rule in roles["view"]["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+    assert of_kind(render("--set=rbac.aggregateRoles=false"), "ClusterRole") == []
+
+
+def test_every_value_says_what_it_is_for() -> None:
+    """Each value is a row of the chart's README, which is made from the comments."""
+
+    def leaves(value: Any, path: str) -> set[str]:
+        if isinstance(value, dict) and value and path != "resources":
+            return {leaf for name, inner in value.items() for leaf in leaves(inner, f"{path}.{name}".strip("."))}
+        return {path}
+
+    text = (CHART / "values.yaml").read_text()
+    assert {one.path for one in values(text)} == leaves(yaml.safe_load(text), "")
 
 
 def test_the_pod_is_restricted() -> None:
