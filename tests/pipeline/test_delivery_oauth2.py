@@ -19,7 +19,7 @@ from smtp_gateway.dispatch import Surroundings
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Deferred, Delivered, Outcome
 from smtp_gateway.probing.probe import Probe
-from smtp_gateway.resolver import Resolver
+from smtp_gateway.resolver import Nameserver, Resolver
 from tests.pipeline.test_delivery_tls import server_context
 from tests.pipeline.test_delivery_tls import trusting as trusting_hops
 from tests.pipeline.test_gateway import measured, page
@@ -27,6 +27,7 @@ from tests.support import gateway as gateways
 from tests.support.bearing import REFUSED, BearingSink
 from tests.support.conversation import Conversation
 from tests.support.dispatching import Clock
+from tests.support.dns import NameServer
 from tests.support.messages import BODY
 from tests.support.sink import Cut, Sink
 from tests.support.token_server import CLIENT_SECRET, REFRESH_TOKEN, Says, TokenServer, gives, refuses, trusting
@@ -66,13 +67,13 @@ def smarthost(sink: Sink, endpoint: TokenServer, **grant: Any) -> Smarthost:
 class Sender:
     """A client, and what it sends by it."""
 
-    def __init__(self) -> None:
+    def __init__(self, resolver: Resolver | None = None) -> None:
         """Prepare."""
         self.clock = Clock()
         self.settings = Settings(
             "gateway.example", trusting_hops(), Timeouts(*[5.0] * 10), tokens=Tokens(TokenEndpoint(trusting(), patience=5), self.clock)
         )
-        self.client = Client(Resolver(), self.settings)
+        self.client = Client(resolver or Resolver(), self.settings)
 
     async def send(self, *hops: Smarthost) -> Outcome:
         """Send one message by the first of *hops* that takes it."""
@@ -92,7 +93,7 @@ async def test_mail_goes_with_a_token(hop: BearingSink, endpoint: TokenServer) -
     for _ in range(2):
         assert isinstance(await sender.send(target), Delivered)
     sender.client.close()
-    assert isinstance(await Sender.send(sender, target), Delivered)
+    assert isinstance(await sender.send(target), Delivered)
 
     assert hop.shown == ["token-1"] * 2
     assert len(endpoint.asked) == 1
@@ -192,6 +193,21 @@ async def test_without_a_token_mail_waits_or_takes_another_way(hop: BearingSink,
         assert isinstance(await sender.send(target, Smarthost(host="localhost", port=other.port)), Delivered)
     assert len(endpoint.asked) == 1
     assert not [line for line in hop.commands if line.startswith(("AUTH", "MAIL"))]
+
+
+async def test_without_a_token_the_other_addresses_of_a_host_are_not_tried(endpoint: TokenServer) -> None:
+    """Each would be a connection for nothing."""
+    endpoint.answer(Says(503, {}))
+    async with NameServer() as names, BearingSink(USER, tls=server_context("many.example")) as sink:
+        await sink.stop()
+        sink.host, sink.port = "0.0.0.0", 0
+        await sink.start()
+        names.add("many.example.", "A", *(f"127.0.0.{number}" for number in range(1, 4)))
+        sender = Sender(Resolver(Nameserver("127.0.0.1", names.port), patience=2))
+        target = smarthost(sink, endpoint).model_copy(update={"host": "many.example."})
+
+        assert deferral(await sender.send(target)) == "451 4.7.0 No access token: localhost answered 503 without a reason"
+        assert sink.sessions == 1
 
 
 async def test_sessions_that_begin_together_ask_once(hop: BearingSink, endpoint: TokenServer) -> None:

@@ -79,8 +79,8 @@ class HopUnusableError(Exception):
 
     @property
     def lasting(self) -> bool:
-        """Whether the next hop would say the same again, at any of its addresses."""
-        return False
+        """Whether it would be the same again at any of the next hop's addresses, which the next hop then need not be asked at."""
+        return isinstance(self.__cause__, TokenUnavailableError)
 
 
 class CredentialsRefusedError(HopUnusableError):
