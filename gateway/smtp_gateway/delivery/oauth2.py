@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ SHORTEST_LIFE, LONGEST_LIFE = 60.0, 86400.0
 """Bounds of what is believed of `expires_in`: nothing that an endpoint says makes it be asked more often than once a minute, and a new
 token is fetched each day. Microsoft's live for 60 to 90 minutes, Google's for an hour."""
 LONGEST_TOKEN = 8192
-"""Characters of a token: with a username it fits into the 12,288 octets of one line in base64 (RFC 4954 section 4)."""
+"""Characters of a token: with a username of up to 900 it fits into the 12,288 octets of one line in base64 (RFC 4954 section 4)."""
 LONGEST_REASON = 400
 """Characters that are told of what an endpoint says: Microsoft's `error_description` explains itself in the first of some 500."""
 INVALID_GRANT = "invalid_grant"
@@ -35,6 +36,8 @@ _OK = 200
 _REDIRECTS = range(300, 400)
 _TOKEN = re.compile(r"[!-~]+")
 _MASK = "***"
+_UNIQUE = re.compile(r"\b(Trace ID|Correlation ID|Timestamp): .*", re.DOTALL)
+"""With what Microsoft's endpoint ends each description: it would make each refusal look like another one, in the log and in the status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,10 @@ def judge(status: int, body: bytes, secrets: Iterable[str]) -> Granted | Refused
 
 def _explained(error: str, told: dict[str, Any]) -> str:
     description = told.get("error_description")
-    return f"{error}: {description}" if isinstance(description, str) and description else error
+    if not isinstance(description, str):
+        return error
+    words = _UNIQUE.sub("", description).strip()
+    return f"{error}: {words}" if words else error
 
 
 def _granted(told: dict[str, Any]) -> Granted | Refused:
@@ -117,7 +123,7 @@ def _life(expires_in: object) -> float:
         seconds = float(expires_in) if isinstance(expires_in, int | float | str) else UNTOLD_LIFE
     except (ValueError, OverflowError):
         return UNTOLD_LIFE
-    return min(max(seconds, SHORTEST_LIFE), LONGEST_LIFE) if seconds == seconds else UNTOLD_LIFE  # noqa: PLR0124 NaN alone differs from itself
+    return UNTOLD_LIFE if math.isnan(seconds) else min(max(seconds, SHORTEST_LIFE), LONGEST_LIFE)
 
 
 def retry_after(header: str | None) -> float:

@@ -120,7 +120,7 @@ async def _said(session: Session, mechanism: Mechanism, patience: float) -> Repl
 
 
 def explained(reply: Reply, challenge: str, mechanism: Mechanism) -> Reply:
-    """Return *reply* with what the *challenge* before it says, which is base64 of a JSON object; what *mechanism* keeps secret is masked."""
+    """Return *reply* with what the *challenge* before it says, base64 of a JSON object; what *mechanism* keeps secret is masked."""
     try:
         told = object_in(base64.b64decode(challenge, validate=True))
     except ValueError:

@@ -84,7 +84,7 @@ def _without_verification() -> ssl.SSLContext:
 
 
 def _particular(terms: Terms) -> ssl.SSLContext:
-    """Return a context that believes the authority in *terms* alone, if there is one, and shows the certificate in them. Raises `HandshakeError`."""
+    """Return a context that believes only the authority in *terms*, if there is one, and shows the certificate. Raises `HandshakeError`."""
     try:
         context = ssl.create_default_context(cadata=terms.authority) if terms.tls is HopTls.VERIFY else _without_verification()
     except ssl.SSLError as fault:

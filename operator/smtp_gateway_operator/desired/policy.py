@@ -1,7 +1,8 @@
 """The NetworkPolicy around the pods: its ports are those that the gateway's features need, and follow them.
 
-In come mail (from anywhere: who may send is decided by the listeners), metrics, and the operator alone on the admin port. Out go DNS, the
-next hops' ports, to anywhere: an MX may have any address, and the ports of endpoints where access tokens come from. A network that does not enforce policies ignores it without a word.
+In come mail (from anywhere: who may send is decided by the listeners), metrics, and the operator alone on the admin port. Out go DNS, and
+the ports of next hops and of token endpoints, to anywhere: an MX may have any address. A network that does not enforce policies ignores it
+without a word.
 """
 
 from __future__ import annotations

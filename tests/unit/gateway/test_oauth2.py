@@ -131,6 +131,13 @@ def test_an_answer_without_a_token(body: bytes, reason: str) -> None:
             "said invalid_client: No. Not you.",
             "invalid_client",
         ),
+        (
+            400,
+            b'{"error": "invalid_client", "error_description": "AADSTS7000222: Expired. Trace ID: 1 Correlation ID: 2 Timestamp: 3Z"}',
+            "said invalid_client: AADSTS7000222: Expired.",
+            "invalid_client",
+        ),
+        (400, b'{"error": "invalid_request", "error_description": "Timestamp: 3Z"}', "said invalid_request", "invalid_request"),
         (400, b'{"error": 7}', "answered 400 without a reason", ""),
         (503, b"<html>", "answered 503 without a reason", ""),
         (302, b"", "answered 302; redirections are not followed", ""),

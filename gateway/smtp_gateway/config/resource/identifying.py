@@ -19,7 +19,7 @@ CERTIFICATE_KEY, PRIVATE_KEY = "tls.crt", "tls.key"
 def client_certificate_of(secret: Mapping[str, Any]) -> model.ClientCertificate:
     """Return the certificate, and those behind it, with its key in *secret*, a Secret object as the API server gives it.
 
-    Raises `SecretContentError` for what pods could not show: one of the two missing or unreadable, a key of another certificate, a passphrase.
+    Raises `SecretContentError` for what pods could not show: one of the two missing or unreadable, another's key, a passphrase.
     """
     name, values = secret["metadata"]["name"], values_of(secret)
     missing = [key for key in (CERTIFICATE_KEY, PRIVATE_KEY) if not values.get(key)]

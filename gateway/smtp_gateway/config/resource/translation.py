@@ -116,7 +116,7 @@ def to_config(
 ) -> model.Config:
     """Return what the pods of *gateway* are told. Raises pydantic's `ValidationError` when the parts contradict each other.
 
-    *client_authority* is what `authority_in` found, where clients are asked for certificates; *held* is what the Secrets of smarthosts hold.
+    *client_authority* is what `authority_in` found, where clients are asked for certificates; *held* is what smarthosts' Secrets hold.
     """
     spec = gateway.spec
     return model.Config(
