@@ -194,7 +194,7 @@ async def test_a_renewed_certificate_is_shown_without_a_restart() -> None:
             {"client_certificate": ClientCertificate(identity="ours", chain=shown().chain, key=shown().key)},
             "The client certificate in Secret ours cannot be used: KEY_VALUES_MISMATCH",
         ),
-        ({"authority": "no certificate"}, "The authority for the next hop cannot be used: "),
+        ({"authority": "no certificate"}, "The authority that should vouch for it cannot be used: "),
     ],
 )
 async def test_what_openssl_cannot_use_defers_and_says_so(other: dict[str, Any], sentence: str) -> None:

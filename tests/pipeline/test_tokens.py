@@ -14,7 +14,7 @@ from smtp_gateway.delivery.token_endpoint import LONGEST_ANSWER, TokenEndpoint
 from smtp_gateway.delivery.tokens import FIRST_REST, FRESH, Tokens
 from tests.support.dispatching import Clock
 from tests.support.sink import Cut, Hang, Raw
-from tests.support.token_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Says, TokenServer, gives, refuses, trusting
+from tests.support.token_server import AUTHORITY, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Says, TokenServer, gives, refuses, trusting
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -198,6 +198,17 @@ async def test_an_endpoint_that_nobody_vouches_for(server: TokenServer) -> None:
         == "No access token: localhost has a certificate that is not trusted: unable to get local issuer certificate"
     )
     assert not server.asked
+
+
+async def test_an_endpoint_may_have_an_authority_of_its_own(server: TokenServer) -> None:
+    """It counts for this endpoint, and instead of the others; one that is none is told."""
+    tokens = Tokens(TokenEndpoint(trusting(trustme.CA())))
+    private, other = (authority.cert_pem.bytes().decode() for authority in (AUTHORITY, trustme.CA()))
+
+    assert await tokens.token(server.grant(authority=private)) == "token-1"
+    assert "has a certificate that is not trusted" in await fault(Tokens(TokenEndpoint(trusting())), server.grant(authority=other))
+    assert (await fault(tokens, server.grant(authority="none"))).startswith("No access token: localhost was not asked: The authority ")
+    assert len(server.asked) == 1
 
 
 async def test_an_endpoint_with_another_s_certificate(tokens: Tokens) -> None:

@@ -69,6 +69,8 @@ class Grant(BaseModel):
     scope: Annotated[str, Field(max_length=LONGEST, pattern=r"^([!#-\[\]-~]+( [!#-\[\]-~]+)*)?$")] = ""
     """Separated by spaces (RFC 6749 section 3.3); empty asks for what the endpoint gives unasked."""
     client_authentication: ClientAuthentication = ClientAuthentication.POST
+    authority: Annotated[str, Field(min_length=1)] | None = None
+    """The certificates of those who sign the endpoint's, PEM; None: the authorities that the system trusts."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -1,6 +1,6 @@
 """One request to a token endpoint over HTTPS: bounded in time and size, followed nowhere else, and every way to fail is a `Refused`.
 
-The endpoint's certificate is verified as a smarthost's is under `Verify`. Redirections are not followed and no proxy of the environment
+The endpoint's certificate is verified as a smarthost's is under `Verify`, by its own authority where it has one. Redirections are not followed and no proxy of the environment
 is used: a secret goes to the URL that was configured, or nowhere.
 """
 
@@ -14,12 +14,12 @@ import aiohttp
 
 from smtp_gateway.config.model import HopTls
 from smtp_gateway.delivery import oauth2
+from smtp_gateway.delivery.faults import HandshakeError
 from smtp_gateway.delivery.oauth2 import Granted, Refused
-from smtp_gateway.delivery.trust import Terms
+from smtp_gateway.delivery.trust import Terms, Trust
 
 if TYPE_CHECKING:
     from smtp_gateway.config.grants import Grant
-    from smtp_gateway.delivery.trust import Trust
 
 PATIENCE = 30.0
 """Seconds for a whole request, the connection included; what waits for the token waits no longer."""
@@ -38,11 +38,15 @@ class TokenEndpoint:
 
     async def __call__(self, grant: Grant, refresh_token: str | None) -> Granted | Refused:
         """Ask for a token by *grant*, with *refresh_token* in place of its own unless it is None."""
-        context = await self._trust.context(Terms(HopTls.VERIFY))
+        # A context for one request is not kept: there is one an hour.
+        trust = self._trust if grant.authority is None else Trust()
         try:
+            context = await trust.context(Terms(HopTls.VERIFY, authority=grant.authority))
             return await self._ask(grant, refresh_token, context)
         except TimeoutError:
             return Refused(f"gave no answer within {self._patience:g} s")
+        except HandshakeError as fault:
+            return Refused(f"was not asked: {fault}")
         except (aiohttp.ClientError, OSError) as fault:
             return Refused(_failure(fault))
 

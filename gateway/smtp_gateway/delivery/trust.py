@@ -88,7 +88,7 @@ def _particular(terms: Terms) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cadata=terms.authority) if terms.tls is HopTls.VERIFY else _without_verification()
     except ssl.SSLError as fault:
-        message = f"The authority for the next hop cannot be used: {fault.reason or fault}"
+        message = f"The authority that should vouch for it cannot be used: {fault.reason or fault}"
         raise HandshakeError(message) from fault
     if terms.client_certificate is not None:
         _show(terms.client_certificate, context)

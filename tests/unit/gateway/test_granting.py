@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from smtp_gateway.config import model
+from smtp_gateway.config.certificate import new_authority
 from smtp_gateway.config.grants import ClientAuthentication, Grant
 from smtp_gateway.config.manifest import load as load_manifest
 from smtp_gateway.config.rendered import config_hash, load
@@ -35,7 +37,14 @@ def test_a_client_s_own_credentials() -> None:
 
 def test_every_key() -> None:
     """Each is a field of the grant; other keys are somebody else's."""
-    more = {"refreshToken": b"r3fr3sh", "scope": b"a b", "clientAuthentication": b"client_secret_basic", "note": b"mine"}
+    authority = new_authority("corp", datetime(2026, 11, 27, tzinfo=UTC)).certificate
+    more = {
+        "ca.crt": b"# corp\n" + authority,
+        "refreshToken": b"r3fr3sh",
+        "scope": b"a b",
+        "clientAuthentication": b"client_secret_basic",
+        "note": b"mine",
+    }
     found = credentials_of(secret(CLIENT | more))
 
     assert isinstance(found, model.TokenCredentials)
@@ -46,6 +55,7 @@ def test_every_key() -> None:
         refresh_token="r3fr3sh",
         scope="a b",
         client_authentication=ClientAuthentication.BASIC,
+        authority=authority.decode(),
     )
 
 
@@ -75,6 +85,7 @@ def test_every_key() -> None:
             CLIENT | {"clientAuthentication": b"basic"},
             "Secret app-logins cannot be used for a smarthost: clientAuthentication: Input should be 'client_secret_post' or 'client_secret_basic'",
         ),
+        (CLIENT | {"ca.crt": b"no certificate"}, "Secret app-logins has no certificate under ca.crt"),
         (
             CLIENT | {"username": b"a\x01b"},
             "Secret app-logins cannot be used for a smarthost: username: it holds control characters, such as the end of a line behind it",

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from smtp_gateway.config import model
+from smtp_gateway.config.certificate import certificates_in
 from smtp_gateway.config.grants import Grant
-from smtp_gateway.config.resource.translation import SecretContentError
+from smtp_gateway.config.resource.translation import AUTHORITY_KEY, SecretContentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 GRANT_KEYS = ("tokenUrl", "clientId", "clientSecret", "refreshToken", "scope", "clientAuthentication")
-"""Keys that a Secret of credentials by OAuth 2.0 has, beside `username`; each is a field of `Grant`."""
+"""Keys that a Secret of credentials by OAuth 2.0 has, beside `username`; each is a field of `Grant`. `ca.crt` may be there too."""
 _NEEDED = ("username", "tokenUrl", "clientId")
 
 
@@ -36,5 +37,17 @@ def token_credentials(secret: str, values: Mapping[str, str]) -> model.TokenCred
     if missing:
         message = f"Secret {secret} has no {' and no '.join(missing)}, which credentials by OAuth 2.0 need"
         raise SecretContentError(message)
-    grant = Grant.model_validate({key: values[key] for key in GRANT_KEYS if key in values})
+    fields = {key: values[key] for key in GRANT_KEYS if key in values}
+    grant = Grant.model_validate(fields | {"authority": _authority(secret, values)})
     return model.TokenCredentials(identity=secret, username=SecretStr(values["username"]), grant=grant)
+
+
+def _authority(secret: str, values: Mapping[str, str]) -> str | None:
+    """Return the certificates of those who sign the endpoint's, if *values* have any. Raises `SecretContentError` for what is none."""
+    if AUTHORITY_KEY not in values:
+        return None
+    found = certificates_in(values[AUTHORITY_KEY].encode()).decode("ascii")
+    if not found:
+        message = f"Secret {secret} has no certificate under {AUTHORITY_KEY}"
+        raise SecretContentError(message)
+    return found
