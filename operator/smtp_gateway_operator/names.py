@@ -41,6 +41,8 @@ LET_GO_ANNOTATION = f"{GROUP}/let-go"
 """On a volume claim: "true" when somebody has decided that a scale-in is not to wait for its pod, whatever is on the volume."""
 CLAIM = "spool"
 """The claim template of each pod's queue."""
+METRICS_PORT = "http-metrics"
+"""The name of the pods' port with metrics and probes."""
 
 TLS_CERTIFICATE = "tls.crt"
 TLS_KEY = "tls.key"

@@ -233,7 +233,10 @@ class Reconciler:
                 live[ref_of(one)] = await self._children.bring_about(owner, one, live)
             there.workload = live[Ref(STATEFUL_SET, owner.namespace, owner.name)]
             await self._stepping.grown(there, gateway.spec.spool.volume.size)
-            await self._children.prune(live, [*requested, *wanted], _kept(gateway))
+            monitors = desired.pod_monitors(owner, gateway.spec)
+            for one in monitors:
+                await self._children.offer(owner, one, live)
+            await self._children.prune(live, [*requested, *wanted, *monitors], _kept(gateway))
         except _TOLD as error:
             return _Outcome(gateway, relaying, problem=problem_of(error))
         return _Outcome(gateway, relaying, config_hash(config))

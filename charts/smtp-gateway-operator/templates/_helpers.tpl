@@ -38,6 +38,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - {apiGroups: [""], resources: [services, serviceaccounts, secrets, configmaps], verbs: [get, list, watch, create, patch, delete]}
 - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, list, watch, create, patch, delete]}
 - {apiGroups: [cert-manager.io], resources: [certificates], verbs: [get, list, create, patch, delete]}
+- {apiGroups: [monitoring.coreos.com], resources: [podmonitors], verbs: [get, list, create, patch, delete]}
 - {apiGroups: [""], resources: [pods], verbs: [list, watch, patch]}
 - {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [list, watch, patch]}
 - {apiGroups: [""], resources: [events], verbs: [create]}

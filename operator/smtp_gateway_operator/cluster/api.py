@@ -47,6 +47,7 @@ SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 CERTIFICATE = Kind("cert-manager.io/v1", "Certificate", "certificates")
+POD_MONITOR = Kind("monitoring.coreos.com/v1", "PodMonitor", "podmonitors")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 POD = Kind("v1", "Pod", "pods")
 VOLUME_CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
@@ -59,7 +60,7 @@ CHILD_KINDS = (SERVICE_ACCOUNT, SECRET, CONFIG_MAP, SERVICE, NETWORK_POLICY, DIS
 """The kinds that the operator makes."""
 WATCHED_KINDS = (*CHILD_KINDS, POD, VOLUME_CLAIM)
 """Kinds whose changes concern the gateway that their instance label names. Pods and claims are made by others, of a gateway's parts."""
-OPTIONAL_KINDS = (CERTIFICATE,)
+OPTIONAL_KINDS = (CERTIFICATE, POD_MONITOR)
 """Kinds that it makes where the API server knows them. Nothing watches them: a watch of an unknown kind never begins."""
 
 

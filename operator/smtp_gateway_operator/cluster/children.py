@@ -11,6 +11,8 @@ namesake is still there, and the errors of the port.
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING
 
 from smtp_gateway_operator import names
@@ -22,6 +24,7 @@ from smtp_gateway_operator.cluster.api import (
     NETWORK_POLICY,
     OPTIONAL_KINDS,
     ORPHAN,
+    POD_MONITOR,
     SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
@@ -43,8 +46,11 @@ if TYPE_CHECKING:
     from smtp_gateway_operator.cluster.api import Cluster
 
 Live = dict[Ref, Object]
-MADE_ANEW = (SERVICE_ACCOUNT, CONFIG_MAP, SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, STATEFUL_SET)
+MADE_ANEW = (SERVICE_ACCOUNT, CONFIG_MAP, SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, POD_MONITOR, STATEFUL_SET)
 """Kinds of children that hold nothing that could not be made again."""
+
+ASK_AGAIN = 600.0
+"""Seconds after which an API server is asked again for a kind that it did not know: somebody may have installed it since."""
 
 
 class OwnershipError(Exception):
@@ -58,14 +64,17 @@ class PredecessorError(Exception):
 class Children:
     """The children of all gateways."""
 
-    def __init__(self, cluster: Cluster, made_anew: Callable[[Owner, str], Awaitable[None]]) -> None:
-        """Use *cluster*. *made_anew* is told a sentence when a child of an owner was deleted to be made again."""
+    def __init__(
+        self, cluster: Cluster, made_anew: Callable[[Owner, str], Awaitable[None]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Use *cluster*. *made_anew* is told a sentence when a child of an owner was deleted to be made again; *clock* tells seconds."""
         self._cluster = cluster
         self._made_anew = made_anew
         self._applied: dict[Ref, tuple[str, str]] = {}
         """What was applied last: the hash of what was wanted, and the version of the object that this made."""
-        self._unknown: set[Kind] = set()
-        """Optional kinds that the API server did not know."""
+        self._clock = clock
+        self._unknown: dict[Kind, float] = {}
+        """Optional kinds that the API server did not know, and when it said so."""
         self._without: set[tuple[Kind, Key]] = set()
         """Gateways without an object of an optional kind."""
 
@@ -85,16 +94,19 @@ class Children:
         Once there were none, there are none until this process makes one: nobody else makes objects in the gateway's name.
         """
         key = Key(owner.namespace, owner.name)
-        if kind in self._unknown or (kind, key) in self._without:
+        if self._is_unknown(kind) or (kind, key) in self._without:
             return ()
         try:
             found = await self._cluster.list(kind, owner.namespace, names.children_selector(owner.name))
         except NotFoundError:
-            self._unknown.add(kind)
+            self._unknown[kind] = self._clock()
             return ()
         if not found:
             self._without.add((kind, key))
         return found
+
+    def _is_unknown(self, kind: Kind) -> bool:
+        return self._clock() < self._unknown.get(kind, -math.inf) + ASK_AGAIN
 
     async def bring_about(self, owner: Owner, desired: Object, live: Live) -> Object:
         """Make one child what *desired* says, and return it as stored. Raises `OwnershipError` and `PredecessorError`."""
@@ -111,6 +123,16 @@ class Children:
             stored = await self._cluster.patch(ref, trim)
         self._applied[ref] = (wanted, stored["metadata"]["resourceVersion"])
         return stored
+
+    async def offer(self, owner: Owner, desired: Object, live: Live) -> None:
+        """Make one child of an optional kind what *desired* says where the API server knows the kind; nothing where it does not."""
+        kind = ref_of(desired).kind
+        if self._is_unknown(kind):
+            return
+        try:
+            live[ref_of(desired)] = await self.bring_about(owner, desired, live)
+        except NotFoundError:
+            self._unknown[kind] = self._clock()
 
     async def prune(self, live: Live, desired: Iterable[Object], kept: Collection[str]) -> None:
         """Delete the live children that are not wanted any more, but no Secret whose name is in *kept*."""
@@ -129,7 +151,7 @@ class Children:
 
     async def _created(self, owner: Owner, ref: Ref, desired: Object) -> Object:
         """Create the child; when the name is taken by one of ours that lost its labels, apply it instead."""
-        self._unknown.discard(ref.kind)
+        self._unknown.pop(ref.kind, None)
         self._without.discard((ref.kind, Key(owner.namespace, owner.name)))
         try:
             return await self._cluster.create(desired)

@@ -23,6 +23,7 @@ from smtp_gateway_operator.cluster.api import (
     NETWORK_POLICY,
     ORPHAN,
     POD,
+    POD_MONITOR,
     SECRET,
     STATEFUL_SET,
     VOLUME_CLAIM,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 _WITH_STATUS = (GATEWAY, STATEFUL_SET, DISRUPTION_BUDGET, CERTIFICATE, POD)
 """Kinds whose status is a subresource: other writes do not touch it."""
-_WITH_GENERATION = (GATEWAY, STATEFUL_SET, DISRUPTION_BUDGET, NETWORK_POLICY, CERTIFICATE)
+_WITH_GENERATION = (GATEWAY, STATEFUL_SET, DISRUPTION_BUDGET, NETWORK_POLICY, CERTIFICATE, POD_MONITOR)
 _IMMUTABLE = {
     STATEFUL_SET: (("spec", "serviceName"), ("spec", "podManagementPolicy"), ("spec", "selector"), ("spec", "volumeClaimTemplates")),
     SECRET: (("type",),),

@@ -12,6 +12,7 @@ from smtp_gateway_operator.desired.certificate import requested_certificates
 from smtp_gateway_operator.desired.configuration import config_secrets
 from smtp_gateway_operator.desired.disruption import disruption_budget
 from smtp_gateway_operator.desired.identity import service_account
+from smtp_gateway_operator.desired.monitor import pod_monitors
 from smtp_gateway_operator.desired.network import client_service, pods_service
 from smtp_gateway_operator.desired.policy import network_policy
 from smtp_gateway_operator.desired.trust import trust_bundle
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from smtp_gateway_operator.spec import Config, SmtpGateway
     from smtp_gateway_operator.steps.scaling import Step
 
-__all__ = ["Images", "children", "owner_of", "requested_certificates", "trust_bundle"]
+__all__ = ["Images", "children", "owner_of", "pod_monitors", "requested_certificates", "trust_bundle"]
 
 
 def owner_of(gateway: SmtpGateway) -> Owner:

@@ -124,7 +124,7 @@ def _container(spec: Spec, images: Images) -> dict[str, Any]:
 def _ports(listeners: Sequence[Listener]) -> list[dict[str, Any]]:
     """Name container ports after their numbers: a listener can be renamed without a restart, and no name clashes with ours."""
     ports = [{"name": f"smtp-{listener.port}", "containerPort": listener.port, "protocol": "TCP"} for listener in listeners]
-    own = {"http-metrics": HTTP_PORT, "https-admin": ADMIN_PORT}
+    own = {names.METRICS_PORT: HTTP_PORT, "https-admin": ADMIN_PORT}
     return [*ports, *({"name": name, "containerPort": port, "protocol": "TCP"} for name, port in own.items())]
 
 

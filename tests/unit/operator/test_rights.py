@@ -17,6 +17,7 @@ from smtp_gateway_operator.cluster.api import (
     CHILD_KINDS,
     GATEWAY,
     LEASE,
+    POD_MONITOR,
     SECRET,
     STATEFUL_SET,
     WATCHED_KINDS,
@@ -155,15 +156,22 @@ async def whole_life(watchman: Watchman) -> None:
     await watchman.reconcile()
     assert not await setting.exists(STATEFUL_SET, "mail-old")
     assert not await setting.exists(SECRET, "mail-old")
-    await setting.change(tls={"certManager": {"issuerRef": {"name": "internal"}}})
-    await watchman.reconcile()
-    await setting.cluster.patch(ref(CERTIFICATE), {"metadata": {"labels": None}})
-    await watchman.reconcile(setting.restarted())
-    await setting.change(tls=None)
-    await watchman.reconcile()
-    assert not await setting.exists(CERTIFICATE, "mail")
+    await asked_of_others(watchman, CERTIFICATE, {"tls": {"certManager": {"issuerRef": {"name": "internal"}}}})
+    await asked_of_others(watchman, POD_MONITOR, {"monitoring": {"podMonitor": {"enabled": True}}})
     await setting.cluster.delete(ref(GATEWAY), owner.uid)
     await watchman.reconcile()
+
+
+async def asked_of_others(watchman: Watchman, kind: Kind, wanted: dict[str, Any]) -> None:
+    """Have an object made that others act upon, take away the labels by which it is found, and give it up."""
+    setting = watchman.setting
+    await setting.change(**wanted)
+    await watchman.reconcile()
+    await setting.cluster.patch(ref(kind), {"metadata": {"labels": None}})
+    await watchman.reconcile(setting.restarted())
+    await setting.change(**dict.fromkeys(wanted))
+    await watchman.reconcile()
+    assert not await setting.exists(kind, "mail")
 
 
 async def rights_used() -> set[Right]:

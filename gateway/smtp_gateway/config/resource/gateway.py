@@ -28,6 +28,7 @@ from smtp_gateway.config.resource.listening import (
     SafeListener,
     Tls,
 )
+from smtp_gateway.config.resource.monitoring import MonitoringSpec
 from smtp_gateway.config.resource.placement import PodTemplate
 from smtp_gateway.config.resource.routes import HIDDEN_ROUTE_RULE, LAST_ROUTE_RULE, Route
 from smtp_gateway.config.resource.storage import CONNECTIONS_RULE, RESERVE_RULE, LimitsSpec, SpoolSpec
@@ -74,6 +75,7 @@ class Spec(Model):
     network_policy: Annotated[NetworkPolicySpec, EXTRA_PORTS_RULE] = Field(
         default=NetworkPolicySpec(), description="The NetworkPolicy around the pods."
     )
+    monitoring: MonitoringSpec = Field(default=MonitoringSpec(), description="How the pods are monitored.")
     pod_template: PodTemplate = Field(
         default=PodTemplate(), description="What is added to the pods: resources, placement, labels, annotations."
     )
