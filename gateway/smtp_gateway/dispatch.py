@@ -377,7 +377,7 @@ class Dispatch:
         await self._write_down(schedule.postpone(entry, retry, self._world.clock(), self._world.jitter()))
 
     def _batches(self, entry: Entry) -> tuple[Batch, ...]:
-        return self._table.batches(recipient.address for recipient in entry.recipients)
+        return self._table.batches((recipient.address for recipient in entry.recipients), entry)
 
     def _destinations(self, entry: Entry) -> frozenset[str]:
-        return self._table.destinations(recipient.address for recipient in entry.recipients)
+        return self._table.destinations((recipient.address for recipient in entry.recipients), entry)

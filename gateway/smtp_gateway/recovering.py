@@ -112,4 +112,4 @@ class Recovering:
         return not listed.leased and listed.next_attempt > self._clock() + SOON
 
     def _routes(self, entry: Entry) -> frozenset[str]:
-        return frozenset(self._table.route_of(recipient.address).name for recipient in entry.recipients)
+        return frozenset(self._table.route_of(recipient.address, entry).name for recipient in entry.recipients)

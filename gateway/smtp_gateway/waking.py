@@ -61,7 +61,7 @@ class Lifetimes:
 
     def expired(self, entry: Entry, now: float) -> bool:
         """Tell whether at *now* an attempt would be the last one for a recipient of *entry*."""
-        routes = (self.table.route_of(recipient.address) for recipient in entry.recipients)
+        routes = (self.table.route_of(recipient.address, entry) for recipient in entry.recipients)
         return any(entry.accepted_at + self._seconds(route.retry.lifetime) <= now for route in routes)
 
     def _seconds(self, of_route: float | None) -> float:

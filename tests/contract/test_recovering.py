@@ -53,9 +53,15 @@ def two_routes() -> Config:
     return config().model_copy(update={"routes": (other, *config().routes)})
 
 
-async def deferred(spool: Spool, *recipients: str, until: float = LATER) -> MessageId:
+def by_sender() -> Config:
+    """Return a configuration with a route of its own for one sender's mail that was sent with one login."""
+    theirs = Route(name="theirs", sender_domains=("their.example",), logins=("their-login",))
+    return config().model_copy(update={"routes": (theirs, *config().routes)})
+
+
+async def deferred(spool: Spool, *recipients: str, until: float = LATER, sender: str = "me@here.example", identity: str = "") -> MessageId:
     """Put a message into *spool* whose next attempt is at *until*."""
-    message = new_message(list(recipients))
+    message = new_message(list(recipients), sender=sender, identity=identity)
     entry = await spool.put(message, leased=True)
     await spool.settle(Settlement(entry.id, entry.recipients, until))
     return entry.id
@@ -67,9 +73,9 @@ def due(spool: Spool) -> set[MessageId]:
 
 
 @asynccontextmanager
-async def recovering(spool: Spool, onward: Onward) -> AsyncIterator[Recovering]:
+async def recovering(spool: Spool, onward: Onward, configuration: Config | None = None) -> AsyncIterator[Recovering]:
     """Hasten what is in *spool*, in the background."""
-    made = Recovering(spool, onward, two_routes(), lambda: NOW)
+    made = Recovering(spool, onward, configuration or two_routes(), lambda: NOW)
     running = asyncio.create_task(made.run())
     yield made
     running.cancel()
@@ -98,6 +104,17 @@ async def test_waiting_mail_of_the_route_is_due(spool: Spool) -> None:
     assert onward.woken == 1
     assert onward.forgiven == 1
     assert [(line["event"], line["routes"], line["messages"]) for line in logs] == [("waiting mail is due", ["default"], 2)]
+
+
+async def test_a_route_of_some_senders_has_their_mail_alone(spool: Spool) -> None:
+    """Sender and login are in the queue, and decide as they did when the mail came."""
+    theirs = await deferred(spool, "a@x.example", sender="a@their.example", identity="their-login")
+    for sender, identity in (("a@their.example", "another"), ("me@here.example", "their-login"), ("", "")):
+        await deferred(spool, "a@x.example", sender=sender, identity=identity)
+
+    async with recovering(spool, Onward(), by_sender()) as recovered:
+        recovered.restored("theirs")
+        await eventually(lambda: due(spool) == {theirs})
 
 
 async def test_a_long_queue_is_gone_through_page_by_page(spool: Spool) -> None:

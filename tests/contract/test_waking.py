@@ -140,3 +140,17 @@ async def test_nothing_is_delivered_before_all_is_held(tmp_path: Path, monkeypat
     await awake(spool, tmp_path, WEEK_LATER)
 
     assert held(spool) == {message.id for message in messages}
+
+
+async def test_a_senders_route_has_a_lifetime_of_its_own(spool: Spool, tmp_path: Path) -> None:
+    """Mail of that sender has expired, another's to the same recipient has not."""
+    brief = Route(name="brief", sender_domains=("brief.example",), retry=Retry(lifetime=DAY))
+    configuration = config().model_copy(update={"routes": (brief, *config().routes)})
+    theirs, others = new_message(sender="a@brief.example"), new_message()
+    await awake(spool, tmp_path, NOW)
+    for message in (theirs, others):
+        await spool.put(message)
+
+    await awake(spool, tmp_path, NOW + 2 * DAY, configuration)
+
+    assert held(spool) == {theirs.id}

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from smtp_gateway.config.observed import Status
-from smtp_gateway.config.resource import CERTIFICATE_NAMES_RULE, GROUP, KIND, NAME_RULE, NODE_PORT_RULE, PLURAL, VERSION, SmtpGateway, Spec
+from smtp_gateway.config.resource import GROUP, KIND, NAME_RULE, PLURAL, SPEC_RULES, VERSION, SmtpGateway, Spec
 from smtp_gateway.config.rules import EXTENSION
 
 DROPPED = ("title", "$defs", "examples", "const", "propertyNames")
@@ -74,7 +74,7 @@ def _resource_schema() -> dict[str, Any]:
             "kind": {"type": "string", "description": KIND},
             "metadata": {"type": "object"},
             "spec": structural(Spec.model_json_schema())
-            | {EXTENSION: [{"rule": rule.cel, "message": rule.message} for rule in (NODE_PORT_RULE, CERTIFICATE_NAMES_RULE)]},
+            | {EXTENSION: [{"rule": rule.cel, "message": rule.message} for rule in SPEC_RULES]},
             "status": structural(Status.model_json_schema()),
         },
     }

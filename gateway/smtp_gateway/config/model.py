@@ -244,14 +244,23 @@ class Retry(Model):
 
 
 class Route(Model):
-    """Where mail for some recipients goes; the first route that matches a recipient wins."""
+    """Where some mail goes; a recipient takes the first route that matches it and who sends to it."""
 
     name: Name
     recipient_domains: tuple[str, ...] = ()
     """Domains, or `*.domain` for those beneath it; empty matches every recipient."""
+    sender_domains: tuple[str, ...] = ()
+    """The same of the envelope's sender; empty matches every sender, anything else not the null one."""
+    logins: tuple[str, ...] = ()
+    """Identities (`Login.identity`) whose mail takes this route; empty matches everybody's."""
     smarthosts: tuple[Smarthost, ...] = ()
     """Tried in this order until one can be reached; empty means the recipient domain's MX on port 25."""
     retry: Retry = Retry()
+
+    @property
+    def matches_all(self) -> bool:
+        """Whether all mail may take it."""
+        return not (self.recipient_domains or self.sender_domains or self.logins)
 
 
 class Limits(Model):
@@ -330,7 +339,7 @@ class Config(Model):
             if twice:
                 message = f"the same {what} is used more than once: {', '.join(twice)}"
                 raise ValueError(message)
-        if not self.routes or self.routes[-1].recipient_domains:
-            message = "the last route must match every recipient"
+        if not self.routes or not self.routes[-1].matches_all:
+            message = "the last route must match all mail"
             raise ValueError(message)
         return self

@@ -1,12 +1,13 @@
 """Recipients to routes: a look-up made again at each attempt, so that a changed route takes effect on mail already queued.
 
 A table is made of the routes of one configuration and remembers what it found for each domain: applications write to the same ones again.
+Who sends is part of what is remembered only where a route asks for it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from smtp_gateway.mail.address import domain_matches, domain_of
 
@@ -16,7 +17,19 @@ if TYPE_CHECKING:
     from smtp_gateway.config.model import Route
 
 REMEMBERED = 10_000
-"""Domains whose ways are kept, some 200 octets each; beyond that all are looked up anew, so that a list of made-up domains fills nothing."""
+"""Domains, or pairs of sender and domain, whose ways are kept, some 200 octets each; beyond that all are looked up anew, so that a list of made-up domains fills nothing."""
+
+
+class Originator(Protocol):
+    """Who sends a message, as the queue's entries say."""
+
+    @property
+    def sender(self) -> str:
+        """The envelope's sender; empty for the null reverse-path."""
+
+    @property
+    def identity(self) -> str:
+        """Whose login sent it; empty for the gateway's own notices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,42 +66,57 @@ class Table:
     def __init__(self, routes: Sequence[Route]) -> None:
         """Route by *routes*, of which the last matches everything (`config.model.Config` sees to it)."""
         self._routes = routes
-        self._known: dict[str, tuple[Way, str]] = {}
+        self._asks_who_sends = any(route.sender_domains or route.logins for route in routes)
+        self._known: dict[object, tuple[Way, str]] = {}
+        """By the recipient's domain, and by who sends where that is asked."""
 
-    def batches(self, addresses: Iterable[str]) -> tuple[Batch, ...]:
+    def batches(self, addresses: Iterable[str], by: Originator) -> tuple[Batch, ...]:
         """Divide *addresses* by next hop: by route, and by domain where the route goes to the domain's MX."""
         found: dict[str, tuple[Way, list[str]]] = {}
         for address in addresses:
-            way, destination = self._way(address)
+            way, destination = self._way(address, by)
             if destination in found:
                 found[destination][1].append(address)
             else:
                 found[destination] = (way, [address])
         return tuple(Batch(way, destination, tuple(recipients)) for destination, (way, recipients) in found.items())
 
-    def destinations(self, addresses: Iterable[str]) -> frozenset[str]:
+    def destinations(self, addresses: Iterable[str], by: Originator) -> frozenset[str]:
         """Return the destinations of *addresses*."""
-        return frozenset(self._way(address)[1] for address in addresses)
+        return frozenset(self._way(address, by)[1] for address in addresses)
 
-    def route_of(self, address: str) -> Route:
-        """Return the first route that matches *address*."""
-        return self._way(address)[0].route
+    def route_of(self, address: str, by: Originator) -> Route:
+        """Return the first route that matches *address* and who sends to it."""
+        return self._way(address, by)[0].route
 
-    def _way(self, address: str) -> tuple[Way, str]:
+    def _way(self, address: str, by: Originator) -> tuple[Way, str]:
         """Return the way of *address* and its destination."""
         domain = domain_of(address)
-        known = self._known.get(domain)
+        key = (domain, domain_of(by.sender), by.identity) if self._asks_who_sends else domain
+        known = self._known.get(key)
         if known is None:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            way = self._look_up(domain)
-            known = self._known[domain] = (way, way.destination)
+            way = self._look_up(domain, by)
+            known = self._known[key] = (way, way.destination)
         return known
 
-    def _look_up(self, domain: str) -> Way:
-        route = next((route for route in self._routes[:-1] if _matches(route, domain)), self._routes[-1])
+    def _look_up(self, domain: str, by: Originator) -> Way:
+        route = next((route for route in self._routes[:-1] if matches(route, domain, by)), self._routes[-1])
         return Way(route, "" if route.smarthosts else domain)
 
 
-def _matches(route: Route, domain: str) -> bool:
-    return not route.recipient_domains or any(domain_matches(pattern, domain) for pattern in route.recipient_domains)
+def matches(route: Route, domain: str, by: Originator) -> bool:
+    """Tell whether mail to *domain* that is sent *by* somebody may take *route*: every part of its match that says something must hold.
+
+    The null sender has no domain, so no pattern matches it: a notice takes the way of its recipient's domain alone.
+    """
+    return (
+        _one_of(route.recipient_domains, domain)
+        and _one_of(route.sender_domains, domain_of(by.sender))
+        and (not route.logins or by.identity in route.logins)
+    )
+
+
+def _one_of(patterns: Sequence[str], domain: str) -> bool:
+    return not patterns or any(domain_matches(pattern, domain) for pattern in patterns)

@@ -76,16 +76,18 @@ def test_routes_are_translated() -> None:
     hop = {"host": "mx.corp.svc", "port": 2525, "tls": "Opportunistic"}
     internal = {
         "name": "internal",
-        "match": {"recipientDomains": ["*.corp.example"]},
+        "match": {"recipientDomains": ["*.corp.example"], "senderDomains": ["billing.example"], "logins": ["app-logins"]},
         "smarthosts": [hop],
         "retry": {"initial": "5s", "maximum": "1h30m", "factorPercent": 150, "jitterPercent": 0, "lifetime": "2d"},
     }
 
-    config = to_config(gateway(routes=[internal, {"name": "default"}]), ())
+    config = to_config(gateway(logins=[{"secretRef": {"name": "app-logins"}}], routes=[internal, {"name": "default"}]), ())
 
     assert config.routes[0] == model.Route(
         name="internal",
         recipient_domains=("*.corp.example",),
+        sender_domains=("billing.example",),
+        logins=("app-logins",),
         smarthosts=(model.Smarthost(host="mx.corp.svc", port=2525, tls=model.HopTls.OPPORTUNISTIC),),
         retry=model.Retry(initial=5, maximum=5400, factor=1.5, jitter=0, lifetime=2 * 86400),
     )
@@ -184,6 +186,18 @@ def test_what_is_left_out_is_as_the_gateway_has_it() -> None:
         (
             {"routes": [{"name": "a"}, {"name": "b"}]},
             "spec.routes: only the last route may be without a match: routes behind one would never be used",
+        ),
+        (
+            {"routes": [{"name": "a", "match": {}}, {"name": "b"}]},
+            "spec.routes[0].match: a match needs recipientDomains, senderDomains or logins",
+        ),
+        (
+            {"routes": [{"name": "a", "match": {"logins": ["typo"]}}, {"name": "b"}], "logins": [{"secretRef": {"name": "app"}}]},
+            "spec: a route's match.logins must be Secrets that spec.logins names",
+        ),
+        (
+            {"routes": [{"name": "a", "match": {"senderDomains": ["me@example.com"]}}, {"name": "b"}]},
+            "spec.routes[0].match.senderDomains[0]: must be a domain such as example.com, or *.example.com for every domain beneath it",
         ),
         ({"spool": {"lifetime": "0d"}}, "spec.spool.lifetime: must be longer than nothing"),
         ({"spool": {"reserve": "1Gi"}}, "spec.spool: the reserve must be smaller than the volume, or no mail could be taken"),

@@ -9,11 +9,13 @@ from smtp_gateway.mail.outcome import Failed
 from smtp_gateway.resolver import Exchange, Resolver
 from smtp_gateway.routing.exchangers import MxTerms, chosen, next_hops
 from smtp_gateway.routing.table import REMEMBERED, Table, Way
+from tests.support.messages import new_message
 
 INNER = Route(name="inner", recipient_domains=("corp.example", "*.corp.example"), smarthosts=(Smarthost(host="mx.corp.svc"),))
 SPECIAL = Route(name="special", recipient_domains=("a.corp.example", "other.example"))
 DEFAULT = Route(name="default")
 ROUTES = (INNER, SPECIAL, DEFAULT)
+SOMEBODY = new_message().as_entry()
 TERMS = MxTerms(Resolver(), "gateway.example")
 
 
@@ -33,14 +35,14 @@ TERMS = MxTerms(Resolver(), "gateway.example")
 )
 def test_the_first_matching_route_wins(address: str, route: Route) -> None:
     """Domains match whole, patterns with a star beneath, the last route matches the rest."""
-    assert Table(ROUTES).route_of(address) is route
+    assert Table(ROUTES).route_of(address, SOMEBODY) is route
 
 
 def test_recipients_are_divided_by_next_hop() -> None:
     """One batch for each route with next hops of its own, one for each domain where the MX decides."""
     addresses = ("a@corp.example", "b@x.example", "c@sub.corp.example", "d@y.example", "e@X.example")
 
-    found = Table(ROUTES).batches(addresses)
+    found = Table(ROUTES).batches(addresses, SOMEBODY)
 
     assert [(batch.way, batch.recipients) for batch in found] == [
         (Way(INNER, ""), ("a@corp.example", "c@sub.corp.example")),
@@ -53,18 +55,18 @@ def test_what_shares_next_hops_shares_a_destination() -> None:
     """Destinations differ by route, and by domain where the MX decides."""
     table, addresses = Table(ROUTES), ("a@corp.example", "b@x.example", "c@y.example")
 
-    assert [batch.destination for batch in table.batches(addresses)] == ["inner/", "default/x.example", "default/y.example"]
-    assert table.destinations((*addresses, "d@y.example")) == {"inner/", "default/x.example", "default/y.example"}
+    assert [batch.destination for batch in table.batches(addresses, SOMEBODY)] == ["inner/", "default/x.example", "default/y.example"]
+    assert table.destinations((*addresses, "d@y.example"), SOMEBODY) == {"inner/", "default/x.example", "default/y.example"}
 
 
 def test_what_is_remembered_is_bounded_and_changes_nothing() -> None:
     """Any number of made-up domains is routed as if each were the first."""
     table = Table(ROUTES)
     for number in range(REMEMBERED + 10):
-        assert table.destinations((f"a@{number}.example",)) == {f"default/{number}.example"}
+        assert table.destinations((f"a@{number}.example",), SOMEBODY) == {f"default/{number}.example"}
 
     assert len(table._known) <= REMEMBERED  # noqa: SLF001 what is kept shows nowhere else
-    assert table.route_of("a@corp.example") is INNER
+    assert table.route_of("a@corp.example", SOMEBODY) is INNER
 
 
 def hosts(hops: object) -> list[str]:

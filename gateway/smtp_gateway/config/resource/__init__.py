@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from smtp_gateway.config.model import ListenerAuth
 from smtp_gateway.config.resource.exposure import ServiceSpec, TrafficPolicy
-from smtp_gateway.config.resource.gateway import CERTIFICATE_NAMES_RULE, NAME_RULE, NODE_PORT_RULE, Metadata, SmtpGateway, Spec
+from smtp_gateway.config.resource.gateway import NAME_RULE, SPEC_RULES, Metadata, SmtpGateway, Spec
 from smtp_gateway.config.resource.listening import CertManager, Listener, Tls
 from smtp_gateway.config.resource.placement import PodTemplate, Spread, Toleration
 from smtp_gateway.config.resource.referenced import SameLoginError, configured, credentials_of, referenced_secrets
@@ -30,13 +30,12 @@ from smtp_gateway.config.resource.words import ADMIN_PORT, API_VERSION, GROUP, H
 __all__ = [
     "ADMIN_PORT",
     "API_VERSION",
-    "CERTIFICATE_NAMES_RULE",
     "GROUP",
     "HTTP_PORT",
     "KIND",
     "NAME_RULE",
-    "NODE_PORT_RULE",
     "PLURAL",
+    "SPEC_RULES",
     "VERSION",
     "CertManager",
     "Listener",

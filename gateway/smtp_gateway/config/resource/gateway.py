@@ -61,7 +61,7 @@ class Spec(Model):
     )
     routes: Annotated[tuple[Route, ...], Field(min_length=1, max_length=32), LAST_ROUTE_RULE, HIDDEN_ROUTE_RULE] = Field(
         default=(Route(name="default"),),
-        description="Where mail goes: the first route that matches a recipient. The last has no match. By default all mail goes straight to the recipients' MX.",
+        description="Where mail goes: the first route that matches a recipient and who sends to it. The last has no match. By default all mail goes straight to the recipients' MX.",
         json_schema_extra=list_map("name"),
     )
     spool: Annotated[SpoolSpec, RESERVE_RULE] = Field(default=SpoolSpec(), description="Where accepted mail is kept until it is delivered.")
@@ -98,11 +98,24 @@ CERTIFICATE_NAMES_RULE = Rule(
         (spec.tls is not None and spec.tls.client_certificates is not None) or not any(source.certificate_names for source in spec.logins)
     ),
 )
+ROUTED_LOGINS_RULE = Rule(
+    "self.routes.all(route, !has(route.match) || !has(route.match.logins)"
+    " || route.match.logins.all(one, self.logins.exists(source, source.secretRef.name == one)))",
+    "a route's match.logins must be Secrets that spec.logins names",
+    lambda spec: (
+        {name for route in spec.routes for name in (route.match and route.match.logins) or ()}
+        <= {source.secret_ref.name for source in spec.logins}
+    ),
+)
 NODE_PORT_RULE = Rule(
     "self.service.type != 'ClusterIP' || self.listeners.all(one, !has(one.nodePort))",
     "a listener's nodePort needs service.type NodePort or LoadBalancer",
     lambda spec: spec.service.external or all(one.node_port is None for one in spec.listeners),
 )
+
+
+SPEC_RULES = (NODE_PORT_RULE, CERTIFICATE_NAMES_RULE, ROUTED_LOGINS_RULE)
+"""Rules about several parts of the spec."""
 
 
 def _is_child_name(name: str) -> str:
@@ -136,4 +149,4 @@ class SmtpGateway(Model):
     api_version: Literal["smtpgateway.io/v1alpha1"] = API_VERSION
     kind: Literal["SmtpGateway"] = KIND
     metadata: Metadata
-    spec: Annotated[Spec, NODE_PORT_RULE, CERTIFICATE_NAMES_RULE]
+    spec: Annotated[Spec, NODE_PORT_RULE, CERTIFICATE_NAMES_RULE, ROUTED_LOGINS_RULE]

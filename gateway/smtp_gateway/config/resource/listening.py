@@ -14,8 +14,8 @@ from smtp_gateway.config.resource.words import (
     HTTP_PORT,
     ClassName,
     Hostname,
+    MailDomain,
     Name,
-    RecipientDomain,
     SecretName,
     SecretReference,
     SenderPattern,
@@ -42,14 +42,14 @@ class Listener(Model):
     )
     auth: ListenerAuth = Field(
         default=ListenerAuth.REQUIRED,
-        description="Required: nobody sends without a login. None: clients in allowedNetworks send to anywhere without one, and all others only to allowedRecipientDomains.",
+        description="Required: nobody sends without a login. None: clients in allowedNetworks send to anywhere without one, and all others only to allowedMailDomains.",
     )
     allowed_networks: Annotated[tuple[TrustedNetwork, ...], Field(max_length=64)] = Field(
         default=(),
         description="With auth: None, networks whose clients send to anywhere without a login. No network is trusted by default, private ones neither. Source NAT can make clients from anywhere look as if they were in one; see acknowledgedRisks.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
-    allowed_recipient_domains: Annotated[tuple[RecipientDomain, ...], Field(max_length=100)] = Field(
+    allowed_recipient_domains: Annotated[tuple[MailDomain, ...], Field(max_length=100)] = Field(
         default=(),
         description="With auth: None, domains of recipients for which mail is taken from clients of any network without a login; *.example.com means every domain beneath example.com, not itself.",
         json_schema_extra={"x-kubernetes-list-type": "set"},

@@ -7,17 +7,35 @@ from typing import Annotated
 from pydantic import Field
 
 from smtp_gateway.config.model import HopTls, Model, Port
-from smtp_gateway.config.resource.words import Duration, Host, Name, RecipientDomain, SecretReference
+from smtp_gateway.config.resource.words import Duration, Host, MailDomain, Name, SecretName, SecretReference
 from smtp_gateway.config.rules import Rule
 
 
 class Match(Model):
-    """Which mail a route is for."""
+    """Which mail a route is for: mail that all the parts match that are given."""
 
-    recipient_domains: Annotated[tuple[RecipientDomain, ...], Field(min_length=1, max_length=100)] = Field(
+    recipient_domains: Annotated[tuple[MailDomain, ...], Field(min_length=1, max_length=100)] | None = Field(
+        default=None,
         description="Domains of recipients; *.example.com means every domain beneath example.com, not itself.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
+    sender_domains: Annotated[tuple[MailDomain, ...], Field(min_length=1, max_length=100)] | None = Field(
+        default=None,
+        description="Domains of senders, those of the envelope; *.example.com as in recipientDomains. Bounces have no sender, so none of these matches them.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    logins: Annotated[tuple[SecretName, ...], Field(min_length=1, max_length=16)] | None = Field(
+        default=None,
+        description="Names of Secrets in spec.logins: mail that was sent with one of their logins.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
+MATCH_RULE = Rule(
+    "has(self.recipientDomains) || has(self.senderDomains) || has(self.logins)",
+    "a match needs recipientDomains, senderDomains or logins",
+    lambda match: not (match.recipient_domains is None and match.sender_domains is None and match.logins is None),
+)
 
 
 class Smarthost(Model):
@@ -82,10 +100,12 @@ class Retry(Model):
 
 
 class Route(Model):
-    """Where mail goes. Each recipient takes the first route that matches."""
+    """Where mail goes. Each recipient takes the first route that matches it and who sends to it."""
 
     name: Name = Field(description="Name of the route in logs and metrics.")
-    match: Match | None = Field(default=None, description="Which recipients take this route. Every route but the last has one.")
+    match: Annotated[Match, MATCH_RULE] | None = Field(
+        default=None, description="Which mail takes this route. Every route but the last has one."
+    )
     smarthosts: Annotated[tuple[SafeSmarthost, ...], Field(max_length=16)] = Field(
         default=(),
         description="Servers that take this mail, tried in this order until one can be reached. Without any, mail goes to the MX of the recipient's domain on port 25.",

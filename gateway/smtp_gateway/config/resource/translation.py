@@ -174,7 +174,9 @@ def _to_limits(spec: Spec) -> model.Limits:
 def _to_route(route: Route, held: Held) -> model.Route:
     return model.Route(
         name=route.name,
-        recipient_domains=route.match.recipient_domains if route.match else (),
+        recipient_domains=(route.match and route.match.recipient_domains) or (),
+        sender_domains=(route.match and route.match.sender_domains) or (),
+        logins=(route.match and route.match.logins) or (),
         smarthosts=tuple(_to_smarthost(hop, held) for hop in route.smarthosts),
         retry=_to_retry(route.retry),
     )

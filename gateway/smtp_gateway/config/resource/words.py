@@ -39,7 +39,7 @@ def matching(pattern: str, message: str) -> Rule:
 
 Hostname = Annotated[str, Field(max_length=253), matching(_HOSTNAME, "must be a fully qualified host name such as mail.example.com")]
 Host = Annotated[str, Field(max_length=253), matching(_HOST, "must be a host name or an IP address")]
-RecipientDomain = Annotated[
+MailDomain = Annotated[
     str, Field(max_length=253), matching(_DOMAIN, "must be a domain such as example.com, or *.example.com for every domain beneath it")
 ]
 SenderPattern = Annotated[
