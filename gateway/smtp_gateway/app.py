@@ -246,7 +246,8 @@ class Gateway:
 
     def _probe(self, config: Config) -> Probe:
         world = self._surroundings
-        return Probe(world.resolver, delivery.Settings(config.hostname, world.trust, world.timeouts, tokens=world.tokens))
+        settings = delivery.Settings(config.hostname, world.trust, world.timeouts, tokens=world.tokens)
+        return Probe(world.resolver, settings, reachability=world.reachability)
 
     def _sources(self) -> Sources:
         return Sources(self._state, self._spool, self._dispatch.delivering, self._upstreams, self._observer, self._certificate)

@@ -24,6 +24,7 @@ import structlog
 from smtp_gateway import accounting
 from smtp_gateway.content.notice import Original, Report, notice
 from smtp_gateway.delivery.client import Client
+from smtp_gateway.delivery.reachability import Reachability
 from smtp_gateway.delivery.settings import Settings, Timeouts
 from smtp_gateway.delivery.tokens import Tokens
 from smtp_gateway.delivery.transaction import Mail
@@ -73,11 +74,14 @@ class Surroundings:
     """Seconds since the epoch."""
     jitter: Callable[[], float] = random.random
     """A random number in [0, 1) for each settlement."""
+    chance: Callable[[], float] = random.random
+    """A random number in [0, 1), wherever next hops are chosen by chance."""
     new_id: Callable[[float], MessageId] = _new_id
     resolver: Resolver = field(default_factory=Resolver)
     trust: Trust = field(default_factory=Trust)
     tokens: Tokens = field(default_factory=Tokens)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    reachability: Reachability = field(default_factory=Reachability)
     bounds: Bounds = field(default_factory=Bounds)
     mx_port: int = SMTP_PORT
     unwritten_pause: float = 5.0
@@ -106,10 +110,11 @@ class Dispatch:
         self._mx_terms = self._mx_terms_of(config)
 
     def _client_of(self, config: Config) -> Client:
-        return Client(self._world.resolver, Settings(config.hostname, self._world.trust, self._world.timeouts, tokens=self._world.tokens))
+        settings = Settings(config.hostname, self._world.trust, self._world.timeouts, tokens=self._world.tokens)
+        return Client(self._world.resolver, settings, self._world.reachability)
 
     def _mx_terms_of(self, config: Config) -> MxTerms:
-        return MxTerms(self._world.resolver, config.hostname, self._world.mx_port)
+        return MxTerms(self._world.resolver, config.hostname, self._world.mx_port, self._world.chance)
 
     def reconfigure(self, config: Config) -> None:
         """Use *config* from the next attempt on; those under way end as they began."""
@@ -165,9 +170,10 @@ class Dispatch:
         self._client.retry_refused()
 
     def flush(self) -> None:
-        """Try all destinations again."""
+        """Try all destinations again, in the order of the configuration."""
         self._circuits.forget()
         self._client.retry_refused()
+        self._world.reachability.forget()
         self.wake()
 
     async def run(self) -> None:

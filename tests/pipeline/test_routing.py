@@ -1,17 +1,26 @@
-"""Routes at work: by sender and login, decided again at each attempt."""
+"""Routes at work: by sender and login, decided again at each attempt; and which of their smarthosts gets the mail."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import cycle
 from typing import TYPE_CHECKING
 
-from tests.support.dispatching import A, config, hand_over, over, working
-from tests.support.sink import Sink
+from smtp_gateway.config.model import Route
+from smtp_gateway.delivery.client import Client
+from smtp_gateway.delivery.reachability import Reachability
+from smtp_gateway.delivery.settings import Settings
+from smtp_gateway.delivery.transaction import Mail
+from smtp_gateway.mail.envelope import Envelope
+from smtp_gateway.probing.probe import Probe
+from smtp_gateway.resolver import Resolver
+from tests.support.dispatching import AROUND, A, config, hand_over, over, working
+from tests.support.messages import BODY
+from tests.support.sink import Cut, Sink
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from smtp_gateway.config.model import Route
 
 
 def some(sink: Sink, name: str, *, senders: Sequence[str] = (), logins: Sequence[str] = ()) -> Route:
@@ -48,3 +57,66 @@ async def test_trap_08_the_route_of_a_sender_is_decided_again_at_each_attempt(si
         await world.settled()
 
     assert world.counts.seen == [("deferred", "default", 1), ("delivered", "theirs", 1)]
+
+
+async def test_trap_04_smarthosts_share_the_mail_by_weight_and_each_message_goes_once(sink: Sink) -> None:
+    """Weights divide attempts and never copy a message (trap 4); the one with another priority waits for both to fail."""
+    draws = cycle((0.1, 0.5, 0.9))  # of 20 to 10: the first, the first, the second; and each draws its second for itself
+    async with Sink() as other, Sink() as last:
+        hops = [
+            hop.model_copy(update=more)
+            for hop, more in zip(
+                (*over(last).smarthosts, *over(sink).smarthosts, *over(other).smarthosts),
+                ({"priority": 5}, {"weight": 20}, {"weight": 10}),
+                strict=True,
+            )
+        ]
+        around = replace(AROUND, chance=lambda: next(draws))
+        async with working(config(Route(name="default", smarthosts=tuple(hops))), around=around) as world:
+            for number in range(30):
+                await world.put(f"a{number}@x.example")
+            await world.settled()
+
+    got = [taken.recipients[0] for server in (sink, other) for taken in server.taken]
+    assert sorted(got) == sorted(f"a{number}@x.example" for number in range(30))
+    assert sink.taken
+    assert other.taken
+    assert last.sessions == 0
+
+
+async def test_a_smarthost_that_is_away_costs_one_message_its_time_and_not_each(sink: Sink) -> None:
+    """The first message finds out, and the others begin with the one that works; nothing is lost when that goes too."""
+    async with Sink() as first:
+        first.answer("connect", Cut())
+        route = Route(name="default", smarthosts=(*over(first).smarthosts, *over(sink).smarthosts))
+        async with working(config(route)) as world:
+            for number in range(5):
+                await world.put(f"a{number}@x.example")
+                await world.settled()
+            assert (first.sessions, len(sink.taken)) == (1, 5)
+            await sink.stop()
+            first.forget_rules()
+            await world.put(A)
+            await world.settled()
+
+    assert [taken.recipients for taken in first.taken] == [(A,)]
+
+
+async def test_what_a_probe_found_decides_where_mail_begins(sink: Sink) -> None:
+    """No message pays for a smarthost that a probe could not reach, and when a probe reaches it, it is the first again."""
+    known = Reachability()
+    async with Sink() as first:
+        first.answer("connect", Cut())
+        hops = (*over(first).smarthosts, *over(sink).smarthosts)
+        settings = Settings("gateway.example", timeouts=AROUND.timeouts)
+        probe, client = Probe(Resolver(), settings, reachability=known), Client(Resolver(), settings, known)
+        mail = Mail(Envelope("me@here.example", (A,)), BODY)
+        assert not (await probe(hops[0])).answered
+        await client.deliver(mail, hops)
+        assert (first.sessions, len(sink.taken)) == (1, 1)
+        first.forget_rules()
+        assert (await probe(hops[0])).answered
+        await client.deliver(mail, hops)
+        client.close()
+
+    assert len(first.taken) == 1

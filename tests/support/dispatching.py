@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from smtp_gateway.config.model import Config, HopTls, Listener, Route, Smarthost
+from smtp_gateway.delivery.reachability import Reachability
 from smtp_gateway.delivery.settings import Timeouts
 from smtp_gateway.dispatch import Dispatch, Surroundings
 from smtp_gateway.spool.memory import MemorySpool
@@ -101,7 +102,7 @@ class World:
 async def working(config: Config, spool: Spool | None = None, around: Surroundings | None = None) -> AsyncIterator[World]:
     """Run dispatch over *config*, in the surroundings *around* with a clock that stands still."""
     clock, counts, spool = Clock(), Counts(), spool or MemorySpool()
-    around = replace(around or AROUND, clock=clock)
+    around = replace(around or AROUND, clock=clock, reachability=Reachability())
     dispatch = Dispatch(spool, config, counts, around)
     running = asyncio.create_task(dispatch.run())
     try:

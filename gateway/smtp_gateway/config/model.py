@@ -198,6 +198,10 @@ class Smarthost(Model):
     host: Annotated[str, Field(min_length=1, max_length=253)]
     port: Port = 25
     tls: HopTls = HopTls.VERIFY
+    priority: Annotated[int, Field(ge=0, le=65535)] = 0
+    """The lower, the sooner it is tried."""
+    weight: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Its part of the attempts that begin with one of its priority (`smtp_gateway.routing.preference`)."""
     credentials: Credentials | None = None
     """None: mail is handed over without AUTH, unless the client certificate is taken for it."""
     client_certificate: ClientCertificate | None = None

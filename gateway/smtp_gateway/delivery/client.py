@@ -24,6 +24,7 @@ from smtp_gateway.delivery import wire
 from smtp_gateway.delivery.connection import CLOSING
 from smtp_gateway.delivery.faults import CredentialsRefusedError, HopUnusableError, SessionError, TlsUnusableError, UnknownHostError
 from smtp_gateway.delivery.pool import Kept, Pool
+from smtp_gateway.delivery.reachability import Reachability
 from smtp_gateway.delivery.refusals import Refusals
 from smtp_gateway.delivery.session import Hop, open_session, ways
 from smtp_gateway.delivery.transaction import Mail, Transaction
@@ -54,8 +55,9 @@ class StaleError(Exception):
 class Client:
     """Delivers over SMTP, in sessions that are kept for the next message."""
 
-    def __init__(self, resolver: Resolver, settings: Settings) -> None:
-        """Resolve names by *resolver* and hold sessions as *settings* say."""
+    def __init__(self, resolver: Resolver, settings: Settings, reachability: Reachability | None = None) -> None:
+        """Resolve names by *resolver*, hold sessions as *settings* say, and keep in mind which next hops could be reached."""
+        self._reachability = reachability or Reachability()
         self._resolver = resolver
         self._settings = settings
         self._pool = Pool(settings.reuse, settings.timeouts.goodbye)
@@ -70,7 +72,10 @@ class Client:
         self._refusals.forget()
 
     async def deliver(self, mail: Mail, hops: Sequence[Smarthost]) -> Mapping[str, Outcome]:
-        """Try *hops* in order until one holds a session, and return an outcome for each recipient of *mail*."""
+        """Try *hops* until one holds a session, and return an outcome for each recipient of *mail*.
+
+        They are tried in their order, but for those that could not be reached lately: these are tried last.
+        """
         outcomes = _unsafe(mail)
         owed = [address for address in mail.envelope.recipients if address not in outcomes]
         while owed:
@@ -86,11 +91,13 @@ class Client:
     async def _portion(self, hops: Sequence[Smarthost], mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
         """Hand *mail* over for as many recipients as fit into one transaction."""
         last: Outcome = UNEXPECTED
-        for hop in hops:
+        for hop in self._reachability.in_order(hops):
             try:
                 return await self._over(hop, mail, recipients)
             except HopUnusableError as fault:
                 last = fault.outcome
+                if isinstance(last, Deferred) and last.local:
+                    self._reachability.missed(hop)
         return dict.fromkeys(recipients, last)
 
     async def _over(self, hop: Smarthost, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
@@ -121,12 +128,15 @@ class Client:
             for way in ways(Hop.at(address, hop)):
                 opened += 1
                 try:
-                    return Kept(await open_session(way, self._settings), hop, time.monotonic())
+                    kept = Kept(await open_session(way, self._settings), hop, time.monotonic())
                 except TlsUnusableError as fault:
                     last = fault
                 except HopUnusableError as fault:
                     last = fault
                     break
+                else:
+                    self._reachability.reached(hop)
+                    return kept
             if opened >= CONNECTIONS or last.lasting:
                 break
         raise last

@@ -14,6 +14,7 @@ from smtp_gateway.config.report import Cause
 from smtp_gateway.delivery.client import CONNECTIONS
 from smtp_gateway.delivery.connection import open_connection
 from smtp_gateway.delivery.faults import HopUnusableError, SessionError, TlsUnusableError
+from smtp_gateway.delivery.reachability import Reachability
 from smtp_gateway.delivery.session import Hop, open_session, ways
 from smtp_gateway.mail.outcome import Deferred, Delivered
 from smtp_gateway.mail.reply import Reply
@@ -57,13 +58,21 @@ class Finding:
     reply: str = ""
     """Its reply to NOOP or to what it refused, or what happened instead, in a sentence."""
 
+    @property
+    def answered(self) -> bool:
+        """Whether its host has said anything that counts: a session came about, or was refused in words."""
+        return self.cause in {None, Cause.REJECTED, Cause.AUTHENTICATION_REJECTED}
+
 
 class Probe:
     """How smarthosts are probed."""
 
-    def __init__(self, resolver: Resolver, settings: Settings, patience: Patience | None = None) -> None:
-        """Resolve names by *resolver* and open sessions as *settings* say."""
+    def __init__(
+        self, resolver: Resolver, settings: Settings, patience: Patience | None = None, reachability: Reachability | None = None
+    ) -> None:
+        """Resolve names by *resolver*, open sessions as *settings* say, and let deliveries know by *reachability* what was found."""
         self._resolver = resolver
+        self._reachability = reachability or Reachability()
         self._patience = patience or Patience()
         # Each step may take longer than all of them together, so that there is one sentence for "too late".
         step = self._patience.session * 2
@@ -72,6 +81,14 @@ class Probe:
 
     async def __call__(self, smarthost: Smarthost) -> Finding:
         """Ask *smarthost*, one address after another until one is of use; what the last one came to counts for all."""
+        finding = await self._ask(smarthost)
+        if finding.answered:
+            self._reachability.reached(smarthost)
+        else:
+            self._reachability.missed(smarthost)
+        return finding
+
+    async def _ask(self, smarthost: Smarthost) -> Finding:
         try:
             addresses = (await self._resolver.addresses(smarthost.host))[:CONNECTIONS]
         except (NoSuchNameError, LookupFailedError) as fault:

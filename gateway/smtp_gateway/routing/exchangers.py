@@ -1,4 +1,4 @@
-"""Routes to next hops: the configured ones in their order, or the mail exchangers of the recipients' domain (RFC 5321 section 5.1).
+"""Routes to next hops: the configured ones in order of preference, or the mail exchangers of the recipients' domain (RFC 5321 section 5.1).
 
 Only what the DNS says for certain is permanent: no such domain, a null MX, a domain without MX and address, ourselves as the best MX.
 Everything else is temporary.
@@ -6,6 +6,7 @@ Everything else is temporary.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,11 @@ from smtp_gateway.mail.address import normalise_domain
 from smtp_gateway.mail.outcome import Deferred, Failed, unreachable
 from smtp_gateway.mail.reply import Reply
 from smtp_gateway.resolver import Exchange, LookupFailedError, NoSuchNameError, Resolver, absolute, literal_address
+from smtp_gateway.routing.preference import in_order
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from smtp_gateway.routing.table import Way
 
 SMTP_PORT = 25
@@ -39,12 +43,14 @@ class MxTerms:
     hostname: str
     """The gateway's own name, which is never a next hop of its own."""
     port: int = SMTP_PORT
+    chance: Callable[[], float] = random.random
+    """A random number in [0, 1)."""
 
 
 async def next_hops(way: Way, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:
     """Return the next hops of *way* in the order in which they are tried, never empty; or the outcome that ends the attempt here."""
     if way.route.smarthosts:
-        return way.route.smarthosts
+        return in_order(way.route.smarthosts, terms.chance)
     literal = literal_address(way.domain) if way.domain.startswith("[") else None
     if literal is not None:
         return (_hop(literal, terms.port),)

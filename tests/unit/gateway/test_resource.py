@@ -73,7 +73,7 @@ def test_a_certificate_name_is_one_logins() -> None:
 
 def test_routes_are_translated() -> None:
     """Matches, smarthosts, TLS and retry arrive in the configuration as written."""
-    hop = {"host": "mx.corp.svc", "port": 2525, "tls": "Opportunistic"}
+    hop = {"host": "mx.corp.svc", "port": 2525, "tls": "Opportunistic", "priority": 10, "weight": 3}
     internal = {
         "name": "internal",
         "match": {"recipientDomains": ["*.corp.example"], "senderDomains": ["billing.example"], "logins": ["app-logins"]},
@@ -88,7 +88,7 @@ def test_routes_are_translated() -> None:
         recipient_domains=("*.corp.example",),
         sender_domains=("billing.example",),
         logins=("app-logins",),
-        smarthosts=(model.Smarthost(host="mx.corp.svc", port=2525, tls=model.HopTls.OPPORTUNISTIC),),
+        smarthosts=(model.Smarthost(host="mx.corp.svc", port=2525, tls=model.HopTls.OPPORTUNISTIC, priority=10, weight=3),),
         retry=model.Retry(initial=5, maximum=5400, factor=1.5, jitter=0, lifetime=2 * 86400),
     )
 

@@ -47,6 +47,13 @@ class Smarthost(Model):
         default=HopTls.VERIFY,
         description="Verify: TLS always, and the certificate must be valid for the host. Required: TLS always, any certificate. Opportunistic: TLS when offered. None: never.",
     )
+    priority: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=0, description="Servers with a lower number are tried first; those with the same one by their weight."
+    )
+    weight: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=0,
+        description="Share of the attempts among servers of the same priority: one with weight 20 is tried first twice as often as one with 10. Those with 0 come after these, in the order of the list.",
+    )
     credentials_ref: SecretReference | None = Field(
         default=None,
         description="Secret with the username and password that the server wants, under the keys username and password, as one of type kubernetes.io/basic-auth has them; or, for OAuth 2.0, with username, tokenUrl, clientId, and clientSecret or refreshToken or both, and scope if need be. They are sent under TLS only, so tls must be Verify or Required. Without it mail is sent without authentication.",
@@ -108,7 +115,7 @@ class Route(Model):
     )
     smarthosts: Annotated[tuple[SafeSmarthost, ...], Field(max_length=16)] = Field(
         default=(),
-        description="Servers that take this mail, tried in this order until one can be reached. Without any, mail goes to the MX of the recipient's domain on port 25.",
+        description="Servers that take this mail, tried one after another until one can be reached: by priority and weight, else in this order. One that could not be reached lately is tried last. Without any, mail goes to the MX of the recipient's domain on port 25.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     retry: Retry = Field(default=Retry(), description="How often mail on this route is tried again.")

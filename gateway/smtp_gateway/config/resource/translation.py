@@ -187,6 +187,8 @@ def _to_smarthost(hop: Smarthost, held: Held) -> model.Smarthost:
         host=hop.host,
         port=hop.port,
         tls=hop.tls,
+        priority=hop.priority,
+        weight=hop.weight,
         credentials=None if hop.credentials_ref is None else held.credentials[hop.credentials_ref.name],
         client_certificate=None if hop.client_certificate_ref is None else held.certificates[hop.client_certificate_ref.name],
         authority=None if hop.authority_ref is None else held.authorities[hop.authority_ref.name],

@@ -1,0 +1,62 @@
+"""Which next hops gave no session lately: they are tried last, so that not every message pays for the same connection time-out.
+
+Never left out: what is remembered may be wrong by now, and where all others fail as well it is tried after all. What only refuses in words
+keeps its place, because its answer costs no time. Deliveries and probes tell what they found; once a while one attempt finds out anew.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from smtp_gateway.config.model import Smarthost
+
+AVOIDED = 120.0
+"""Seconds for which a next hop is tried last. A probe that fails comes again sooner, so a smarthost's time ends when a probe says so; an
+exchanger, which nobody probes, is found out about by one message every two minutes."""
+REMEMBERED = 10_000
+"""Next hops that are remembered, some 300 octets each: a list of dead addresses can name any number of exchangers."""
+
+
+class Reachability:
+    """What is known of next hops."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin knowing nothing; *clock* tells seconds and never goes back."""
+        self._clock = clock
+        self._missed: dict[Smarthost, float] = {}
+        """Until when a next hop is tried last."""
+
+    def in_order(self, hops: Sequence[Smarthost]) -> Sequence[Smarthost]:
+        """Return *hops* as they should be tried: in their order, those behind the others that gave no session lately."""
+        if not self._missed or len(hops) == 1:
+            return hops
+        last = {hop for hop in hops if self._avoids(hop)}
+        return (*(hop for hop in hops if hop not in last), *(hop for hop in hops if hop in last)) if last else hops
+
+    def missed(self, hop: Smarthost) -> None:
+        """Take note that *hop* gave no session, and no answer that says why."""
+        self._missed.pop(hop, None)
+        self._missed[hop] = self._clock() + AVOIDED
+        if len(self._missed) > REMEMBERED:
+            del self._missed[next(iter(self._missed))]
+
+    def reached(self, hop: Smarthost) -> None:
+        """Take note that *hop* gave a session, or an answer."""
+        if self._missed:
+            self._missed.pop(hop, None)
+
+    def forget(self) -> None:
+        """Know nothing any more."""
+        self._missed.clear()
+
+    def _avoids(self, hop: Smarthost) -> bool:
+        until = self._missed.get(hop)
+        if until is None or self._clock() < until:
+            return until is not None
+        # This attempt finds out; the others go on as before until it has, and do not all wait with it.
+        self.missed(hop)
+        return False
