@@ -12,7 +12,8 @@ import trustme
 import uvloop
 
 from smtp_gateway.config.model import HopTls, Smarthost
-from smtp_gateway.delivery.client import CONNECTIONS, Client
+from smtp_gateway.delivery.client import Client
+from smtp_gateway.delivery.reaching import CONNECTIONS
 from smtp_gateway.delivery.settings import Settings, Timeouts
 from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.delivery.trust import Trust

@@ -21,10 +21,15 @@ class AuthenticatingSink(Sink):
     """A scripted next hop that knows who it talks to."""
 
     def __init__(
-        self, username: str, *passwords: str, tls: ssl.SSLContext | None = None, mechanisms: tuple[str, ...] = tuple(PROMPTS)
+        self,
+        username: str,
+        *passwords: str,
+        tls: ssl.SSLContext | None = None,
+        mechanisms: tuple[str, ...] = tuple(PROMPTS),
+        implicit: bool = False,
     ) -> None:
         """Take mail from *username* with any of *passwords*; offer *mechanisms*, which may be none that it knows, once there is TLS."""
-        super().__init__(tls=tls, extensions=EXTENSIONS)
+        super().__init__(tls=tls, extensions=EXTENSIONS, implicit=implicit)
         self.username = username
         self.passwords = set(passwords)
         self.refused = 0

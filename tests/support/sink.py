@@ -151,8 +151,16 @@ def _in_order(talk: Talk, phase: str) -> bool:
 class Sink:
     """A scripted next hop."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, extensions: tuple[str, ...] = EXTENSIONS, host: str = "127.0.0.1") -> None:
-        """Listen on *host* once started; offer STARTTLS when *tls* is given."""
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        extensions: tuple[str, ...] = EXTENSIONS,
+        host: str = "127.0.0.1",
+        implicit: bool = False,
+    ) -> None:
+        """Listen on *host* once started; offer STARTTLS when *tls* is given, or have TLS from the first octet when it is *implicit*."""
+        self._implicit = implicit
         self.host = host
         self.port = 0
         self.taken: list[Taken] = []
@@ -180,7 +188,8 @@ class Sink:
 
     async def start(self) -> None:
         """Listen: on any port at first, on the same port after a stop."""
-        self._server = await asyncio.start_server(self._accept, self.host, self.port, limit=LONGEST_LINE)
+        tls = self._tls if self._implicit else None
+        self._server = await asyncio.start_server(self._accept, self.host, self.port, limit=LONGEST_LINE, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -210,7 +219,7 @@ class Sink:
         self.open_sessions += 1
         try:
             with suppress(_CutError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                talk = Talk(reader, writer)
+                talk = Talk(reader, writer, self._implicit)
                 self.transcripts.append(talk.transcript)
                 await self._talk(talk)
         finally:

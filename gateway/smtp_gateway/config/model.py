@@ -24,6 +24,10 @@ Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a
 """A DNS label (RFC 1123): what Kubernetes allows as the name of a port."""
 
 
+SUBMISSIONS_PORT = 465
+"""Where servers expect a TLS handshake before they greet (RFC 8314 section 7.3)."""
+
+
 class ListenerTls(StrEnum):
     """How a listener encrypts."""
 
@@ -197,7 +201,10 @@ class Smarthost(Model):
 
     host: Annotated[str, Field(min_length=1, max_length=253)]
     port: Port = 25
+    alternate_ports: tuple[Port, ...] = ()
+    """Tried in this order when nobody greets on `port`."""
     tls: HopTls = HopTls.VERIFY
+    """On port 465 TLS comes first (RFC 8314): NONE and OPPORTUNISTIC are REQUIRED there."""
     priority: Annotated[int, Field(ge=0, le=65535)] = 0
     """The lower, the sooner it is tried."""
     weight: Annotated[int, Field(ge=0, le=65535)] = 0

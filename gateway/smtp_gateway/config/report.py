@@ -58,6 +58,8 @@ class UpstreamReport(Said):
     """One of `Cause`; empty when it is reachable."""
     reply: str = ""
     """What it said, or what happened instead, in a sentence of at most `REPLY_LENGTH` characters, without secrets."""
+    alternate_port: int | None = None
+    """The port that answered in place of `port`, on which nobody did; `reply` tells of both. None when none had to."""
     checked_at: float | None = None
     """When the last probe ended, in seconds since the epoch."""
 

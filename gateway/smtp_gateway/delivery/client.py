@@ -22,26 +22,23 @@ import structlog
 
 from smtp_gateway.delivery import wire
 from smtp_gateway.delivery.connection import CLOSING
-from smtp_gateway.delivery.faults import CredentialsRefusedError, HopUnusableError, SessionError, TlsUnusableError, UnknownHostError
+from smtp_gateway.delivery.faults import CredentialsRefusedError, HopUnusableError, SessionError
 from smtp_gateway.delivery.pool import Kept, Pool
 from smtp_gateway.delivery.reachability import Reachability
+from smtp_gateway.delivery.reaching import Reaching
 from smtp_gateway.delivery.refusals import Refusals
-from smtp_gateway.delivery.session import Hop, open_session, ways
 from smtp_gateway.delivery.transaction import Mail, Transaction
 from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Delivered, Outcome, unreached
-from smtp_gateway.resolver import LookupFailedError, NoSuchNameError, Resolver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from smtp_gateway.config.model import Smarthost
     from smtp_gateway.delivery.settings import Settings
+    from smtp_gateway.resolver import Resolver
 
 _log = structlog.get_logger()
 
-CONNECTIONS = 5
-"""Connections to one next hop after which an attempt tries no further address, as many as Postfix tries addresses (smtp_mx_address_limit): a
-long list must not hold a message for hours, nor may each address do so twice, under TLS and in the clear."""
 RECIPIENTS = 100
 """Recipients of one transaction: as many as every server takes (RFC 5321 section 4.5.3.1.8). Postfix sends 50 at a time
 (default_destination_recipient_limit)."""
@@ -58,7 +55,7 @@ class Client:
     def __init__(self, resolver: Resolver, settings: Settings, reachability: Reachability | None = None) -> None:
         """Resolve names by *resolver*, hold sessions as *settings* say, and keep in mind which next hops could be reached."""
         self._reachability = reachability or Reachability()
-        self._resolver = resolver
+        self._reaching = Reaching(resolver, settings, self._reachability)
         self._settings = settings
         self._pool = Pool(settings.reuse, settings.timeouts.goodbye)
         self._refusals = Refusals()
@@ -108,38 +105,12 @@ class Client:
                 return await self._transact(kept, mail, recipients)
         self._refusals.check(hop)
         try:
-            fresh = await self._fresh(hop)
+            fresh = Kept(await self._reaching.session(hop), hop, time.monotonic())
         except CredentialsRefusedError as fault:
             self._refusals.note(hop, fault)
             raise
         self._refusals.accepted(hop)
         return await self._transact(fresh, mail, recipients)
-
-    async def _fresh(self, hop: Smarthost) -> Kept:
-        """Open a session with the first address of *hop* that holds one. Raises `HopUnusableError`."""
-        try:
-            addresses = await self._resolver.addresses(hop.host)
-        except (NoSuchNameError, LookupFailedError) as fault:
-            # A configured name that does not exist may be a Service that is not there yet: temporary, as everything here.
-            unknown = UnknownHostError(f"Looking up the next hop failed: {fault}")
-            raise HopUnusableError(unknown.deferral(f"{hop.host.rstrip('.')}:{hop.port}")) from fault
-        opened, last = 0, HopUnusableError(UNEXPECTED)
-        for address in addresses:
-            for way in ways(Hop.at(address, hop)):
-                opened += 1
-                try:
-                    kept = Kept(await open_session(way, self._settings), hop, time.monotonic())
-                except TlsUnusableError as fault:
-                    last = fault
-                except HopUnusableError as fault:
-                    last = fault
-                    break
-                else:
-                    self._reachability.reached(hop)
-                    return kept
-            if opened >= CONNECTIONS or last.lasting:
-                break
-        raise last
 
     async def _transact(self, kept: Kept, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
         """Do one transaction, and keep the session if it is of further use. Raises `StaleError`, for a used session only."""

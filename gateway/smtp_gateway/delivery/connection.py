@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
         return await self.reply(end_patience)
 
     async def start_tls(self, context: ssl.SSLContext, hostname: str, patience: float) -> None:
-        """Put TLS on the connection, after STARTTLS was answered 220. Raises `HandshakeError`.
+        """Put TLS on the connection: after STARTTLS was answered 220, or before anything else. Raises `HandshakeError`.
 
         Replies that arrived in the clear behind that 220 are dropped: they would otherwise answer commands sent under TLS.
         """

@@ -92,5 +92,9 @@ class CredentialsRefusedError(HopUnusableError):
         return self.outcome.reply.permanent
 
 
+class SilentPortError(HopUnusableError):
+    """The same, and nobody greeted: on another port somebody may, because networks block port 25."""
+
+
 class TlsUnusableError(HopUnusableError):
     """The same, and it was TLS that failed: in the clear a session might come about."""

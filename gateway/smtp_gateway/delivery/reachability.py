@@ -1,6 +1,6 @@
-"""Which next hops gave no session lately: they are tried last, so that not every message pays for the same connection time-out.
+"""Which next hops gave no session lately, and on which of its ports one did: not every message pays for the same connection time-out.
 
-Never left out: what is remembered may be wrong by now, and where all others fail as well it is tried after all. What only refuses in words
+Who gave none is tried last. Never left out: what is remembered may be wrong by now, and where all others fail as well it is tried after all. What only refuses in words
 keeps its place, because its answer costs no time. Deliveries and probes tell what they found; once a while one attempt finds out anew.
 """
 
@@ -29,6 +29,8 @@ class Reachability:
         self._clock = clock
         self._missed: dict[Smarthost, float] = {}
         """Until when a next hop is tried last."""
+        self._ports: dict[Smarthost, int] = {}
+        """The port that is tried first, of smarthosts where it is an alternate one."""
 
     def in_order(self, hops: Sequence[Smarthost]) -> Sequence[Smarthost]:
         """Return *hops* as they should be tried: in their order, those behind the others that gave no session lately."""
@@ -44,14 +46,24 @@ class Reachability:
         if len(self._missed) > REMEMBERED:
             del self._missed[next(iter(self._missed))]
 
-    def reached(self, hop: Smarthost) -> None:
-        """Take note that *hop* gave a session, or an answer."""
+    def reached(self, hop: Smarthost, port: int | None = None) -> None:
+        """Take note that *hop* gave a session, or an answer, on *port* where it is known which."""
         if self._missed:
             self._missed.pop(hop, None)
+        if hop.alternate_ports and port is not None:
+            self._ports[hop] = port
+
+    def ports(self, hop: Smarthost) -> Sequence[int]:
+        """Return the ports of *hop* as they should be tried: the one that answered last, and the others in their order."""
+        if not hop.alternate_ports:
+            return (hop.port,)
+        first = self._ports.get(hop, hop.port)
+        return (first, *(port for port in (hop.port, *hop.alternate_ports) if port != first))
 
     def forget(self) -> None:
         """Know nothing any more."""
         self._missed.clear()
+        self._ports.clear()
 
     def _avoids(self, hop: Smarthost) -> bool:
         until = self._missed.get(hop)

@@ -1,5 +1,7 @@
 """A session with one next hop: greeting, EHLO, STARTTLS, AUTH (RFC 5321 section 3.1 and 3.2, RFC 3207, RFC 4954).
 
+On port 465 TLS comes first, and there is no STARTTLS (RFC 8314 section 3.3).
+
 What the next hop said before TLS is forgotten after it. Where TLS fails, the session does not come about, whatever was asked for: going on
 in the clear takes a fresh connection (RFC 7435 section 3), which `ways` has where it is allowed. Every way not to come about is a
 `HopUnusableError`.
@@ -10,10 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from smtp_gateway.config.model import HopTls, TokenCredentials
+from smtp_gateway.config.model import SUBMISSIONS_PORT, HopTls, TokenCredentials
 from smtp_gateway.delivery import bearer, sasl
 from smtp_gateway.delivery.connection import Connection, open_connection
-from smtp_gateway.delivery.faults import HopUnusableError, NotEncryptedError, SessionError, TlsUnusableError
+from smtp_gateway.delivery.faults import (
+    ConnectionLostError,
+    HopUnusableError,
+    NotEncryptedError,
+    SessionError,
+    SilentPortError,
+    TlsUnusableError,
+)
 from smtp_gateway.delivery.trust import Terms
 from smtp_gateway.mail.outcome import Phase, judge
 
@@ -43,15 +52,20 @@ class Hop:
     """As `Smarthost` has them."""
 
     @classmethod
-    def at(cls, address: str, smarthost: Smarthost) -> Self:
-        """Return the hop that *smarthost* is at *address*."""
+    def at(cls, address: str, port: int, smarthost: Smarthost) -> Self:
+        """Return the hop that *smarthost* is on *port* of *address*."""
         shown = smarthost.credentials, smarthost.client_certificate
-        return cls(smarthost.host, address, smarthost.port, smarthost.tls, *shown, smarthost.authority)
+        return cls(smarthost.host, address, port, smarthost.tls, *shown, smarthost.authority)
 
     @property
     def terms(self) -> Terms:
         """By which a handshake is made with it."""
         return Terms(self.tls, self.client_certificate, self.authority)
+
+    @property
+    def implicit(self) -> bool:
+        """Whether TLS comes before the greeting, whatever `tls` says but for its trust."""
+        return self.port == SUBMISSIONS_PORT
 
     def __str__(self) -> str:
         """Return the form that logs and notices use."""
@@ -73,17 +87,19 @@ class Session:
 
 def ways(hop: Hop) -> tuple[Hop, ...]:
     """Return how *hop* may be spoken to: as asked for, and, where TLS is opportunistic and fails, in the clear."""
-    return (hop, replace(hop, tls=HopTls.NONE)) if hop.tls is HopTls.OPPORTUNISTIC else (hop,)
+    return (hop, replace(hop, tls=HopTls.NONE)) if hop.tls is HopTls.OPPORTUNISTIC and not hop.implicit else (hop,)
 
 
 async def open_session(hop: Hop, settings: Settings) -> Session:
-    """Return a session with *hop* over one connection. Raises `HopUnusableError`."""
+    """Return a session with *hop* over one connection. Raises `HopUnusableError`, and `SilentPortError` when nobody greets."""
     try:
         connection = await open_connection(hop.address, hop.port, settings.timeouts.connect)
     except SessionError as fault:
-        raise HopUnusableError(fault.deferral(str(hop))) from fault
+        raise SilentPortError(fault.deferral(str(hop))) from fault
     try:
-        return await _establish(Session(hop, connection, frozenset(), tls=False), settings)
+        if hop.implicit:
+            await _shake_hands(hop, connection, settings)
+        return await _establish(Session(hop, connection, frozenset(), tls=hop.implicit), settings)
     except SessionError as fault:
         connection.leave(settings.timeouts.goodbye)
         raise HopUnusableError(fault.deferral(str(hop))) from fault
@@ -107,11 +123,14 @@ async def _establish(session: Session, settings: Settings) -> Session:
 
 async def _introduce(session: Session, settings: Settings) -> Session:
     """Exchange the greeting and names, and put TLS beneath them as far as the hop's setting asks for it."""
-    greeting = await session.connection.reply(settings.timeouts.greeting)
+    try:
+        greeting = await session.connection.reply(settings.timeouts.greeting)
+    except ConnectionLostError as fault:
+        raise SilentPortError(fault.deferral(str(session.hop))) from fault
     if greeting.code != _READY:
         raise HopUnusableError(judge(Phase.CONNECT, greeting, str(session.hop)))
     greeted = await _hello(session, settings)
-    if session.hop.tls is HopTls.NONE:
+    if session.hop.tls is HopTls.NONE or session.tls:
         return greeted
     if "STARTTLS" in greeted.extensions:
         return await _encrypt(greeted, settings)
@@ -143,12 +162,17 @@ async def _encrypt(session: Session, settings: Settings) -> Session:
         reply = await connection.exchange("STARTTLS", patience)
         if reply.code != _READY:
             raise TlsUnusableError(judge(Phase.STARTTLS, reply, str(session.hop)))
-        await connection.start_tls(await settings.trust.context(session.hop.terms), session.hop.host.rstrip("."), patience)
+        await _shake_hands(session.hop, connection, settings)
         return await _hello(replace(session, tls=True), settings)
     except SessionError as fault:
         raise TlsUnusableError(fault.deferral(str(session.hop))) from fault
     except HopUnusableError as fault:
         raise TlsUnusableError(fault.outcome) from fault
+
+
+async def _shake_hands(hop: Hop, connection: Connection, settings: Settings) -> None:
+    context = await settings.trust.context(hop.terms)
+    await connection.start_tls(context, hop.host.rstrip("."), settings.timeouts.start_tls)
 
 
 def _extensions(reply: Reply) -> frozenset[str]:

@@ -73,5 +73,9 @@ def _chain(fault: BaseException) -> Iterator[BaseException]:
 
 def sentence_of(reply: Reply, *, local: bool) -> str:
     """Return what people are told of *reply*: as it was said, or, where it is *local*, the sentence that stands in its place."""
-    text = " ".join(reply.text.split()) if local else str(reply)
+    return clipped(" ".join(reply.text.split()) if local else str(reply))
+
+
+def clipped(text: str) -> str:
+    """Return *text*, or as much of it as is reported."""
     return text if len(text) <= REPLY_LENGTH else f"{text[: REPLY_LENGTH - 1]}…"

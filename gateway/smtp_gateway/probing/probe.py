@@ -1,6 +1,9 @@
 """One probe of a smarthost: a session as a delivery would open it, NOOP, QUIT (RFC 5321 section 4.1.1.9). No mail.
 
 A session comes about by the delivery's own code, so what a probe finds is what mail would find. Nothing is raised.
+
+Deliveries learn from it: which smarthosts are tried last, and on which port. A probe begins with the configured port each time, so that
+mail goes back to it once it answers again, and no message has to find that out.
 """
 
 from __future__ import annotations
@@ -11,14 +14,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from smtp_gateway.config.report import Cause
-from smtp_gateway.delivery.client import CONNECTIONS
 from smtp_gateway.delivery.connection import open_connection
-from smtp_gateway.delivery.faults import HopUnusableError, SessionError, TlsUnusableError
+from smtp_gateway.delivery.faults import HopUnusableError, SessionError, SilentPortError, TlsUnusableError
 from smtp_gateway.delivery.reachability import Reachability
+from smtp_gateway.delivery.reaching import addresses_on
 from smtp_gateway.delivery.session import Hop, open_session, ways
 from smtp_gateway.mail.outcome import Deferred, Delivered
 from smtp_gateway.mail.reply import Reply
-from smtp_gateway.probing.causes import cause_of, sentence_of
+from smtp_gateway.probing.causes import cause_of, clipped, sentence_of
 from smtp_gateway.resolver import LookupFailedError, NoSuchNameError
 
 if TYPE_CHECKING:
@@ -57,6 +60,10 @@ class Finding:
     """None when the smarthost is reachable."""
     reply: str = ""
     """Its reply to NOOP or to what it refused, or what happened instead, in a sentence."""
+    silent: bool = False
+    """Whether nobody greeted, or nothing came any more: another port may answer."""
+    port: int | None = None
+    """The alternate port that this is about; None when it is about the smarthost's own."""
 
     @property
     def answered(self) -> bool:
@@ -80,26 +87,42 @@ class Probe:
         self._settings = replace(settings, timeouts=replace(settings.timeouts, **waits))
 
     async def __call__(self, smarthost: Smarthost) -> Finding:
-        """Ask *smarthost*, one address after another until one is of use; what the last one came to counts for all."""
+        """Ask *smarthost*: one address after another until one is of use, and where nobody answers on the next port.
+
+        What the first port came to counts where all are silent.
+        """
         finding = await self._ask(smarthost)
         if finding.answered:
-            self._reachability.reached(smarthost)
+            self._reachability.reached(smarthost, finding.port or smarthost.port)
         else:
             self._reachability.missed(smarthost)
         return finding
 
     async def _ask(self, smarthost: Smarthost) -> Finding:
         try:
-            addresses = (await self._resolver.addresses(smarthost.host))[:CONNECTIONS]
+            addresses = await self._resolver.addresses(smarthost.host)
         except (NoSuchNameError, LookupFailedError) as fault:
             return Finding(cause_of(fault), sentence_of(Reply(451, "", f"Looking up the name failed: {fault}"), local=True))
-        finding = Finding()
-        for address in addresses:
-            finding = await self._at(Hop.at(address, smarthost))
-            if finding.cause in _SAME_EVERYWHERE:
-                break
+        finding = await self._on(smarthost.port, smarthost, addresses)
+        if finding.silent:
+            for port in smarthost.alternate_ports:
+                beside = await self._on(port, smarthost, addresses)
+                if not beside.silent:
+                    # Without its reply where it is well: some servers number those to NOOP, and a status must not change with each probe.
+                    there = f"on port {port} it answers" if beside.cause is None else f"on port {port}: {beside.reply}"
+                    return replace(beside, port=port, reply=clipped(f"{finding.reply}; {there}"))
         if finding.cause is Cause.TIMEOUT and smarthost.port == SMTP_PORT:
-            return await self._beside(addresses, finding)
+            return await self._beside(addresses_on(smarthost.port, smarthost, addresses), finding)
+        return finding
+
+    async def _on(self, port: int, smarthost: Smarthost, addresses: Sequence[str]) -> Finding:
+        """Ask on *port*, one address after another; what the last one that answered came to counts for all, or the last one's silence."""
+        finding = Finding(silent=True)
+        for address in addresses_on(port, smarthost, addresses):
+            found = await self._at(Hop.at(address, port, smarthost))
+            if found.cause in _SAME_EVERYWHERE:
+                return found
+            finding = found if finding.silent or not found.silent else finding
         return finding
 
     async def _at(self, hop: Hop) -> Finding:
@@ -108,11 +131,11 @@ class Probe:
                 return await self._converse(hop)
         except HopUnusableError as fault:
             local = not isinstance(fault.outcome, Delivered) and fault.outcome.local
-            return Finding(cause_of(fault), sentence_of(fault.outcome.reply, local=local))
+            return Finding(cause_of(fault), sentence_of(fault.outcome.reply, local=local), isinstance(fault, SilentPortError))
         except SessionError as fault:
             return Finding(cause_of(fault), sentence_of(Reply(451, "", str(fault)), local=True))
         except TimeoutError as fault:
-            return Finding(cause_of(fault), f"No session within {self._patience.session:g} s")
+            return Finding(cause_of(fault), f"No session within {self._patience.session:g} s", silent=True)
 
     async def _converse(self, hop: Hop) -> Finding:
         """Return what a session that comes about finds. Raises `HopUnusableError` or `SessionError`."""
@@ -140,7 +163,7 @@ class Probe:
         found = next((port for (_, port), answered in zip(places, answers, strict=True) if answered), None)
         if found is None:
             return finding
-        return Finding(Cause.PORT_25_BLOCKED, f"{finding.reply}; the same host answers on port {found}")
+        return replace(finding, cause=Cause.PORT_25_BLOCKED, reply=clipped(f"{finding.reply}; the same host answers on port {found}"))
 
     async def _answers(self, address: str, port: int) -> bool:
         """Tell whether a mail server greets there: a connection alone may be a proxy's."""

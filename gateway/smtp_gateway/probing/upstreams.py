@@ -105,6 +105,7 @@ class Upstream:
             reachable=self.standing.reachable,
             cause=finding.cause or "" if finding else "",
             reply=finding.reply if finding else "",
+            alternate_port=finding.port if finding else None,
             checked_at=self.standing.checked_at,
         )
 
@@ -184,6 +185,8 @@ class Upstreams:
             _log.warning("upstream unreachable", cause=finding.cause.value, **about)
         elif finding.cause is None and known is not None and known.cause is not None:
             _log.info("upstream reachable", **about)
+        elif known is not None and known.port != finding.port:
+            _log.info("upstream port", in_use=finding.port or smarthost.port, **about)
         self._judge_routes()
 
     def _judge_routes(self) -> None:

@@ -61,8 +61,8 @@ def _operator(namespace: str) -> dict[str, Any]:
 
 
 def _hop_ports(spec: Spec) -> set[int]:
-    """Return the ports of next hops: the smarthosts' own, that of exchangers where a route has none, and what was added by hand."""
-    hops = {hop.port for route in spec.routes for hop in route.smarthosts}
+    """Return the ports of next hops: the smarthosts' own and alternate ones, that of exchangers where a route has none, and what was added by hand."""
+    hops = {port for route in spec.routes for hop in route.smarthosts for port in (hop.port, *hop.alternate_ports)}
     exchangers = {SMTP_PORT for route in spec.routes if not route.smarthosts}
     return hops | exchangers | set(spec.network_policy.extra_egress_ports)
 

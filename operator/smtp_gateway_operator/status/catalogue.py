@@ -94,6 +94,7 @@ CATALOGUE = (
     Entry(CERTIFICATE_VALID, "False", Reason.NEW_PAIR_UNUSABLE, WARNING, "The Secret was changed, and what it holds is not a certificate with its key. The pair before stays in force.", "Put a matching pair into the Secret; the message says what is wrong."),
     Entry(UPSTREAM_REACHABLE, "True", Reason.REACHABLE, NORMAL, "Every pod reaches every smarthost.", ""),
     Entry(UPSTREAM_REACHABLE, "True", Reason.PARTLY_REACHABLE, WARNING, "Every route has a smarthost that works, and some smarthosts do not.", _SEE_MESSAGE),
+    Entry(UPSTREAM_REACHABLE, "True", Reason.ALTERNATE_PORT, NONE, "Every smarthost is reached, but some not on their first port: mail goes to one of their `alternatePorts`.", f"{_SEE_MESSAGE} Where port 25 is blocked for good, name the other port first, which saves the probes' waiting for it."),
     Entry(UPSTREAM_REACHABLE, "True", Reason.NO_SMARTHOSTS, NONE, "Mail goes straight to the recipients' MX, which are not judged.", ""),
     Entry(UPSTREAM_REACHABLE, "Unknown", Reason.NOT_PROBED, NONE, "Not every smarthost has been tried yet; a matter of seconds.", ""),
     Entry(UPSTREAM_REACHABLE, "Unknown", Reason.CONFIG_INVALID, NONE, "Not judged, because the resource is not valid.", "See ConfigValid."),

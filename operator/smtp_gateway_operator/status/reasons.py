@@ -58,6 +58,7 @@ class Reason(StrEnum):
     OVERDUE = "Overdue"
     OWNERSHIP_CONFLICT = "OwnershipConflict"
     PARTLY_REACHABLE = "PartlyReachable"
+    ALTERNATE_PORT = "AlternatePort"
     PAUSED = "Paused"
     PODS_NOT_READY = "PodsNotReady"
     PODS_READY = "PodsReady"

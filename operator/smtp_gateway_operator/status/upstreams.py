@@ -14,6 +14,8 @@ from smtp_gateway_operator.status.reasons import Judged, Reason, false, true, un
 from smtp_gateway_operator.status.told import named, unheard
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from smtp_gateway_operator.spec import PodReport, Route, UpstreamReport
     from smtp_gateway_operator.status.told import Told
 
@@ -65,6 +67,10 @@ def _otherwise(told: Told, spared: list[tuple[str, UpstreamReport]], *, unprobed
         return unknown(Reason.NOT_PROBED, "not every smarthost has been tried yet")
     if spared:
         return true(Reason.PARTLY_REACHABLE, f"every route has a smarthost that works, but not all of them do: {_sentence(spared)}")
+    if elsewhere := [(pod, probe) for pod, probe in _wanted(told) if probe.alternate_port]:
+        return true(
+            Reason.ALTERNATE_PORT, f"every pod reaches every smarthost, not all of them on their first port: {_sentence(elsewhere)}"
+        )
     return true(Reason.REACHABLE, "every pod reaches every smarthost")
 
 
@@ -72,6 +78,13 @@ def _places(route: Route) -> tuple[_Place, ...]:
     """Return what *route* has now, each once and in its order."""
     named = ((one, one.credentials_ref) for one in route.smarthosts)
     return tuple(dict.fromkeys((route.name, one.host, one.port, reference.name if reference else "") for one, reference in named))
+
+
+def _wanted(told: Told) -> Iterator[tuple[str, UpstreamReport]]:
+    """Yield each pod's probes of the smarthosts that there should be."""
+    for pod, report in sorted(told.reports.items()):
+        for route in told.relayed:
+            yield from ((pod, probe) for probe in _probes(route, report))
 
 
 def _probes(route: Route, report: PodReport) -> list[UpstreamReport]:

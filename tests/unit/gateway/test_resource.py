@@ -73,7 +73,7 @@ def test_a_certificate_name_is_one_logins() -> None:
 
 def test_routes_are_translated() -> None:
     """Matches, smarthosts, TLS and retry arrive in the configuration as written."""
-    hop = {"host": "mx.corp.svc", "port": 2525, "tls": "Opportunistic", "priority": 10, "weight": 3}
+    hop = {"host": "mx.corp.svc", "port": 2525, "tls": "Opportunistic", "priority": 10, "weight": 3, "alternatePorts": [587, 465]}
     internal = {
         "name": "internal",
         "match": {"recipientDomains": ["*.corp.example"], "senderDomains": ["billing.example"], "logins": ["app-logins"]},
@@ -88,7 +88,11 @@ def test_routes_are_translated() -> None:
         recipient_domains=("*.corp.example",),
         sender_domains=("billing.example",),
         logins=("app-logins",),
-        smarthosts=(model.Smarthost(host="mx.corp.svc", port=2525, tls=model.HopTls.OPPORTUNISTIC, priority=10, weight=3),),
+        smarthosts=(
+            model.Smarthost(
+                host="mx.corp.svc", port=2525, alternate_ports=(587, 465), tls=model.HopTls.OPPORTUNISTIC, priority=10, weight=3
+            ),
+        ),
         retry=model.Retry(initial=5, maximum=5400, factor=1.5, jitter=0, lifetime=2 * 86400),
     )
 
@@ -198,6 +202,14 @@ def test_what_is_left_out_is_as_the_gateway_has_it() -> None:
         (
             {"routes": [{"name": "a", "match": {"senderDomains": ["me@example.com"]}}, {"name": "b"}]},
             "spec.routes[0].match.senderDomains[0]: must be a domain such as example.com, or *.example.com for every domain beneath it",
+        ),
+        (
+            {"routes": [{"name": "a", "smarthosts": [{"host": "mx", "port": 587, "alternatePorts": [2525, 587]}]}]},
+            "spec.routes[0].smarthosts[0]: alternatePorts are other ports than port",
+        ),
+        (
+            {"routes": [{"name": "a", "smarthosts": [{"host": "mx", "alternatePorts": [465], "tls": "None"}]}]},
+            "spec.routes[0].smarthosts[0]: tls: None is not possible on port 465, where TLS comes first",
         ),
         ({"spool": {"lifetime": "0d"}}, "spec.spool.lifetime: must be longer than nothing"),
         ({"spool": {"reserve": "1Gi"}}, "spec.spool: the reserve must be smaller than the volume, or no mail could be taken"),

@@ -71,6 +71,19 @@ class TestUpstreams:
             Reason.CONNECTION_TIMED_OUT,
         )
 
+    def test_another_port_is_reached_and_told(self) -> None:
+        """Nothing is wrong with the mail; the message says which port is blocked for whom, and what works instead."""
+        elsewhere = upstream(alternate_port=587) | {"reply": "Connection timed out after 10 s; on port 587 it answers"}
+
+        assert upstreams(told({}, {"upstreams": [elsewhere]})) == (
+            "True",
+            Reason.ALTERNATE_PORT,
+            (
+                "every pod reaches every smarthost, not all of them on their first port: route default, smtp.example.net:25: "
+                "Connection timed out after 10 s; on port 587 it answers (seen by mail-1)"
+            ),
+        )
+
     def test_what_was_not_tried_is_unknown(self) -> None:
         """A smarthost without a probe, and one whose other half failed, may still work."""
         hosts = ("a.example", "b.example")

@@ -67,10 +67,14 @@ def test_nobody_takes_the_operators_labels_away() -> None:
         ([{"name": "hop", "smarthosts": [{"host": "a.example", "port": 587}, {"host": "b.example"}]}], (25, 587)),
         (
             [
-                {"name": "hop", "match": {"recipientDomains": ["a.example"]}, "smarthosts": [{"host": "a.example", "port": 2525}]},
+                {
+                    "name": "hop",
+                    "match": {"recipientDomains": ["a.example"]},
+                    "smarthosts": [{"host": "a.example", "port": 2525, "alternatePorts": [465]}],
+                },
                 {"name": "mx"},
             ],
-            (25, 2525),
+            (25, 465, 2525),
         ),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from smtp_gateway.config.model import HopTls, Model, Port
+from smtp_gateway.config.model import SUBMISSIONS_PORT, HopTls, Model, Port
 from smtp_gateway.config.resource.words import Duration, Host, MailDomain, Name, SecretName, SecretReference
 from smtp_gateway.config.rules import Rule
 
@@ -42,7 +42,12 @@ class Smarthost(Model):
     """A mail server that takes mail for others."""
 
     host: Host = Field(description="Name or address of the server.")
-    port: Port = Field(default=25, description="Port of the server.")
+    port: Port = Field(default=25, description="Port of the server. On 465 TLS comes first (RFC 8314), on others STARTTLS is used.")
+    alternate_ports: Annotated[tuple[Port, ...], Field(max_length=4)] = Field(
+        default=(),
+        description="Further ports of the server, tried in this order when nobody answers on port, as where networks block port 25. The one that answers is used until port does again.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
     tls: HopTls = Field(
         default=HopTls.VERIFY,
         description="Verify: TLS always, and the certificate must be valid for the host. Required: TLS always, any certificate. Opportunistic: TLS when offered. None: never.",
@@ -84,7 +89,17 @@ AUTHORITY_RULE = Rule(
     "authorityRef needs tls: Verify; otherwise nobody asks who signed the server's certificate",
     lambda hop: hop.authority_ref is None or hop.tls is HopTls.VERIFY,
 )
-SafeSmarthost = Annotated[Smarthost, CREDENTIALS_RULE, CLIENT_CERTIFICATE_RULE, AUTHORITY_RULE]
+ALTERNATE_PORTS_RULE = Rule(
+    "!(self.port in self.alternatePorts)",
+    "alternatePorts are other ports than port",
+    lambda smarthost: smarthost.port not in smarthost.alternate_ports,
+)
+IMPLICIT_TLS_RULE = Rule(
+    f"self.tls != 'None' || (self.port != {SUBMISSIONS_PORT} && !({SUBMISSIONS_PORT} in self.alternatePorts))",
+    f"tls: None is not possible on port {SUBMISSIONS_PORT}, where TLS comes first",
+    lambda smarthost: smarthost.tls is not HopTls.NONE or SUBMISSIONS_PORT not in {smarthost.port, *smarthost.alternate_ports},
+)
+SafeSmarthost = Annotated[Smarthost, CREDENTIALS_RULE, CLIENT_CERTIFICATE_RULE, AUTHORITY_RULE, ALTERNATE_PORTS_RULE, IMPLICIT_TLS_RULE]
 
 
 class Retry(Model):

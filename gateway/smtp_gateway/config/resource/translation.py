@@ -186,6 +186,7 @@ def _to_smarthost(hop: Smarthost, held: Held) -> model.Smarthost:
     return model.Smarthost(
         host=hop.host,
         port=hop.port,
+        alternate_ports=hop.alternate_ports,
         tls=hop.tls,
         priority=hop.priority,
         weight=hop.weight,
