@@ -247,7 +247,7 @@ class Gateway:
     def _probe(self, config: Config) -> Probe:
         world = self._surroundings
         settings = delivery.Settings(config.hostname, world.trust, world.timeouts, tokens=world.tokens)
-        return Probe(world.resolver, settings, reachability=world.reachability)
+        return Probe(world.resolver.only(config.ip_families), settings, reachability=world.reachability)
 
     def _sources(self) -> Sources:
         return Sources(self._state, self._spool, self._dispatch.delivering, self._upstreams, self._observer, self._certificate)

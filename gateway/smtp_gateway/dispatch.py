@@ -111,10 +111,11 @@ class Dispatch:
 
     def _client_of(self, config: Config) -> Client:
         settings = Settings(config.hostname, self._world.trust, self._world.timeouts, tokens=self._world.tokens)
-        return Client(self._world.resolver, settings, self._world.reachability)
+        return Client(self._world.resolver.only(config.ip_families), settings, self._world.reachability)
 
     def _mx_terms_of(self, config: Config) -> MxTerms:
-        return MxTerms(self._world.resolver, config.hostname, self._world.mx_port, self._world.chance)
+        resolver = self._world.resolver.only(config.ip_families)
+        return MxTerms(resolver, config.hostname, self._world.mx_port, self._world.chance)
 
     def reconfigure(self, config: Config) -> None:
         """Use *config* from the next attempt on; those under way end as they began."""

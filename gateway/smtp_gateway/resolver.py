@@ -22,7 +22,11 @@ import dns.name
 import dns.rdatatype
 import dns.resolver
 
+from smtp_gateway.config.model import IpFamily
+
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from dns.rdtypes.ANY.MX import MX
 
 PATIENCE = 20.0
@@ -35,6 +39,10 @@ class NoSuchNameError(Exception):
 
 class LookupFailedError(Exception):
     """The DNS gave no usable answer: SERVFAIL, a timeout, no server. Another time it may."""
+
+
+class NoSuchFamilyError(LookupFailedError):
+    """There are addresses, but of a family only that is turned off, which is the configuration's word and not the DNS's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +66,21 @@ class Exchange:
 class Resolver:
     """Asks the DNS. Holds no state but its settings, which it reads at the first question."""
 
-    def __init__(self, nameserver: Nameserver | None = None, patience: float = PATIENCE) -> None:
-        """Ask *nameserver*, or those of the system when it is None, for at most *patience* seconds a question."""
+    def __init__(
+        self, nameserver: Nameserver | None = None, patience: float = PATIENCE, families: Collection[IpFamily] = tuple(IpFamily)
+    ) -> None:
+        """Ask *nameserver*, or those of the system when it is None, for at most *patience* seconds a question.
+
+        Addresses are only those of *families*.
+        """
+        self._families = frozenset(families)
         self._nameserver = nameserver
         self._patience = patience
         self._dns: dns.asyncresolver.Resolver | None = None
+
+    def only(self, families: Collection[IpFamily]) -> Resolver:
+        """Return a resolver whose addresses are those of *families*; this one when that changes nothing."""
+        return self if self._families == set(families) else Resolver(self._nameserver, self._patience, families)
 
     async def exchanges(self, domain: str) -> tuple[Exchange, ...]:
         """Return the MX records of *domain*, most preferred first; empty when it exists without any.
@@ -79,26 +97,49 @@ class Resolver:
         """
         literal = literal_address(host)
         if literal is not None:
-            return (literal,)
+            return self._of_families(host, (literal,))
         return await (self._addresses_by_dns(host) if host.endswith(".") else self._addresses_by_system(host))
 
     async def _addresses_by_dns(self, host: str) -> tuple[str, ...]:
-        """Ask for A and AAAA at once; one kind that cannot be had does not spoil the other."""
-        answers = await asyncio.gather(self._ask(host, "A"), self._ask(host, "AAAA"), return_exceptions=True)
-        found = tuple(record.to_text() for answer in answers if not isinstance(answer, BaseException) for record in answer)
-        for answer in answers:
-            if not found and isinstance(answer, BaseException):
-                raise answer
+        """Ask for A and AAAA at once; one kind that cannot be had does not spoil the other.
+
+        What is turned off is not asked for, because its answers may be what is wrong, unless there is nothing else: nobody may be told
+        for good that a host has no address.
+        """
+        found = await self._records(host, self._families)
+        if not found and (off := _ALL_FAMILIES - self._families):
+            found = self._of_families(host, await self._records(host, off))
         if not found:
             message = f"{host} has no address"
             raise NoSuchNameError(message)
         return found
 
+    async def _records(self, host: str, families: Collection[IpFamily]) -> tuple[str, ...]:
+        """Return the addresses of *families*, IPv4 first; empty when the host exists without any. Raises what the first failure was."""
+        kinds = [kind for family, kind in _RECORDS.items() if family in families]
+        answers = await asyncio.gather(*(self._ask(host, kind) for kind in kinds), return_exceptions=True)
+        found = tuple(record.to_text() for answer in answers if not isinstance(answer, BaseException) for record in answer)
+        for answer in answers:
+            if not found and isinstance(answer, BaseException):
+                raise answer
+        return found
+
+    def _of_families(self, host: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of *addresses* that may be used. Raises `NoSuchFamilyError` when there are some and none of them may."""
+        if self._families == _ALL_FAMILIES:
+            return addresses
+        found = tuple(address for address in addresses if family_of(address) in self._families)
+        if addresses and not found:
+            message = f"{host} has no address of {' or '.join(sorted(self._families))}, and others are turned off"
+            raise NoSuchFamilyError(message)
+        return found
+
     async def _addresses_by_system(self, host: str) -> tuple[str, ...]:
         loop = asyncio.get_running_loop()
+        family = _SOCKETS[next(iter(self._families))] if len(self._families) == 1 else socket.AF_UNSPEC
         try:
             async with asyncio.timeout(self._patience):
-                found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+                found = await loop.getaddrinfo(host, None, family=family, type=socket.SOCK_STREAM)
         except socket.gaierror as fault:
             # EAI_NONAME may mean that a Service has not been created yet; the caller decides what a missing next hop means.
             kind = NoSuchNameError if fault.errno in _NO_NAME else LookupFailedError
@@ -139,6 +180,16 @@ class Resolver:
 
 
 _NO_NAME = (socket.EAI_NONAME, socket.EAI_NODATA) if hasattr(socket, "EAI_NODATA") else (socket.EAI_NONAME,)
+
+
+_ALL_FAMILIES = frozenset(IpFamily)
+_RECORDS = {IpFamily.IPV4: "A", IpFamily.IPV6: "AAAA"}
+_SOCKETS = {IpFamily.IPV4: socket.AF_INET, IpFamily.IPV6: socket.AF_INET6}
+
+
+def family_of(address: str) -> IpFamily:
+    """Return the family of *address*. Raises `ValueError` when it is none."""
+    return IpFamily.IPV4 if ipaddress.ip_address(address).version == 4 else IpFamily.IPV6  # noqa: PLR2004 the name of the protocol
 
 
 def absolute(name: str) -> str:

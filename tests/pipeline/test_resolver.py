@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from smtp_gateway.config.model import Route
+from smtp_gateway.config.model import IpFamily, Route
 from smtp_gateway.mail.outcome import Deferred, Failed
-from smtp_gateway.resolver import Exchange, LookupFailedError, Nameserver, NoSuchNameError, Resolver, literal_address
+from smtp_gateway.resolver import Exchange, LookupFailedError, Nameserver, NoSuchFamilyError, NoSuchNameError, Resolver, literal_address
 from smtp_gateway.routing.exchangers import MxTerms, next_hops
 from smtp_gateway.routing.table import Way
 from tests.support.dns import NameServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from smtp_gateway.config.model import Smarthost
 
 
 @pytest.fixture
@@ -31,7 +33,11 @@ def resolver(names: NameServer, patience: float = 2.0) -> Resolver:
 
 async def route(names: NameServer, domain: str) -> object:
     """Return where mail for *domain* goes: host names, or the outcome as `Failed 5.1.2`."""
-    found = await next_hops(Way(Route(name="default"), domain), MxTerms(resolver(names, 0.5), "gateway.example"))
+    return told(await next_hops(Way(Route(name="default"), domain), MxTerms(resolver(names, 0.5), "gateway.example")))
+
+
+def told(found: tuple[Smarthost, ...] | Deferred | Failed) -> object:
+    """Return next hops as host names, an outcome as `Failed 5.1.2`."""
     return f"{type(found).__name__} {found.reply.enhanced}" if isinstance(found, (Deferred, Failed)) else [hop.host for hop in found]
 
 
@@ -121,3 +127,42 @@ async def test_where_mail_for_a_domain_goes(names: NameServer) -> None:
     assert await route(names, "broken.example") == "Deferred 4.4.3"
     assert await route(names, "silent.example") == "Deferred 4.4.3"
     assert await route(names, "a..b.example") == "Deferred 4.4.3"
+
+
+ONLY_4, ONLY_6 = ((family,) for family in IpFamily)
+
+
+async def test_a_family_can_be_turned_off(names: NameServer) -> None:
+    """Its records are not even asked for; by default A comes before AAAA."""
+    names.add("a.example.", "A", "192.0.2.1")
+    names.add("a.example.", "AAAA", "2001:db8::1")
+    both = resolver(names)
+
+    assert await both.addresses("a.example.") == ("192.0.2.1", "2001:db8::1")
+    names.asked.clear()
+    assert await both.only(ONLY_4).addresses("a.example.") == ("192.0.2.1",)
+    assert await both.only(ONLY_6).addresses("a.example.") == ("2001:db8::1",)
+    assert names.asked == [("a.example.", "A"), ("a.example.", "AAAA")]
+    assert both.only(tuple(IpFamily)) is both
+
+
+async def test_a_configured_name_has_no_address_of_a_family_that_is_off(names: NameServer) -> None:
+    """The system's resolver is asked for one family alone, and an address is of one."""
+    assert await resolver(names).only(ONLY_4).addresses("localhost") == ("127.0.0.1",)
+    assert await resolver(names).only(ONLY_6).addresses("::1") == ("::1",)
+    with pytest.raises(NoSuchFamilyError, match="has no address of IPv4, and others are turned off"):
+        await resolver(names).only(ONLY_4).addresses("::1")
+
+
+async def test_a_host_of_the_other_family_is_not_one_that_does_not_exist(names: NameServer) -> None:
+    """That a family is off is our own affair, so mail waits; only a host without any address is told of for good."""
+    names.add("six.example.", "AAAA", "2001:db8::1")
+    names.add("textonly.example.", "TXT", "hello")
+    four = resolver(names).only(ONLY_4)
+    terms = MxTerms(four, "gateway.example")
+
+    with pytest.raises(NoSuchFamilyError):
+        await four.addresses("six.example.")
+    assert names.asked == [("six.example.", "A"), ("six.example.", "AAAA")]
+    assert told(await next_hops(Way(Route(name="default"), "six.example"), terms)) == "Deferred 4.4.3"
+    assert told(await next_hops(Way(Route(name="default"), "textonly.example"), terms)) == "Failed 5.1.2"

@@ -6,15 +6,16 @@ from dataclasses import replace
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from smtp_gateway.config.model import Route
+from smtp_gateway.config.model import IpFamily, Route
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.reachability import Reachability
 from smtp_gateway.delivery.settings import Settings
 from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.probing.probe import Probe
-from smtp_gateway.resolver import Resolver
+from smtp_gateway.resolver import Nameserver, Resolver
 from tests.support.dispatching import AROUND, A, config, hand_over, over, working
+from tests.support.dns import NameServer
 from tests.support.messages import BODY
 from tests.support.sink import Cut, Sink
 from tests.support.waiting import eventually
@@ -120,3 +121,24 @@ async def test_what_a_probe_found_decides_where_mail_begins(sink: Sink) -> None:
         client.close()
 
     assert len(first.taken) == 1
+
+
+async def test_mail_does_not_go_to_addresses_of_a_family_that_is_off(sink: Sink) -> None:
+    """Neither at first nor after the other one failed; the change takes effect with the next attempt."""
+    async with NameServer() as names, Sink(host="::1") as six:
+        await six.stop()
+        six.port = sink.port
+        await six.start()
+        names.add("x.example.", "MX", "10 mx.example.")
+        names.add("mx.example.", "AAAA", "::1")
+        around = replace(AROUND, resolver=Resolver(Nameserver("127.0.0.1", names.port), patience=2), mx_port=sink.port)
+        both = config(Route(name="default"))
+        async with working(both.model_copy(update={"ip_families": (IpFamily.IPV4,)}), around=around) as world:
+            await world.put(A)
+            await world.deferred()
+            assert six.sessions == 0
+            world.dispatch.reconfigure(both)
+            world.later(30)
+            await world.settled()
+
+    assert [taken.recipients for taken in six.taken] == [(A,)]

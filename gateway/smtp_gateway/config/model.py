@@ -63,6 +63,13 @@ class HopTls(StrEnum):
     """Always, and the certificate must be valid for the host's name."""
 
 
+class IpFamily(StrEnum):
+    """A family of addresses, as Kubernetes calls them."""
+
+    IPV4 = "IPv4"
+    IPV6 = "IPv6"
+
+
 class Model(BaseModel):
     """The habits of every model here: frozen, nothing unknown, camelCase as in Kubernetes, no value in an error, which may be a secret."""
 
@@ -316,6 +323,8 @@ class Config(Model):
     senders: tuple[Senders, ...] = ()
     """Logins of an identity that is not among them may send as anybody."""
     routes: tuple[Route, ...]
+    ip_families: Annotated[tuple[IpFamily, ...], Field(min_length=1)] = tuple(IpFamily)
+    """Those of the addresses to which mail is delivered."""
     limits: Limits = Limits()
     headers: Headers = Headers()
     lifetime: Annotated[float, Field(gt=0)] = 5 * 86400.0

@@ -293,6 +293,14 @@ def test_what_is_wrong_is_told_in_a_sentence(spec: dict[str, Any], sentence: str
     assert refusal(**spec) == sentence
 
 
+def test_a_family_of_addresses_can_be_turned_off() -> None:
+    """Both are on by default; none is no choice."""
+    assert to_config(gateway(), ()).ip_families == ("IPv4", "IPv6")
+    assert to_config(gateway(delivery={"ipFamilies": ["IPv6"]}), ()).ip_families == ("IPv6",)
+    assert refusal(delivery={"ipFamilies": []}) == "spec.delivery.ipFamilies: Tuple should have at least 1 item after validation, not 0"
+    assert refusal(delivery={"ipFamilies": ["inet6"]}) == "spec.delivery.ipFamilies[0]: Input should be 'IPv4' or 'IPv6'"
+
+
 def test_clients_can_be_left_out_of_headers() -> None:
     """They are told by default, as RFC 5321 wants it."""
     assert to_config(gateway(), ()).headers == model.Headers()

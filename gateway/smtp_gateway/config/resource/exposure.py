@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from smtp_gateway.config.model import Model, Port
+from smtp_gateway.config.model import IpFamily, Model, Port
 from smtp_gateway.config.resource.words import Annotations, Labels, matching, without_repetition
 from smtp_gateway.config.rules import Rule
 
@@ -28,13 +28,6 @@ class TrafficPolicy(StrEnum):
     """On any node's pod: evenly spread, and the client's address is lost behind the node's."""
     LOCAL = "Local"
     """On a pod of the node that it reached: the client's address is kept."""
-
-
-class IpFamily(StrEnum):
-    """A family of addresses."""
-
-    IPV4 = "IPv4"
-    IPV6 = "IPv6"
 
 
 class IpFamilyPolicy(StrEnum):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from smtp_gateway.config.model import Model
+from smtp_gateway.config.resource.delivering import DeliverySpec
 from smtp_gateway.config.resource.exposure import (
     EXTRA_PORTS_RULE,
     FAMILIES_RULE,
@@ -64,6 +65,7 @@ class Spec(Model):
         description="Where mail goes: the first route that matches a recipient and who sends to it. The last has no match. By default all mail goes straight to the recipients' MX.",
         json_schema_extra=list_map("name"),
     )
+    delivery: DeliverySpec = Field(default=DeliverySpec(), description="How the gateway connects to other servers, whatever the route.")
     spool: Annotated[SpoolSpec, RESERVE_RULE] = Field(default=SpoolSpec(), description="Where accepted mail is kept until it is delivered.")
     limits: Annotated[LimitsSpec, CONNECTIONS_RULE] = Field(
         default=LimitsSpec(), description="What one message may be, and how many connections there may be."

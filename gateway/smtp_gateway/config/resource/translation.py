@@ -130,6 +130,7 @@ def to_config(
             if source.allowed_senders is not None
         ),
         routes=tuple(_to_route(route, held or Held()) for route in spec.routes),
+        ip_families=spec.delivery.ip_families,
         limits=_to_limits(spec),
         headers=model.Headers(client_address=spec.headers.client_address),
         lifetime=units.seconds(spec.spool.lifetime),
