@@ -25,12 +25,17 @@ import dns.resolver
 from smtp_gateway.config.model import IpFamily
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from dns.rdtypes.ANY.MX import MX
 
 PATIENCE = 20.0
 """Seconds for one question, repetitions included; resolv.conf's own default is 5 s, twice, for each server."""
+
+
+_ALL_FAMILIES = frozenset(IpFamily)
+_RECORDS = {IpFamily.IPV4: "A", IpFamily.IPV6: "AAAA"}
+_SOCKETS = {IpFamily.IPV4: socket.AF_INET, IpFamily.IPV6: socket.AF_INET6}
 
 
 class NoSuchNameError(Exception):
@@ -39,6 +44,10 @@ class NoSuchNameError(Exception):
 
 class LookupFailedError(Exception):
     """The DNS gave no usable answer: SERVFAIL, a timeout, no server. Another time it may."""
+
+
+class OwnAddressError(Exception):
+    """The DNS says that the host is this one, or none: mail for it would come back, or go nowhere."""
 
 
 class NoSuchFamilyError(LookupFailedError):
@@ -63,24 +72,58 @@ class Exchange:
     """An absolute name, with its trailing dot; `.` alone is the null MX (RFC 7505)."""
 
 
+_NOWHERE = ipaddress.ip_network("0.0.0.0/8")
+"""This network (RFC 1122 section 3.2.1.3): on most systems its addresses are the host's own."""
+
+
+def leads_away(address: str) -> bool:
+    """Tell whether mail may go to *address* because the DNS says so: one of another host, as far as that can be told.
+
+    Not loopback and unspecified addresses, link-local ones (a cloud's metadata server has one), multicast and reserved ones, and those
+    that this host has. Private addresses may be: inside networks mail exchangers have them. docs/decisions/0032 argues it.
+    """
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    if isinstance(ip, ipaddress.IPv4Address) and (ip in _NOWHERE or ip.is_reserved):
+        return False
+    return not (ip.is_loopback or ip.is_unspecified or ip.is_link_local or ip.is_multicast or is_own(str(ip)))
+
+
+def is_own(address: str) -> bool:
+    """Tell whether this host has *address*: the system then gives it to a socket that leads there. Nothing is sent (UDP)."""
+    try:
+        with socket.socket(_SOCKETS[family_of(address)], socket.SOCK_DGRAM) as towards:
+            towards.setblocking(False)  # noqa: FBT003 the standard library's way
+            towards.connect((address, 25))
+            return ipaddress.ip_address(towards.getsockname()[0]) == ipaddress.ip_address(address)
+    except OSError:  # no such family, or no way there
+        return False
+
+
 class Resolver:
     """Asks the DNS. Holds no state but its settings, which it reads at the first question."""
 
     def __init__(
-        self, nameserver: Nameserver | None = None, patience: float = PATIENCE, families: Collection[IpFamily] = tuple(IpFamily)
+        self,
+        nameserver: Nameserver | None = None,
+        patience: float = PATIENCE,
+        families: Collection[IpFamily] = tuple(IpFamily),
+        leads_away: Callable[[str], bool] = leads_away,
     ) -> None:
         """Ask *nameserver*, or those of the system when it is None, for at most *patience* seconds a question.
 
-        Addresses are only those of *families*.
+        Addresses are only those of *families*; *leads_away* tells which of those in the DNS mail may go to.
         """
         self._families = frozenset(families)
+        self.leads_away = leads_away
         self._nameserver = nameserver
         self._patience = patience
         self._dns: dns.asyncresolver.Resolver | None = None
 
     def only(self, families: Collection[IpFamily]) -> Resolver:
         """Return a resolver whose addresses are those of *families*; this one when that changes nothing."""
-        return self if self._families == set(families) else Resolver(self._nameserver, self._patience, families)
+        return self if self._families == set(families) else Resolver(self._nameserver, self._patience, families, self.leads_away)
 
     async def exchanges(self, domain: str) -> tuple[Exchange, ...]:
         """Return the MX records of *domain*, most preferred first; empty when it exists without any.
@@ -93,7 +136,8 @@ class Resolver:
     async def addresses(self, host: str) -> tuple[str, ...]:
         """Return the addresses of *host*: an address itself, an absolute name (trailing dot), or a name for the system's resolver.
 
-        Raises `NoSuchNameError` when it has none, `LookupFailedError` when nobody could say.
+        Raises `NoSuchNameError` when it has none, `LookupFailedError` when nobody could say, and `OwnAddressError` for an absolute name
+        whose addresses all lead back here.
         """
         literal = literal_address(host)
         if literal is not None:
@@ -104,7 +148,7 @@ class Resolver:
         """Ask for A and AAAA at once; one kind that cannot be had does not spoil the other.
 
         What is turned off is not asked for, because its answers may be what is wrong, unless there is nothing else: nobody may be told
-        for good that a host has no address.
+        for good that a host has no address. Addresses that lead nowhere are left out (`leads_away`).
         """
         found = await self._records(host, self._families)
         if not found and (off := _ALL_FAMILIES - self._families):
@@ -112,16 +156,24 @@ class Resolver:
         if not found:
             message = f"{host} has no address"
             raise NoSuchNameError(message)
-        return found
+        away = tuple(address for address in found if self.leads_away(address))
+        if not away:
+            message = f"{host} is this host, or none: {', '.join(found)}"
+            raise OwnAddressError(message)
+        return away
 
     async def _records(self, host: str, families: Collection[IpFamily]) -> tuple[str, ...]:
-        """Return the addresses of *families*, IPv4 first; empty when the host exists without any. Raises what the first failure was."""
+        """Return the addresses of *families*, IPv4 first; empty when the host exists without any.
+
+        Raises what the first failure was when none of them leads away: nobody can say then that there is no other.
+        """
         kinds = [kind for family, kind in _RECORDS.items() if family in families]
         answers = await asyncio.gather(*(self._ask(host, kind) for kind in kinds), return_exceptions=True)
         found = tuple(record.to_text() for answer in answers if not isinstance(answer, BaseException) for record in answer)
-        for answer in answers:
-            if not found and isinstance(answer, BaseException):
-                raise answer
+        if not any(self.leads_away(address) for address in found):
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
         return found
 
     def _of_families(self, host: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
@@ -180,11 +232,6 @@ class Resolver:
 
 
 _NO_NAME = (socket.EAI_NONAME, socket.EAI_NODATA) if hasattr(socket, "EAI_NODATA") else (socket.EAI_NONAME,)
-
-
-_ALL_FAMILIES = frozenset(IpFamily)
-_RECORDS = {IpFamily.IPV4: "A", IpFamily.IPV6: "AAAA"}
-_SOCKETS = {IpFamily.IPV4: socket.AF_INET, IpFamily.IPV6: socket.AF_INET6}
 
 
 def family_of(address: str) -> IpFamily:

@@ -19,7 +19,7 @@ from smtp_gateway.delivery.settings import Settings, Timeouts
 from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Deferred, Delivered, Outcome
-from smtp_gateway.resolver import Nameserver, Resolver
+from smtp_gateway.resolver import Resolver
 from tests.pipeline.test_delivery_tls import OTHER_AUTHORITY, server_context, trusting
 from tests.support.authenticating import REFUSED, AuthenticatingSink
 from tests.support.dns import NameServer
@@ -180,7 +180,7 @@ async def test_the_other_addresses_of_a_host_know_the_same_passwords(refusal: st
         await sink.start()
         names.add("many.example.", "A", *(f"127.0.0.{number}" for number in range(1, 4)))
         sink.answer("AUTH", refusal)
-        sender = Sender(resolver=Resolver(Nameserver("127.0.0.1", names.port), patience=2))
+        sender = Sender(resolver=names.resolver(2))
 
         assert deferral(await sender.send(Smarthost(host="many.example.", port=sink.port, credentials=credentials()))) == refusal
         assert sink.sessions == sessions

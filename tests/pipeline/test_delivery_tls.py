@@ -19,7 +19,7 @@ from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.delivery.trust import Trust
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Delivered, Outcome
-from smtp_gateway.resolver import Nameserver, Resolver
+from smtp_gateway.resolver import Resolver
 from tests.support.dns import NameServer
 from tests.support.messages import BODY
 from tests.support.sink import Act, Cut, Raw, Sink
@@ -156,7 +156,7 @@ def test_the_connections_of_one_attempt_are_bounded(run: Run) -> None:
             names.add("many.example.", "A", *(f"127.0.0.{number}" for number in range(1, 9)))
             sink.answer("connect", InTurns())
             sink.answer("STARTTLS", "454 4.7.0 TLS not available")
-            resolver = Resolver(Nameserver("127.0.0.1", names.port), patience=2)
+            resolver = names.resolver(2)
             client = Client(resolver, Settings("gateway.example", trusting(), TIMEOUTS))
             hop = Smarthost(host="many.example.", port=sink.port, tls=OPPORTUNISTIC)
             outcomes = await client.deliver(Mail(Envelope("me@here.example", (A,)), BODY), (hop,))

@@ -13,7 +13,6 @@ from structlog.testing import capture_logs
 from smtp_gateway.config.model import Retry, Route
 from smtp_gateway.mail.dsn import Asked, Dsn
 from smtp_gateway.mail.envelope import MessageId
-from smtp_gateway.resolver import Nameserver, Resolver
 from smtp_gateway.spool.api import Recipient
 from smtp_gateway.spool.window import Bounds
 from tests.support.dispatching import AROUND, LIFETIME, TIMEOUTS, A, B, config, over, working
@@ -268,7 +267,7 @@ async def test_mail_goes_to_the_exchangers_of_its_domain() -> None:
         names.add("x.example.", "MX", "20 second.example.", "10 first.example.")
         names.add("first.example.", "A", "127.0.0.9")
         names.add("second.example.", "A", "127.0.0.1")
-        resolver = Resolver(Nameserver("127.0.0.1", names.port), patience=2)
+        resolver = names.resolver(2)
         async with working(config(Route(name="default")), around=replace(AROUND, resolver=resolver, mx_port=sink.port)) as world:
             await world.put(A)
             await world.settled()
@@ -285,7 +284,7 @@ async def test_trap_01_servfail_is_temporary_and_nxdomain_is_not(sink: Sink) -> 
     """NXDOMAIN is permanent, SERVFAIL is not; the notice goes by its own route."""
     async with NameServer() as names:
         names.fail("broken.example.")
-        resolver = Resolver(Nameserver("127.0.0.1", names.port), patience=1)
+        resolver = names.resolver(1)
         routes = (over(sink, "home", ("here.example",)), Route(name="default", retry=Retry(initial=60)))
         async with working(config(*routes), around=replace(AROUND, resolver=resolver)) as world:
             await world.put("a@gone.example", "b@broken.example")

@@ -8,7 +8,18 @@ import pytest
 
 from smtp_gateway.config.model import IpFamily, Route
 from smtp_gateway.mail.outcome import Deferred, Failed
-from smtp_gateway.resolver import Exchange, LookupFailedError, Nameserver, NoSuchFamilyError, NoSuchNameError, Resolver, literal_address
+from smtp_gateway.resolver import (
+    Exchange,
+    LookupFailedError,
+    Nameserver,
+    NoSuchFamilyError,
+    NoSuchNameError,
+    OwnAddressError,
+    Resolver,
+    is_own,
+    leads_away,
+    literal_address,
+)
 from smtp_gateway.routing.exchangers import MxTerms, next_hops
 from smtp_gateway.routing.table import Way
 from tests.support.dns import NameServer
@@ -28,7 +39,7 @@ async def names() -> AsyncIterator[NameServer]:
 
 def resolver(names: NameServer, patience: float = 2.0) -> Resolver:
     """Return a resolver that asks *names*."""
-    return Resolver(Nameserver("127.0.0.1", names.port), patience)
+    return names.resolver(patience)
 
 
 async def route(names: NameServer, domain: str) -> object:
@@ -166,3 +177,89 @@ async def test_a_host_of_the_other_family_is_not_one_that_does_not_exist(names: 
     assert names.asked == [("six.example.", "A"), ("six.example.", "AAAA")]
     assert told(await next_hops(Way(Route(name="default"), "six.example"), terms)) == "Deferred 4.4.3"
     assert told(await next_hops(Way(Route(name="default"), "textonly.example"), terms)) == "Failed 5.1.2"
+
+
+async def test_a_cname_stands_for_another_name(names: NameServer) -> None:
+    """At the domain (RFC 5321 section 5.1), for its implicit MX, and at the exchanger, where RFC 2181 section 10.3 forbids it."""
+    names.add("alias.example.", "CNAME", "real.example.")
+    names.add("real.example.", "MX", "10 mx.example.")
+    names.add("mx.example.", "CNAME", "host.example.")
+    names.add("host.example.", "A", "192.0.2.1")
+    names.add("web.example.", "CNAME", "host.example.")
+
+    assert await route(names, "alias.example") == ["mx.example."]
+    assert await resolver(names).addresses("mx.example.") == ("192.0.2.1",)
+    assert await route(names, "web.example") == ["web.example."]
+
+
+async def test_a_cname_that_leads_nowhere(names: NameServer) -> None:
+    """A name that does not exist is that for good, a null MX as well; one that goes in circles is a mistake that may be mended."""
+    names.add("dangling.example.", "CNAME", "gone.example.")
+    names.add("circle.example.", "CNAME", "back.example.")
+    names.add("back.example.", "CNAME", "circle.example.")
+    names.add("silent.example.", "CNAME", "null.example.")
+    names.add("null.example.", "MX", "0 .")
+
+    assert await route(names, "dangling.example") == "Failed 5.1.2"
+    assert await route(names, "circle.example") == "Deferred 4.4.3"
+    assert await route(names, "silent.example") == "Failed 5.1.10"
+
+
+@pytest.mark.parametrize(
+    ("address", "away"),
+    [
+        ("127.0.0.1", False),
+        ("127.8.9.1", False),
+        ("::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("0.0.0.0", False),
+        ("0.1.2.3", False),
+        ("::", False),
+        ("169.254.169.254", False),
+        ("fe80::1", False),
+        ("224.0.0.1", False),
+        ("ff02::1", False),
+        ("240.0.0.1", False),
+        ("255.255.255.255", False),
+        ("203.0.113.1", True),
+        ("10.255.254.253", True),
+        ("fd00:9999::1", True),
+        ("64:ff9b::cb00:7101", True),  # NAT64 (RFC 6052)
+        ("2001:db8::1", True),
+    ],
+)
+def test_where_mail_may_go_by_the_dns(address: str, away: bool) -> None:  # noqa: FBT001 a table
+    """To other hosts, those of private networks included; not to this one, and not to what is none."""
+    assert leads_away(address) is away
+
+
+async def test_what_leads_back_is_left_out_and_told_where_nothing_is_left(names: NameServer) -> None:
+    """A host with another address beside is used by that one; a parked domain with a loopback address gets no mail."""
+    names.add("both.example.", "A", "127.0.0.1", "203.0.113.1")
+    names.add("parked.example.", "A", "127.0.0.1")
+    names.add("mine.example.", "MX", "10 parked.example.")
+    strict = Resolver(Nameserver("127.0.0.1", names.port), 2.0)
+    terms = MxTerms(strict, "gateway.example")
+
+    assert await strict.addresses("both.example.") == ("203.0.113.1",)
+    with pytest.raises(OwnAddressError, match=r"parked\.example\. is this host, or none: 127\.0\.0\.1"):
+        await strict.addresses("parked.example.")
+    assert told(await next_hops(Way(Route(name="default"), "parked.example"), terms)) == "Failed 5.4.6"
+    assert told(await next_hops(Way(Route(name="default"), "mine.example"), terms)) == ["parked.example."]  # addresses come later
+
+
+async def test_a_loopback_address_beside_a_failure_is_not_the_whole_answer(names: NameServer) -> None:
+    """What the other kind of record would have said nobody knows, so nothing is told for good."""
+    names.add("half.example.", "A", "127.0.0.1")
+    names.fail("half.example.", "AAAA")
+    strict = Resolver(Nameserver("127.0.0.1", names.port), 2.0)
+
+    with pytest.raises(LookupFailedError):
+        await strict.addresses("half.example.")
+
+
+def test_the_hosts_own_addresses_are_known() -> None:
+    """Without a list of interfaces: a socket towards one of them has it. Loopback is the one that every host has."""
+    assert is_own("127.0.0.1")
+    assert is_own("::1")
+    assert not is_own("203.0.113.1")

@@ -6,6 +6,8 @@ from dataclasses import replace
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+import pytest
+
 from smtp_gateway.config.model import IpFamily, Route
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.reachability import Reachability
@@ -22,6 +24,8 @@ from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from smtp_gateway.dispatch import Surroundings
 
 
 def some(sink: Sink, name: str, *, senders: Sequence[str] = (), logins: Sequence[str] = ()) -> Route:
@@ -131,7 +135,7 @@ async def test_mail_does_not_go_to_addresses_of_a_family_that_is_off(sink: Sink)
         await six.start()
         names.add("x.example.", "MX", "10 mx.example.")
         names.add("mx.example.", "AAAA", "::1")
-        around = replace(AROUND, resolver=Resolver(Nameserver("127.0.0.1", names.port), patience=2), mx_port=sink.port)
+        around = replace(AROUND, resolver=names.resolver(2), mx_port=sink.port)
         both = config(Route(name="default"))
         async with working(both.model_copy(update={"ip_families": (IpFamily.IPV4,)}), around=around) as world:
             await world.put(A)
@@ -142,3 +146,47 @@ async def test_mail_does_not_go_to_addresses_of_a_family_that_is_off(sink: Sink)
             await world.settled()
 
     assert [taken.recipients for taken in six.taken] == [(A,)]
+
+
+def ours(names: NameServer, sink: Sink) -> Surroundings:
+    """Return a world in which us.example is this gateway, with the address 127.0.0.5."""
+    names.add("us.example.", "A", "127.0.0.5")
+    names.add("sink.example.", "A", "127.0.0.1")
+    names.add("down.example.", "A", "127.0.0.9")
+    resolver = Resolver(Nameserver("127.0.0.1", names.port), 2.0, leads_away=lambda address: address != "127.0.0.5")
+    return replace(AROUND, resolver=resolver, mx_port=sink.port)
+
+
+@pytest.mark.parametrize(
+    ("exchangers", "outcome", "taken"),
+    [
+        (("10 sink.example.", "20 us.example."), "delivered", 1),
+        (("10 us.example.", "20 sink.example."), "bounced", 0),  # the backup would send it back
+        (("10 down.example.", "20 us.example.", "30 sink.example."), "deferred", 0),
+        (("10 us.example.",), "bounced", 0),
+    ],
+)
+async def test_an_exchanger_with_our_own_address_ends_the_list(sink: Sink, exchangers: tuple[str, ...], outcome: str, taken: int) -> None:
+    """RFC 5321 section 5.1: it and what is preferred less is left out. Those before it are tried, and what they come to counts."""
+    async with NameServer() as names:
+        names.add("x.example.", "MX", *exchangers)
+        async with working(config(Route(name="default")), around=ours(names, sink)) as world:
+            await world.put(A, sender="")
+            await eventually(lambda: bool(world.counts.seen))
+
+    assert world.counts.seen == [(outcome, "default", 1)]
+    assert len(sink.taken) == taken
+
+
+async def test_what_was_down_lately_is_tried_though_our_own_address_comes_before_it_now(sink: Sink) -> None:
+    """The order of preference says what is behind us, and not the one in which next hops are tried."""
+    async with NameServer() as names:
+        names.add("x.example.", "MX", "10 sink.example.", "20 us.example.")
+        sink.answer("connect", Cut(), times=1)
+        async with working(config(Route(name="default")), around=ours(names, sink)) as world:
+            await world.put(A, sender="")
+            await world.deferred()
+            world.later(30)
+            await world.settled()
+
+    assert world.counts.seen == [("deferred", "default", 1), ("delivered", "default", 1)]

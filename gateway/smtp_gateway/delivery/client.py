@@ -22,7 +22,7 @@ import structlog
 
 from smtp_gateway.delivery import wire
 from smtp_gateway.delivery.connection import CLOSING
-from smtp_gateway.delivery.faults import CredentialsRefusedError, HopUnusableError, SessionError
+from smtp_gateway.delivery.faults import CredentialsRefusedError, HopUnusableError, LeadsBackError, SessionError
 from smtp_gateway.delivery.pool import Kept, Pool
 from smtp_gateway.delivery.reachability import Reachability
 from smtp_gateway.delivery.reaching import Reaching
@@ -87,15 +87,20 @@ class Client:
 
     async def _portion(self, hops: Sequence[Smarthost], mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
         """Hand *mail* over for as many recipients as fit into one transaction."""
-        last: Outcome = UNEXPECTED
+        last: Outcome | None = None
+        behind: Sequence[Smarthost] = ()
         for hop in self._reachability.in_order(hops):
+            if behind and hop in behind:
+                continue
             try:
                 return await self._over(hop, mail, recipients)
+            except LeadsBackError as fault:
+                last, behind = last or fault.outcome, hops[hops.index(hop) :]
             except HopUnusableError as fault:
                 last = fault.outcome
                 if isinstance(last, Deferred) and last.local:
                     self._reachability.missed(hop)
-        return dict.fromkeys(recipients, last)
+        return dict.fromkeys(recipients, last or UNEXPECTED)
 
     async def _over(self, hop: Smarthost, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
         """Hand *mail* over in a kept session or, when there is none that is of use, in a fresh one. Raises `HopUnusableError`."""

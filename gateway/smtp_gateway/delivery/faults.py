@@ -92,6 +92,10 @@ class CredentialsRefusedError(HopUnusableError):
         return self.outcome.reply.permanent
 
 
+class LeadsBackError(HopUnusableError):
+    """The same, because it is this host: what comes behind it in the order of preference would send the mail back here."""
+
+
 class SilentPortError(HopUnusableError):
     """The same, and nobody greeted: on another port somebody may, because networks block port 25."""
 

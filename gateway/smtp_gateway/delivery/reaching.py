@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from smtp_gateway.delivery.faults import HopUnusableError, SilentPortError, TlsUnusableError, UnknownHostError
+from smtp_gateway.delivery.faults import HopUnusableError, LeadsBackError, SilentPortError, TlsUnusableError, UnknownHostError
 from smtp_gateway.delivery.session import Hop, Session, open_session, ways
-from smtp_gateway.mail.outcome import UNEXPECTED
-from smtp_gateway.resolver import LookupFailedError, NoSuchNameError
+from smtp_gateway.mail.outcome import LEADS_BACK, UNEXPECTED
+from smtp_gateway.resolver import LookupFailedError, NoSuchNameError, OwnAddressError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +65,8 @@ class Reaching:
             # A configured name that does not exist may be a Service that is not there yet: temporary, as everything here.
             unknown = UnknownHostError(f"Looking up the next hop failed: {fault}")
             raise HopUnusableError(unknown.deferral(f"{smarthost.host.rstrip('.')}:{smarthost.port}")) from fault
+        except OwnAddressError as fault:
+            raise LeadsBackError(LEADS_BACK) from fault
 
     async def _on(self, port: int, smarthost: Smarthost, addresses: Sequence[str]) -> Session:
         """Open a session on *port* of the first address that holds one.

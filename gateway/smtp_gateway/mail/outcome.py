@@ -78,6 +78,9 @@ Outcome = Delivered | Deferred | Failed
 UNEXPECTED = Deferred(TRY_AGAIN_LATER, local=True)
 """After an exception that nobody foresaw: its cause is in the log, and the mail stays."""
 
+LEADS_BACK = Failed(Reply(550, "5.4.6", "The recipient's domain has this gateway, or no host at all, for its mail exchanger"), local=True)
+"""For mail that would come back (RFC 5321 section 5.1; enhanced code: RFC 3463 section 3.5)."""
+
 _LATER, _NEVER = Deferred, Failed
 
 _BY_CLASS: dict[tuple[Phase, int], type[Deferred | Failed]] = {

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from smtp_gateway.config.model import HopTls, Smarthost
 from smtp_gateway.mail.address import normalise_domain
-from smtp_gateway.mail.outcome import Deferred, Failed, unreachable
+from smtp_gateway.mail.outcome import LEADS_BACK, Deferred, Failed, unreachable
 from smtp_gateway.mail.reply import Reply
-from smtp_gateway.resolver import Exchange, LookupFailedError, NoSuchNameError, Resolver, absolute, literal_address
+from smtp_gateway.resolver import Exchange, LookupFailedError, NoSuchNameError, OwnAddressError, Resolver, absolute, literal_address
 from smtp_gateway.routing.preference import in_order
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 SMTP_PORT = 25
 """Where mail exchangers listen (RFC 5321 section 4.5.4.2)."""
+EXCHANGERS = 5
+"""Exchangers that one attempt may try: Exim's number of hosts (hosts_max_try), and Postfix's of addresses (smtp_mx_address_limit). A domain
+may list hundreds that hang; as the order of equals is drawn anew, the next attempt tries others."""
 NULL_MX = "."
 """The host of a domain that takes no mail (RFC 7505 section 3)."""
 
@@ -31,7 +34,6 @@ NULL_MX = "."
 _NO_DOMAIN = Failed(Reply(550, "5.1.2", "The recipient's domain does not exist"), local=True)
 _NO_HOST = Failed(Reply(550, "5.1.2", "The recipient's domain has neither a mail exchanger nor an address"), local=True)
 _NO_MAIL = Failed(Reply(556, "5.1.10", "The recipient's domain accepts no mail (null MX)"), local=True)
-_LOOP = Failed(Reply(550, "5.4.6", "The best mail exchanger of the recipient's domain is this gateway"), local=True)
 _NO_ADDRESS = Failed(Reply(550, "5.1.3", "The recipient has no domain to deliver to"), local=True)
 
 
@@ -53,7 +55,7 @@ async def next_hops(way: Way, terms: MxTerms) -> tuple[Smarthost, ...] | Deferre
         return in_order(way.route.smarthosts, terms.chance)
     literal = literal_address(way.domain) if way.domain.startswith("[") else None
     if literal is not None:
-        return (_hop(literal, terms.port),)
+        return (_hop(literal, terms.port),) if terms.resolver.leads_away(literal) else LEADS_BACK
     if not way.domain or way.domain.startswith("["):
         return _NO_ADDRESS
     return await _by_mx(way.domain, terms)
@@ -75,13 +77,15 @@ async def _implicit(domain: str, terms: MxTerms) -> tuple[Smarthost, ...] | Defe
         await terms.resolver.addresses(absolute(domain))
     except NoSuchNameError:
         return _NO_HOST
+    except OwnAddressError:
+        return LEADS_BACK
     except LookupFailedError as fault:
         return unreachable("4.4.3", f"Looking up the recipient's domain failed: {fault}")
     return (_hop(absolute(domain), terms.port),)
 
 
 def chosen(exchanges: tuple[Exchange, ...], terms: MxTerms) -> tuple[Smarthost, ...] | Failed:
-    """Return the next hops that *exchanges* (at least one, most preferred first) stand for: pure.
+    """Return the next hops that *exchanges* (at least one) stand for, those of equal preference in an order drawn by `MxTerms.chance`.
 
     When this gateway is among them, it and those that are preferred as little or less are left out (RFC 5321 section 5.1).
     """
@@ -89,8 +93,9 @@ def chosen(exchanges: tuple[Exchange, ...], terms: MxTerms) -> tuple[Smarthost, 
     if not hosts:
         return _NO_MAIL
     own = [exchange.preference for exchange in hosts if normalise_domain(exchange.host) == normalise_domain(terms.hostname)]
-    better = tuple(exchange for exchange in hosts if not own or exchange.preference < min(own))
-    return tuple(_hop(exchange.host, terms.port) for exchange in better) or _LOOP
+    better = [exchange for exchange in hosts if not own or exchange.preference < min(own)]
+    better.sort(key=lambda exchange: (exchange.preference, terms.chance()))
+    return tuple(_hop(exchange.host, terms.port) for exchange in better[:EXCHANGERS]) or LEADS_BACK
 
 
 def _hop(host: str, port: int) -> Smarthost:

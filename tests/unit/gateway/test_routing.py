@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smtp_gateway.config.model import HopTls, Route, Smarthost
 from smtp_gateway.mail.outcome import Failed
 from smtp_gateway.resolver import Exchange, Resolver
-from smtp_gateway.routing.exchangers import MxTerms, chosen, next_hops
+from smtp_gateway.routing.exchangers import EXCHANGERS, MxTerms, chosen, next_hops
 from smtp_gateway.routing.table import REMEMBERED, Table, Way
 from tests.support.messages import new_message
 
@@ -16,7 +20,7 @@ SPECIAL = Route(name="special", recipient_domains=("a.corp.example", "other.exam
 DEFAULT = Route(name="default")
 ROUTES = (INNER, SPECIAL, DEFAULT)
 SOMEBODY = new_message().as_entry()
-TERMS = MxTerms(Resolver(), "gateway.example")
+TERMS = MxTerms(Resolver(leads_away=lambda _: True), "gateway.example")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,27 @@ def test_trap_13_exchangers_are_next_hops_in_their_order_and_are_not_verified() 
     assert hops == tuple(Smarthost(host=host, port=25, tls=HopTls.OPPORTUNISTIC) for host in ("a.example.", "b.example."))
 
 
+@given(st.lists(st.floats(0, 1, exclude_max=True), min_size=4, max_size=4))
+def test_equal_preferences_are_tried_in_any_order(chances: list[float]) -> None:
+    """RFC 5321 section 5.1 wants the load spread among them; preference goes before chance."""
+    exchanges = tuple(Exchange(number, f"{name}.example.") for number, name in ((5, "a"), (5, "b"), (5, "c"), (10, "z")))
+    by_chance = [name for _, name in sorted(zip(chances, "abc", strict=False), key=lambda pair: pair[0])]
+
+    found = hosts(chosen(exchanges, replace(TERMS, chance=iter(chances).__next__)))
+
+    assert found == [f"{name}.example." for name in (*by_chance, "z")]
+
+
+def test_an_attempt_has_a_few_exchangers_of_many() -> None:
+    """However long the list is; the most preferred ones, and others of equal preference the next time."""
+    exchanges = (Exchange(5, "best.example."), *(Exchange(10, f"e{number}.example.") for number in range(50)))
+    found = [hosts(chosen(exchanges, TERMS)) for _ in range(20)]
+
+    assert {len(names) for names in found} == {EXCHANGERS}
+    assert {names[0] for names in found} == {"best.example."}
+    assert len({name for names in found for name in names}) > EXCHANGERS
+
+
 def test_a_null_mx_is_permanent() -> None:
     """RFC 7505: the domain accepts no mail."""
     outcome = chosen((Exchange(0, "."),), TERMS)
@@ -112,6 +137,15 @@ def test_the_gateway_is_never_its_own_next_hop() -> None:
 async def test_an_address_literal_is_its_own_next_hop(domain: str, host: str) -> None:
     """RFC 5321 section 4.1.3: without the DNS."""
     assert hosts(await next_hops(Way(DEFAULT, domain), TERMS)) == [host]
+
+
+@pytest.mark.parametrize("literal", ["[127.0.0.1]", "[0.0.0.0]", "[IPv6:::1]", "[IPv6:::ffff:127.0.0.1]", "[169.254.169.254]"])
+async def test_an_address_literal_leads_away(literal: str) -> None:
+    """Nobody reaches what listens beside the gateway, or the cloud's metadata, by a recipient's address."""
+    outcome = await next_hops(Way(DEFAULT, literal.lower()), replace(TERMS, resolver=Resolver()))
+
+    assert isinstance(outcome, Failed)
+    assert outcome.reply.enhanced == "5.4.6"
 
 
 @pytest.mark.parametrize("domain", ["", "[nonsense]"])
