@@ -255,7 +255,8 @@ class Gateway:
     def _state(self) -> State:
         draining = self._drain.wanted or self.life.phase is Phase.DRAINING
         sessions = len(self._doors.sockets.sessions)
-        return State(self._config, self._hash, self._problem, self.not_ready(), draining, sessions)
+        blocked = self._surroundings.reachability.port_25_blocked
+        return State(self._config, self._hash, self._problem, self.not_ready(), draining, sessions, blocked)
 
     def not_ready(self) -> str | None:
         """Tell why mail cannot be taken now; None when it can."""

@@ -37,6 +37,8 @@ class State:
     draining: bool
     sessions: int = 0
     """How many are open."""
+    port_25_blocked: bool = False
+    """Whether no mail exchanger answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def report(pod: str, sources: Sources) -> PodReport:
         accepting=state.not_ready is None,
         draining=state.draining,
         sessions=state.sessions,
+        port_25_blocked=state.port_25_blocked,
         spool_problem=sources.spool.healthy() or "",
         queue=queue,
         routes=tuple(_route(route.name, sources) for route in state.config.routes),
@@ -100,6 +103,7 @@ def gauges(sources: Sources) -> Iterator[Reading]:
         yield "spool_volume_bytes", (), space.size
         yield "spool_free_bytes", (), space.free
     yield "draining", (), state.draining
+    yield "port_25_blocked", (), state.port_25_blocked
     yield "config_info", (state.config_hash,), 1
     yield "config_last_load_successful", (), not state.config_problem
     if sources.certificate.not_after is not None:

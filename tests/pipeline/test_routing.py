@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import cycle
 from typing import TYPE_CHECKING
 
 import pytest
 
-from smtp_gateway.config.model import IpFamily, Route
+from smtp_gateway.config.model import HopTls, IpFamily, Route, Smarthost
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.reachability import Reachability
 from smtp_gateway.delivery.settings import Settings
@@ -16,6 +17,7 @@ from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.probing.probe import Probe
 from smtp_gateway.resolver import Nameserver, Resolver
+from tests.support.deaf import deaf
 from tests.support.dispatching import AROUND, A, config, hand_over, over, working
 from tests.support.dns import NameServer
 from tests.support.messages import BODY
@@ -190,3 +192,39 @@ async def test_what_was_down_lately_is_tried_though_our_own_address_comes_before
             await world.settled()
 
     assert world.counts.seen == [("deferred", "default", 1), ("delivered", "default", 1)]
+
+
+async def test_a_blocked_port_25_is_recognised_and_so_is_its_end(sink: Sink) -> None:
+    """Mail to three domains gets no answer and none gets through: it is the network; the first that gets through ends it."""
+    async with NameServer() as names:
+        for number in range(3):
+            names.add(f"d{number}.example.", "MX", f"10 mx.d{number}.example.")
+            names.add(f"mx.d{number}.example.", "A", f"127.0.0.{20 + number}")
+        names.add("x.example.", "A", "127.0.0.1")
+        impatient = replace(AROUND.timeouts, connect=0.2)
+        around = replace(AROUND, resolver=names.resolver(), mx_port=sink.port, timeouts=impatient)
+        with ExitStack() as stack:
+            for number in range(3):
+                stack.enter_context(deaf(f"127.0.0.{20 + number}", sink.port))
+            async with working(config(Route(name="default")), around=around) as world:
+                await world.put("a@d0.example", "a@d1.example")
+                await world.deferred(2)
+                assert not world.reachability.port_25_blocked
+                await world.put("a@d2.example")
+                await eventually(lambda: world.reachability.port_25_blocked)
+                await world.put(A)
+                await eventually(lambda: len(sink.taken) == 1)
+                assert not world.reachability.port_25_blocked
+
+
+async def test_a_smarthost_whose_port_drops_packets_is_used_on_another_one(sink: Sink) -> None:
+    """As clouds block 25: the connection times out, and the mail goes to the alternate port."""
+    with deaf(sink.host) as port:
+        hop = Smarthost(host=sink.host, port=port, alternate_ports=(sink.port,), tls=HopTls.NONE)
+        around = replace(AROUND, timeouts=replace(AROUND.timeouts, connect=0.2))
+        async with working(config(Route(name="default", smarthosts=(hop,))), around=around) as world:
+            await world.put(A)
+            await world.settled()
+            assert not world.reachability.port_25_blocked
+
+    assert [taken.recipients for taken in sink.taken] == [(A,)]

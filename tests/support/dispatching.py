@@ -75,6 +75,7 @@ class World:
     dispatch: Dispatch
     clock: Clock
     counts: Counts
+    reachability: Reachability
 
     async def put(self, *recipients: str, sender: str = "me@here.example", body: bytes | None = None) -> str:
         """Queue a message and say so."""
@@ -106,7 +107,7 @@ async def working(config: Config, spool: Spool | None = None, around: Surroundin
     dispatch = Dispatch(spool, config, counts, around)
     running = asyncio.create_task(dispatch.run())
     try:
-        yield World(spool, dispatch, clock, counts)
+        yield World(spool, dispatch, clock, counts, around.reachability)
     finally:
         await dispatch.stop(0)
         await running

@@ -111,6 +111,8 @@ class PodReport(Said):
     draining: bool
     sessions: int = 0
     """Connections that are open now: while it drains, they may still end a transaction, or a TLS handshake."""
+    port_25_blocked: bool = False
+    """Whether exchangers of several domains give no answer on port 25, and none of any domain does."""
     spool_problem: str = ""
     """Why the spool takes no mail; empty when it does."""
     queue: QueueReport

@@ -98,8 +98,7 @@ class Client:
                 last, behind = last or fault.outcome, hops[hops.index(hop) :]
             except HopUnusableError as fault:
                 last = fault.outcome
-                if isinstance(last, Deferred) and last.local:
-                    self._reachability.missed(hop)
+                self._reachability.told(hop, last)
         return dict.fromkeys(recipients, last or UNEXPECTED)
 
     async def _over(self, hop: Smarthost, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, cast
 
 from smtp_gateway.delivery import wire
 from smtp_gateway.delivery.faults import (
+    NO_WAY,
     ConnectionLostError,
     ForeignProtocolError,
     HandshakeError,
+    NoAnswerError,
     NoConnectionError,
     SessionError,
 )
@@ -277,8 +279,9 @@ async def open_connection(address: str, port: int, patience: float) -> Connectio
             _, connection = await loop.create_connection(Connection, address, port)
     except TimeoutError as fault:
         message = f"Connection timed out after {patience:g} s"
-        raise NoConnectionError(message) from fault
+        raise NoAnswerError(message) from fault
     except OSError as fault:
         message = f"Connection failed: {fault.strerror or fault}"
-        raise NoConnectionError(message) from fault
+        kind = NoAnswerError if fault.errno in NO_WAY else NoConnectionError
+        raise kind(message) from fault
     return connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, ClassVar
 
 from smtp_gateway.mail.outcome import Deferred, unreachable
@@ -10,21 +11,33 @@ if TYPE_CHECKING:
     from smtp_gateway.mail.outcome import Outcome
 
 
+NO_WAY = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
+"""Nobody there, or no way there: the same as silence. A refusal comes from somebody."""
+
+
 class SessionError(Exception):
     """The session cannot go on. The text is a sentence for people, the class says which kind of thing happened."""
 
     enhanced: ClassVar[str] = "4.4.0"
     """The enhanced status code of the deferral (RFC 3463 section 3)."""
+    silent: ClassVar[bool] = False
+    """Whether nothing came back from the host at all."""
 
     def deferral(self, hop: str) -> Deferred:
         """Return the outcome for everything that *hop* had not answered for."""
-        return unreachable(self.enhanced, str(self), hop)
+        return unreachable(self.enhanced, str(self), hop, silent=self.silent)
 
 
 class NoConnectionError(SessionError):
     """No connection came about: refused, no route, timed out."""
 
     enhanced = "4.4.1"
+
+
+class NoAnswerError(NoConnectionError):
+    """The same because nothing came back: timed out, or no way there."""
+
+    silent = True
 
 
 class ConnectionLostError(SessionError):

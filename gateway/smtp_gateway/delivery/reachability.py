@@ -1,7 +1,8 @@
 """Which next hops gave no session lately, and on which of its ports one did: not every message pays for the same connection time-out.
 
-Who gave none is tried last. Never left out: what is remembered may be wrong by now, and where all others fail as well it is tried after all. What only refuses in words
-keeps its place, because its answer costs no time. Deliveries and probes tell what they found; once a while one attempt finds out anew.
+Who gave none is tried last. Never left out: what is remembered may be wrong by now, and where all others fail as well it is tried after
+all. What only refuses in words keeps its place, because its answer costs no time. Deliveries and probes tell what they found, and once in
+a while one attempt finds out anew.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from smtp_gateway.delivery.silence import Silence
+from smtp_gateway.mail.outcome import Deferred
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from smtp_gateway.config.model import Smarthost
+    from smtp_gateway.mail.outcome import Outcome
 
 AVOIDED = 120.0
 """Seconds for which a next hop is tried last. A probe that fails comes again sooner, so a smarthost's time ends when a probe says so; an
@@ -29,6 +34,7 @@ class Reachability:
         self._clock = clock
         self._missed: dict[Smarthost, float] = {}
         """Until when a next hop is tried last."""
+        self._exchangers = Silence(clock)
         self._ports: dict[Smarthost, int] = {}
         """The port that is tried first, of smarthosts where it is an alternate one."""
 
@@ -38,6 +44,20 @@ class Reachability:
             return hops
         last = {hop for hop in hops if self._avoids(hop)}
         return (*(hop for hop in hops if hop not in last), *(hop for hop in hops if hop in last)) if last else hops
+
+    @property
+    def port_25_blocked(self) -> bool:
+        """Whether the network seems to block port 25: no exchanger of any domain answers."""
+        return self._exchangers.blocked
+
+    def told(self, hop: Smarthost, outcome: Outcome) -> None:
+        """Take note of what *hop* came to that gave no session."""
+        if not isinstance(outcome, Deferred) or not outcome.local:
+            self.reached(hop)
+            return
+        self.missed(hop)
+        if outcome.silent and _is_exchanger(hop):
+            self._exchangers.heard_nothing(hop.host)
 
     def missed(self, hop: Smarthost) -> None:
         """Take note that *hop* gave no session, and no answer that says why."""
@@ -52,6 +72,8 @@ class Reachability:
             self._missed.pop(hop, None)
         if hop.alternate_ports and port is not None:
             self._ports[hop] = port
+        if _is_exchanger(hop):
+            self._exchangers.heard()
 
     def ports(self, hop: Smarthost) -> Sequence[int]:
         """Return the ports of *hop* as they should be tried: the one that answered last, and the others in their order."""
@@ -72,3 +94,8 @@ class Reachability:
         # This attempt finds out; the others go on as before until it has, and do not all wait with it.
         self.missed(hop)
         return False
+
+
+def _is_exchanger(hop: Smarthost) -> bool:
+    """Tell whether *hop* is from the DNS, whose names are absolute, and not from the configuration."""
+    return hop.host.endswith(".")

@@ -58,6 +58,8 @@ class Deferred:
     """Whether no next hop said so: a refused connection, a timeout, a name that cannot be looked up."""
     unreached: bool = field(default=False, kw_only=True)
     """Whether no session came about, so that it says nothing about the mail: other mail for the same next hops would fare alike."""
+    silent: bool = field(default=False, kw_only=True)
+    """Whether nothing came back at all: a connection that timed out, or no way to the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +127,9 @@ def judge(phase: Phase, reply: Reply, hop: str = "") -> Outcome:
     return Deferred(reply, hop, unreached=phase in _BEFORE_MAIL) if kind is Deferred else kind(reply, hop)
 
 
-def unreachable(enhanced: str, text: str, hop: str = "") -> Deferred:
+def unreachable(enhanced: str, text: str, hop: str = "", *, silent: bool = False) -> Deferred:
     """Return the deferral for a next hop that gave no answer to judge; *enhanced* begins with 4 (RFC 3463 section 3.5)."""
-    return Deferred(Reply(451, enhanced, text), hop, local=True, unreached=True)
+    return Deferred(Reply(451, enhanced, text), hop, local=True, unreached=True, silent=silent)
 
 
 def unreached(outcomes: Iterable[Outcome]) -> Deferred | None:

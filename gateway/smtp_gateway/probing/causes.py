@@ -5,12 +5,12 @@ The innermost exception that is known decides: outer ones only say in which step
 
 from __future__ import annotations
 
-import errno
 import ssl
 from typing import TYPE_CHECKING
 
 from smtp_gateway.config.report import REPLY_LENGTH, Cause
 from smtp_gateway.delivery.faults import (
+    NO_WAY,
     ConnectionLostError,
     CredentialsRefusedError,
     ForeignProtocolError,
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 _WANTS_CREDENTIALS = frozenset({530, 534, 535, 538})
 """Replies about authentication, whatever they answer (RFC 4954 section 6)."""
-_NO_WAY = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
-"""Nobody there, or no way there: for the host's operator the same as silence. A refusal comes from somebody."""
 
 _BY_TYPE: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Cause], ...] = (
     ((NoSuchNameError, LookupFailedError), Cause.NAME_NOT_FOUND),
@@ -55,7 +53,7 @@ def cause_of(fault: BaseException) -> Cause:
     for one in reversed(tuple(_chain(fault))):
         if isinstance(one, HopUnusableError) and one.outcome.reply.code in _WANTS_CREDENTIALS:
             return Cause.AUTHENTICATION_REJECTED
-        if isinstance(one, OSError) and one.errno in _NO_WAY:
+        if isinstance(one, OSError) and one.errno in NO_WAY:
             return Cause.TIMEOUT
         for types, cause in _BY_TYPE:
             if isinstance(one, types):

@@ -125,6 +125,7 @@ _READ = (
         "route host port credentials",
         "When a probe of a smarthost last came through, in seconds since the epoch; absent when none has.",
     ),
+    ("port_25_blocked", "", "Whether exchangers of several domains give no answer on port 25, and none of any domain does."),
     ("draining", "", "Whether no new mail is taken because this pod is to become empty, or stops."),
     (
         "certificate_expiration_timestamp_seconds",

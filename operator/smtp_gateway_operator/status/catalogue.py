@@ -93,6 +93,7 @@ CATALOGUE = (
     Entry(CERTIFICATE_VALID, "False", Reason.EXPIRED, WARNING, "The certificate has ended; clients that check refuse to send.", "Put a new pair into the Secret."),
     Entry(CERTIFICATE_VALID, "False", Reason.NEW_PAIR_UNUSABLE, WARNING, "The Secret was changed, and what it holds is not a certificate with its key. The pair before stays in force.", "Put a matching pair into the Secret; the message says what is wrong."),
     Entry(UPSTREAM_REACHABLE, "True", Reason.REACHABLE, NORMAL, "Every pod reaches every smarthost.", ""),
+    Entry(UPSTREAM_REACHABLE, "True", Reason.PORT_25_BLOCKED_TO_MX, WARNING, "Mail straight to the recipients' MX does not leave: the exchangers of several domains give no answer on port 25, and those of no domain do. Smarthosts are reached. MX are not counted, so Ready stays as it is.", "Most clouds block port 25. Relay that mail through a smarthost on 587, 465 or 2525, or have the provider open the port."),
     Entry(UPSTREAM_REACHABLE, "True", Reason.PARTLY_REACHABLE, WARNING, "Every route has a smarthost that works, and some smarthosts do not.", _SEE_MESSAGE),
     Entry(UPSTREAM_REACHABLE, "True", Reason.ALTERNATE_PORT, NONE, "Every smarthost is reached, but some not on their first port: mail goes to one of their `alternatePorts`.", f"{_SEE_MESSAGE} Where port 25 is blocked for good, name the other port first, which saves the probes' waiting for it."),
     Entry(UPSTREAM_REACHABLE, "True", Reason.NO_SMARTHOSTS, NONE, "Mail goes straight to the recipients' MX, which are not judged.", ""),

@@ -63,6 +63,7 @@ class Reason(StrEnum):
     PODS_NOT_READY = "PodsNotReady"
     PODS_READY = "PodsReady"
     PORT_25_BLOCKED = "Port25Blocked"
+    PORT_25_BLOCKED_TO_MX = "Port25BlockedToMX"
     REACHABLE = "Reachable"
     REJECTED = "Rejected"
     REJECTED_BY_UPSTREAM = "RejectedByUpstream"

@@ -1,7 +1,8 @@
 """UpstreamReachable: whether every pod can reach a smarthost of every route.
 
 Smarthosts of a route are alternatives, so a route is cut off where none of them can be reached; one that fails while another works is
-told and makes nothing False. Routes straight to MX are not judged: their next hops are as many as there are recipients' domains.
+told and makes nothing False. Routes straight to MX are not judged, because their next hops are as many as there are recipients' domains;
+that none of all of them answers is told.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def upstreams(told: Told) -> Judged:
     if told.routes is None:
         return unknown(Reason.CONFIG_INVALID, "not judged before the resource is valid")
     if not told.relayed:
-        return true(Reason.NO_SMARTHOSTS, "mail goes straight to the recipients' MX, which is not judged here")
+        return _blocked(told) or true(Reason.NO_SMARTHOSTS, "mail goes straight to the recipients' MX, which is not judged here")
     failing: list[tuple[str, UpstreamReport]] = []
     spared: list[tuple[str, UpstreamReport]] = []
     unprobed = False
@@ -65,6 +66,8 @@ def _otherwise(told: Told, spared: list[tuple[str, UpstreamReport]], *, unprobed
         return untold
     if unprobed:
         return unknown(Reason.NOT_PROBED, "not every smarthost has been tried yet")
+    if blocked := _blocked(told):
+        return blocked
     if spared:
         return true(Reason.PARTLY_REACHABLE, f"every route has a smarthost that works, but not all of them do: {_sentence(spared)}")
     if elsewhere := [(pod, probe) for pod, probe in _wanted(told) if probe.alternate_port]:
@@ -78,6 +81,18 @@ def _places(route: Route) -> tuple[_Place, ...]:
     """Return what *route* has now, each once and in its order."""
     named = ((one, one.credentials_ref) for one in route.smarthosts)
     return tuple(dict.fromkeys((route.name, one.host, one.port, reference.name if reference else "") for one, reference in named))
+
+
+def _blocked(told: Told) -> Judged | None:
+    """Return that mail to MX does not leave; None where it does, or where no route goes there."""
+    pods = [pod for pod, report in sorted(told.reports.items()) if report.port_25_blocked]
+    if not pods or len(told.relayed) == len(told.routes or ()):
+        return None
+    return true(
+        Reason.PORT_25_BLOCKED_TO_MX,
+        "the network seems to block port 25: the mail exchangers of several domains give no answer, and those of no domain do"
+        f" (seen by {named(pods)})",
+    )
 
 
 def _wanted(told: Told) -> Iterator[tuple[str, UpstreamReport]]:

@@ -75,6 +75,15 @@ async def test_a_pod_that_drains_says_whether_anything_can_come_yet() -> None:
     assert (said.accepting, said.draining, said.sessions) == (False, True, 2)
 
 
+async def test_a_blocked_port_is_told() -> None:
+    """To the operator and to Prometheus."""
+    state = State(config((ONE,)), "abc", "", None, draining=False, port_25_blocked=True)
+    asked = replace(await sources(), state=lambda: state)
+
+    assert report("mail-0", asked).port_25_blocked
+    assert ("port_25_blocked", (), True) in list(gauges(asked))
+
+
 async def test_gauges_say_the_same() -> None:
     """By the names of the table; what is not known has none."""
     said = list(gauges(await sources([WELL, AWAY, UNPROBED])))
@@ -87,6 +96,7 @@ async def test_gauges_say_the_same() -> None:
         "queue_held_messages": 1,
         "queue_lateness_seconds": 5.0,
         "draining": False,
+        "port_25_blocked": False,
         "config_last_load_successful": True,
         "certificate_expiration_timestamp_seconds": NOW + 5,
     }

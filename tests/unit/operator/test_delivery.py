@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -117,6 +118,20 @@ class TestUpstreams:
     def test_mx_is_not_judged(self) -> None:
         """Without a smarthost nothing can be wrong here, whoever answers."""
         assert upstreams(told(hosts=(), silent={"mail-0": "no"}))[:2] == ("True", Reason.NO_SMARTHOSTS)
+
+    def test_a_blocked_way_to_mx_is_told_and_not_counted(self) -> None:
+        """With smarthosts beside and without; who has no route to MX cannot miss it, and a smarthost that is away is worse."""
+        blocked = {"port_25_blocked": True}
+        only_relayed = Spec.model_validate(
+            {"hostname": "mail.example.com", "routes": [{"name": "default", "smarthosts": [{"host": "smtp.example.net"}]}]}
+        ).routes
+
+        status, reason, message = upstreams(told({}, blocked))
+        assert (status, reason) == ("True", Reason.PORT_25_BLOCKED_TO_MX)
+        assert message.endswith("(seen by mail-1)")
+        assert upstreams(told(blocked, hosts=()))[:2] == ("True", Reason.PORT_25_BLOCKED_TO_MX)
+        assert upstreams(replace(told(blocked), routes=only_relayed))[:2] == ("True", Reason.REACHABLE)
+        assert upstreams(told(blocked | {"upstreams": [upstream(cause="Refused")]}))[:2] == ("False", Reason.CONNECTION_REFUSED)
 
     def test_nobody_to_ask(self) -> None:
         """No pods, silent pods, and a resource that cannot be understood are each told."""
