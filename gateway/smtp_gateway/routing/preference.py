@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def in_order(smarthosts: tuple[Smarthost, ...], chance: Callable[[], float]) -> tuple[Smarthost, ...]:
     """Return *smarthosts* in the order of one attempt; *chance* gives random numbers in [0, 1), and is asked where there are weights."""
-    if not any(one.priority or one.weight for one in smarthosts):
+    if len(smarthosts) == 1 or not any(one.priority or one.weight for one in smarthosts):
         return smarthosts
     priority = attrgetter("priority")
     return tuple(one for _, equals in groupby(sorted(smarthosts, key=priority), priority) for one in _drawn(tuple(equals), chance))
