@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cluster.conftest import conditions
+from tests.support import world
 from tests.support.gateways import Gateway
+from tests.support.stream import Stream
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.kube import Kube
+
+FAILOVER_WITHIN = 30
+"""Seconds until mail goes to the second smarthost: a connection is refused at once, and what is under way may wait for its retry of 2 to 5."""
+AWAY_TOLD_WITHIN = 180
+"""Seconds until the status tells of one that was well: its probe comes once a minute, and two in a row have to fail."""
 TOLD_WITHIN = 60
 """Seconds from a change of the resource to the condition that says what came of it."""
 
@@ -64,6 +72,40 @@ def test_a_wrong_upstream_is_told_and_a_corrected_one_believed(gateway: Gateway,
     reasons = [(event["type"], event["reason"]) for event in events]
     for expected in [("Warning", "ConnectionRefused"), ("Warning", "TLSFailed"), ("Normal", "Reachable"), ("Warning", "NotReady")]:
         assert expected in reasons
+
+
+@pytest.fixture
+def second(sink: Kube, images: dict[str, str]) -> Iterator[Kube]:
+    """The namespace of another receiving server."""
+    second = sink.within(f"{sink.namespace}-2")
+    second.apply(world.namespace(second.namespace))
+    try:
+        second.apply(*world.sink(images["gateway"]))
+        second("rollout", "status", "deployment/sink", "--timeout=120s")
+        yield second
+    finally:
+        second("delete", "namespace", second.namespace, "--timeout=120s")
+
+
+@pytest.mark.timeout(600)
+def test_a_smarthost_that_goes_away_under_load_costs_nothing(relayed: Gateway, sink: Kube, second: Kube) -> None:
+    """The second one gets the mail within seconds, the status says which one is away, and all that was acknowledged arrives at one of them."""
+    hops = [{"host": f"sink.{one.namespace}.svc", "port": 25, "tls": "None"} for one in (sink, second)]
+    relayed.kube.apply(relayed.manifest(routes=[{"name": "default", "smarthosts": hops}])[1])
+    with Stream(relayed, "failover") as stream:
+        eventually_sync(lambda: stream.acknowledged & world.subjects(sink), within=60, what="the first one gets mail", pause=0.5)
+        assert not world.subjects(second)
+        world.scale_sink(sink, 0)
+        try:
+            eventually_sync(lambda: world.subjects(second), within=FAILOVER_WITHIN, what="the second one gets mail", pause=0.5)
+            eventually_sync(lambda: told(relayed, "UpstreamReachable")[1] == "PartlyReachable", AWAY_TOLD_WITHIN, "it is told", pause=1)
+            assert f"sink.{sink.namespace}.svc:25" in told(relayed, "UpstreamReachable")[2]
+        finally:
+            world.scale_sink(sink, 1)
+    eventually_sync(
+        lambda: stream.acknowledged <= world.subjects(sink) | world.subjects(second), within=180, what="all mail arrives", pause=1
+    )
+    assert stream.refused == 0
 
 
 def test_every_condition_is_true_of_a_gateway_that_delivers(gateway: Gateway) -> None:

@@ -42,7 +42,7 @@ class Listener(Model):
     )
     auth: ListenerAuth = Field(
         default=ListenerAuth.REQUIRED,
-        description="Required: nobody sends without a login. None: clients in allowedNetworks send to anywhere without one, and all others only to allowedMailDomains.",
+        description="Required: nobody sends without a login. None: clients in allowedNetworks send to anywhere without one, and all others only to allowedRecipientDomains.",
     )
     allowed_networks: Annotated[tuple[TrustedNetwork, ...], Field(max_length=64)] = Field(
         default=(),
