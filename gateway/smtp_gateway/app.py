@@ -11,7 +11,7 @@ import asyncio
 import gc
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,10 +24,11 @@ from smtp_gateway.admin.report import api
 from smtp_gateway.authentication import Authentication
 from smtp_gateway.config import folder as mounted
 from smtp_gateway.config.rendered import RenderedConfigError, config_hash, load
+from smtp_gateway.daybook import Daybook
 from smtp_gateway.delivery import settings as delivery
 from smtp_gateway.delivery.trust import Terms
 from smtp_gateway.dispatch import Dispatch, Surroundings
-from smtp_gateway.draining import Drain
+from smtp_gateway.draining import Drain, share_of
 from smtp_gateway.intake import Intake
 from smtp_gateway.lifecycle import Lifecycle, Phase
 from smtp_gateway.listener.connection import Front
@@ -132,7 +133,7 @@ class Gateway:
         self._problem = ""
         """Why a newer configuration could not be loaded."""
         self._settings = settings
-        self._surroundings = surroundings or Surroundings()
+        self._surroundings = replace(surroundings or Surroundings(), share=partial(share_of, settings.pod))
         self._metrics = PrometheusObserver()
         self._observer = RecentOutcomes(self._metrics, time.monotonic)
         self._authentication = Authentication(config.logins, self._observer)
@@ -144,6 +145,7 @@ class Gateway:
         self._spool: DiskSpool
         self._intake: Intake
         self._dispatch: Dispatch
+        self._daybook: Daybook
         self._recovering: Recovering
         self._upstreams: Upstreams
         self._waking: Waking
@@ -190,6 +192,9 @@ class Gateway:
         self._waking = Waking(self._spool, settings.spool, self._surroundings.clock)
         stack.push_async_callback(self._surroundings.tokens.close)
         self._dispatch = Dispatch(self._spool, config, self._observer, self._surroundings)
+        self._daybook = Daybook(self._dispatch.pacing, settings.spool, self._surroundings.clock, self._surroundings.ticks)
+        await self._daybook.restore()
+        stack.push_async_callback(self._daybook.write)
         stack.push_async_callback(self._dispatch.stop, 0.0)
         self._recovering = Recovering(self._spool, self._dispatch, config, self._surroundings.clock)
         self._upstreams = Upstreams(config, self._probe(config), self._recovering.restored)
@@ -210,7 +215,8 @@ class Gateway:
         following = [certificate.follow() for certificate in certificates]
         if settings.config is not None:
             following.append(self._follow(settings.config))
-        for work in (*following, self._drain.run(), self._upstreams.run(), self._recovering.run(), self._waking.stay_awake()):
+        following += [self._drain.run(), self._upstreams.run(), self._recovering.run(), self._waking.stay_awake(), self._daybook.run()]
+        for work in following:
             stack.callback(background.create_task(work).cancel)
 
     async def _deliver(self) -> None:
@@ -250,7 +256,8 @@ class Gateway:
         return Probe(world.resolver.only(config.ip_families), settings, reachability=world.reachability)
 
     def _sources(self) -> Sources:
-        return Sources(self._state, self._spool, self._dispatch.delivering, self._upstreams, self._observer, self._certificate)
+        dispatch = self._dispatch
+        return Sources(self._state, self._spool, dispatch.on_time, dispatch.paces, self._upstreams, self._observer, self._certificate)
 
     def _state(self) -> State:
         draining = self._drain.wanted or self.life.phase is Phase.DRAINING

@@ -29,13 +29,13 @@ from smtp_gateway.delivery.settings import Settings, Timeouts
 from smtp_gateway.delivery.tokens import Tokens
 from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.delivery.trust import Trust
+from smtp_gateway.faring import Chance, Faring
 from smtp_gateway.mail.body import Body, DamagedBodyError, beginning
 from smtp_gateway.mail.envelope import END_OF_DATA, Envelope, MessageId
 from smtp_gateway.mail.identifier import ENTROPY, message_id
-from smtp_gateway.mail.outcome import UNEXPECTED, Outcome, unreached
+from smtp_gateway.mail.outcome import UNEXPECTED, Outcome
+from smtp_gateway.rates.sharing import WHOLE, Share
 from smtp_gateway.resolver import Resolver
-from smtp_gateway.routing import circuit
-from smtp_gateway.routing.circuit import Circuits
 from smtp_gateway.routing.exchangers import SMTP_PORT, MxTerms, next_hops
 from smtp_gateway.routing.table import Batch, Table
 from smtp_gateway.spool import schedule
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from smtp_gateway.config.model import Config
+    from smtp_gateway.pacing import Standing
     from smtp_gateway.telemetry.observer import Observer
 
 _log = structlog.get_logger()
@@ -72,6 +73,8 @@ class Surroundings:
 
     clock: Callable[[], float] = time.time
     """Seconds since the epoch."""
+    ticks: Callable[[], float] = time.monotonic
+    """Seconds of a clock that does not go back, whatever is set."""
     jitter: Callable[[], float] = random.random
     """A random number in [0, 1) for each settlement."""
     chance: Callable[[], float] = random.random
@@ -84,6 +87,8 @@ class Surroundings:
     reachability: Reachability = field(default_factory=Reachability)
     bounds: Bounds = field(default_factory=Bounds)
     mx_port: int = SMTP_PORT
+    share: Callable[[Config], Share] = lambda _: WHOLE
+    """What of the routes' pace is this pod's."""
     unwritten_pause: float = 5.0
     """Seconds before a result that the spool could not write is offered again."""
 
@@ -96,8 +101,10 @@ class Dispatch:
         self._spool = spool
         self._observer = observer
         self._world = surroundings or Surroundings()
-        self._circuits = Circuits()
-        self._window = Window(self._world.bounds, self._destinations, self._circuits.ceiling)
+        chance = Chance(self._world.clock, self._world.ticks, self._world.jitter)
+        self._faring = Faring(config, self._world.share(config), observer, chance)
+        self.pacing = self._faring.pacing
+        self._window = Window(self._world.bounds, self._destinations, self._faring.circuits.ceiling, self.pacing)
         self._in_hand = InHand(IN_HAND)
         self._attempts: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
@@ -123,7 +130,7 @@ class Dispatch:
         self._table = Table(config.routes)
         self._client.close()
         self._client, self._mx_terms = self._client_of(config), self._mx_terms_of(config)
-        self._circuits.forget()
+        self._faring.reconfigure(config, self._world.share(config))
         self._window.reroute()
         self.wake()
 
@@ -141,12 +148,12 @@ class Dispatch:
         if self._stopping:
             self._spool.release(entry.id)
             return
-        if self._window.admit(entry, time.monotonic()):
+        if self._window.admit(entry, self._world.ticks()):
             self._begin(self._occupying(entry, body))
             return
         self._in_hand.keep(entry.id, body)
-        if not self._window.appetite:
-            self._woken.set()  # the window is full: what stands in the way may have to go back
+        if not self._window.appetite or self._window.paced:
+            self._woken.set()  # the window is full: what stands in the way may have to go back; or its pace lets it go
 
     def withdraw(self, message_id: MessageId) -> bool:
         """Give a message that waits for its turn back to the spool; False when none of that name waits, as when it is being delivered."""
@@ -161,10 +168,18 @@ class Dispatch:
         """Tell whether an attempt of a message is under way."""
         return self._window.running(message_id)
 
+    def on_time(self, message_id: MessageId) -> bool:
+        """Tell whether a message is not late although it is due: an attempt is under way, or its pace does not let it go yet."""
+        return self._window.running(message_id) or message_id in self._window.paced
+
+    def paces(self) -> Mapping[str, Standing]:
+        """Return how the routes stand with their pace, by name, where there is anything to say."""
+        return self.pacing.standing(self._window.paced, self._world.ticks())
+
     def revive(self, entry: Entry) -> None:
         """Try the destinations of *entry* again, should they rest."""
         for destination in self._destinations(entry):
-            self._circuits.revive(destination)
+            self._faring.circuits.revive(destination)
 
     def retry_refused(self) -> None:
         """Offer next hops again the credentials that they refused."""
@@ -172,7 +187,7 @@ class Dispatch:
 
     def flush(self) -> None:
         """Try all destinations again, in the order of the configuration."""
-        self._circuits.forget()
+        self._faring.circuits.forget()
         self._client.retry_refused()
         self._world.reachability.forget()
         self.wake()
@@ -204,15 +219,18 @@ class Dispatch:
         """Begin what is due, and return the seconds until there is something to look for again."""
         try:
             self._lease()
+            self.pacing.recover(self._world.ticks())
             self._begin_waiting()
-            for entry in self._window.crowded_out(time.monotonic()):
+            for entry in self._window.crowded_out(self._world.ticks()):
                 self._begin(self._put_back(entry))
         except Exception:  # noqa: BLE001 the loop must not end; the cause is in the log
             _log.exception("queue unreadable")
             return LOOK_AGAIN
-        if not self._window.appetite:
-            return FULL_AGAIN
-        return min(max(self._due_at - self._world.clock(), 0.0), LOOK_AGAIN) if self._window.caught_up else 0.0
+        if self._window.appetite and not self._window.caught_up:
+            return 0.0
+        due = max(self._due_at - self._world.clock(), 0.0) if self._window.appetite else FULL_AGAIN
+        opens = max(self._window.paced.opens_at - self._world.ticks(), 0.0) if self._window.paced else LOOK_AGAIN
+        return min(due, opens, LOOK_AGAIN)
 
     def _lease(self) -> None:
         """Lease as many as the window has room for, a few at a time, unless everything that is due waits in it already."""
@@ -232,7 +250,7 @@ class Dispatch:
 
     def _begin_waiting(self) -> None:
         """Begin those that may begin."""
-        for entry in self._window.start(time.monotonic()):
+        for entry in self._window.start(self._world.ticks()):
             self._begin(self._occupying(entry, self._in_hand.drop(entry.id)))
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
@@ -248,7 +266,7 @@ class Dispatch:
             self._begin_waiting()
         except Exception:  # noqa: BLE001 the loop looks again, and the cause is in the log
             _log.exception("queue unreadable")
-        if self._wants_more:
+        if self._wants_more or self._window.paced:
             self._woken.set()
 
     async def _occupying(self, entry: Entry, body: bytes | None) -> None:
@@ -260,7 +278,7 @@ class Dispatch:
             with suppress(ValueError):  # not leased any more: the result had been written
                 await self._put_back(entry)
         finally:
-            self._window.finish(entry.id, time.monotonic())
+            self._window.finish(entry.id, self._world.ticks())
             self._go_on()
 
     async def _attempt(self, entry: Entry, in_hand: bytes | None) -> None:
@@ -278,7 +296,7 @@ class Dispatch:
             self._spool.release(entry.id)
             raise
         # The next one need not wait until this one's result is written down.
-        self._window.answered(entry.id, time.monotonic())
+        self._window.answered(entry.id, self._world.ticks())
         self._go_on()
         retries = {address: batch.route.retry for batch in owed for address in batch.recipients}
         terms = schedule.Terms(config.lifetime, retries)
@@ -308,14 +326,15 @@ class Dispatch:
 
     async def _deliver_batch(self, entry: Entry, body: Body, batch: Batch) -> Mapping[str, Outcome]:
         """Deliver to *batch*'s recipients, unless their destination rests. What nobody foresaw defers them and no others."""
-        if resting := self._circuits.of(batch.destination).resting(self._world.clock()):
+        if resting := self._faring.resting(entry.id, batch):
             return dict.fromkeys(batch.recipients, resting)
+        began = self._world.ticks()
         outcomes = await self._hand_over(entry, body, batch)
-        self._note(batch, outcomes)
+        self._faring.note(entry.id, batch, outcomes, began)
         return outcomes
 
     async def _hand_over(self, entry: Entry, body: Body, batch: Batch) -> Mapping[str, Outcome]:
-        started = time.monotonic()
+        started = self._world.ticks()
         envelope = Envelope(entry.sender, batch.recipients, entry.smtputf8, entry.body_8bit, entry.dsn)
         try:
             hops = await next_hops(batch.way, self._mx_terms)
@@ -327,23 +346,8 @@ class Dispatch:
             _log.exception("delivery failed", message_id=entry.id, route=batch.route.name)
             return dict.fromkeys(batch.recipients, UNEXPECTED)
         finally:
-            self._observer.attempted(batch.route.name, time.monotonic() - started)
+            self._observer.attempted(batch.route.name, self._world.ticks() - started)
         return dict.fromkeys(batch.recipients, hops)
-
-    def _note(self, batch: Batch, outcomes: Mapping[str, Outcome]) -> None:
-        """Remember how *batch*'s destination fared, and say when it begins to rest and when it answers again."""
-        before, missed = self._circuits.of(batch.destination), unreached(outcomes.values())
-        if missed is None:
-            self._circuits.keep(batch.destination, circuit.after_session(before))
-            if before.rests:
-                _log.info("destination answers", destination=batch.destination)
-            return
-        now, rest = self._world.clock(), schedule.wait(batch.route.retry, before.rests + 1, self._world.jitter())
-        after = circuit.after_miss(before, missed, now, rest)
-        self._circuits.keep(batch.destination, after)
-        if after.rests > before.rests:
-            reply = str(missed.reply)
-            _log.warning("destination rests", destination=batch.destination, seconds=round(rest, 1), hop=missed.hop, reply=reply)
 
     def _notice(self, entry: Entry, body: Body, decision: schedule.Decision) -> NewMessage | None:
         """Return the bounce for what failed; None when there is none, nobody to tell (RFC 5321 section 4.5.5), or nobody who asked for it."""

@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from smtp_gateway.rates.sharing import WHOLE, Share
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+
+    from smtp_gateway.config.model import Config
 
 _ORDINAL = re.compile(r".*-([0-9]+)")
 _log = structlog.get_logger()
@@ -39,10 +43,22 @@ class Doors(Protocol):
         """Let sessions end within *within* seconds; return how many had to be cut."""
 
 
-def drains(pod: str, serving: int | None) -> bool:
-    """Tell whether the pod called *pod* drains while *serving* pods serve; a name without an ordinal is no member of a fleet."""
+def ordinal_of(pod: str) -> int | None:
+    """Return the ordinal in a pod's name; None when it has none, and is no member of a fleet."""
     found = _ORDINAL.fullmatch(pod)
-    return serving is not None and found is not None and int(found[1]) >= serving
+    return None if found is None else int(found[1])
+
+
+def drains(pod: str, serving: int | None) -> bool:
+    """Tell whether the pod called *pod* drains while *serving* pods serve."""
+    ordinal = ordinal_of(pod)
+    return serving is not None and ordinal is not None and ordinal >= serving
+
+
+def share_of(pod: str, config: Config) -> Share:
+    """Return what of the routes' pace is that of the pod called *pod*: all of it when it is no member of a fleet."""
+    ordinal = ordinal_of(pod)
+    return WHOLE if ordinal is None else Share(config.pods, ordinal)
 
 
 class Drain:

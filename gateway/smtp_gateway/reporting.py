@@ -5,6 +5,7 @@ Reading costs some look-ups in the spool's indexes and nothing that grows with t
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,9 +14,10 @@ from smtp_gateway import __version__
 from smtp_gateway.config.report import CertificateReport, PodReport, QueueReport, RouteReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from smtp_gateway.config.model import Config
+    from smtp_gateway.pacing import Standing
     from smtp_gateway.probing.upstreams import Upstreams
     from smtp_gateway.spool.api import Spool, UnderWay
     from smtp_gateway.telemetry.prometheus import Reading
@@ -47,7 +49,9 @@ class Sources:
 
     state: Callable[[], State]
     spool: Spool
-    under_way: UnderWay
+    on_time: UnderWay
+    """Tells of a message that is due whether it is not late for that."""
+    paces: Callable[[], Mapping[str, Standing]]
     upstreams: Upstreams
     outcomes: RecentOutcomes
     certificate: Certificate
@@ -61,7 +65,7 @@ def report(pod: str, sources: Sources) -> PodReport:
 
     Once nothing waits any more, attempts that were put off before are over: they are neither told nor remembered.
     """
-    state, queue = sources.state(), _queue(sources)
+    state, queue, paces = sources.state(), _queue(sources), sources.paces()
     if queue.messages == queue.held:
         sources.outcomes.keep(frozenset())
     return PodReport(
@@ -75,26 +79,27 @@ def report(pod: str, sources: Sources) -> PodReport:
         port_25_blocked=state.port_25_blocked,
         spool_problem=sources.spool.healthy() or "",
         queue=queue,
-        routes=tuple(_route(route.name, sources) for route in state.config.routes),
+        routes=tuple(_route(route.name, sources, paces.get(route.name)) for route in state.config.routes),
         upstreams=tuple(upstream.report for upstream in sources.upstreams),
         certificate=CertificateReport(not_after=sources.certificate.not_after, problem=sources.certificate.problem),
     )
 
 
 def _queue(sources: Sources) -> QueueReport:
-    arrears, depth = sources.spool.arrears(sources.clock(), sources.under_way), sources.spool.depth()
+    arrears, depth = sources.spool.arrears(sources.clock(), sources.on_time), sources.spool.depth()
     return QueueReport(messages=depth.messages, held=arrears.held, oldest=arrears.oldest, lateness=arrears.lateness, damaged=depth.damaged)
 
 
-def _route(name: str, sources: Sources) -> RouteReport:
+def _route(name: str, sources: Sources, pace: Standing | None) -> RouteReport:
     outcomes = sources.outcomes.of(name)
-    return RouteReport(name=name, attempted=outcomes.attempted, deferred=outcomes.deferred)
+    paced, seconds = (pace.waiting, pace.seconds) if pace else (0, 0.0)
+    return RouteReport(name=name, attempted=outcomes.attempted, deferred=outcomes.deferred, paced=paced, paced_seconds=seconds)
 
 
 def gauges(sources: Sources) -> Iterator[Reading]:
     """Yield what `smtp_gateway.telemetry.prometheus.READ_AT_SCRAPE` names."""
     state, now, depth = sources.state(), sources.clock(), sources.spool.depth()
-    arrears = sources.spool.arrears(now, sources.under_way)
+    arrears = sources.spool.arrears(now, sources.on_time)
     yield "queue_messages", (), depth.messages
     yield "queue_oldest_seconds", (), 0.0 if depth.oldest is None else max(0.0, now - depth.oldest)
     yield "queue_held_messages", (), arrears.held
@@ -108,7 +113,16 @@ def gauges(sources: Sources) -> Iterator[Reading]:
     yield "config_last_load_successful", (), not state.config_problem
     if sources.certificate.not_after is not None:
         yield "certificate_expiration_timestamp_seconds", (), sources.certificate.not_after
+    yield from _pace_gauges(sources.paces())
     yield from _upstream_gauges(sources.upstreams)
+
+
+def _pace_gauges(paces: Mapping[str, Standing]) -> Iterator[Reading]:
+    for route, standing in paces.items():
+        yield "paced_messages", (route,), standing.waiting
+        yield "throttled_destinations", (route,), standing.throttled
+        if standing.rate < math.inf:
+            yield "pace_messages_per_second", (route,), standing.rate
 
 
 def _upstream_gauges(upstreams: Upstreams) -> Iterator[Reading]:

@@ -16,7 +16,7 @@ from smtp_gateway_operator.noting import Noting
 from smtp_gateway_operator.spec import config_hash
 from smtp_gateway_operator.steps.pods import orphaned, pods_by_ordinal
 from smtp_gateway_operator.steps.rollouts import partition_of, versions_of
-from smtp_gateway_operator.steps.scaling import Step, serving_of, size_of
+from smtp_gateway_operator.steps.scaling import Step, delivering_of, serving_of, size_of
 from smtp_gateway_operator.steps.volumes import Counted, asleep, counted, let_go, unused
 
 if TYPE_CHECKING:
@@ -84,10 +84,14 @@ class Stepping:
         return await self._noting.claims(owner)
 
     async def configured(self, config: Config, wanted: int, there: There) -> Config:
-        """Return *config* with the word who serves in a fleet that should be *wanted* pods, and find the volume claims."""
+        """Return *config* with the word who serves and delivers in a fleet that should be *wanted* pods, and find the volume claims.
+
+        Where nothing is divided among those who deliver, their number is not said, so that it is no change of the configuration.
+        """
         there.claims = await self.claims(there.owner)
-        serving = serving_of(wanted, there.size, pods_by_ordinal(there.owner.name, there.pods))
-        return config.model_copy(update={"serving": serving})
+        fleet = (wanted, there.size, pods_by_ordinal(there.owner.name, there.pods))
+        pods = delivering_of(*fleet) if any(route.pacing for route in config.routes) else 1
+        return config.model_copy(update={"serving": serving_of(*fleet), "pods": pods})
 
     async def step(self, config: Config, wanted: int, there: There) -> Step:
         """Return the next step towards *wanted* pods, once the volumes say what they must before it is taken."""

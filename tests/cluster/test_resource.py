@@ -53,6 +53,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"routes": [{"name": "a"}, {"name": "b"}]}, "only the last route may be without a match"),
     ({"routes": [{"name": "a", "match": {"recipientDomains": ["example.com"]}}]}, "the last route must have no match"),
+    ({"routes": [{"name": "a", "pacing": {}}]}, "pacing needs a preset or at least one limit"),
     ({"routes": [{"name": "a", "smarthosts": [{"host": "smtp.example.com>"}]}]}, "must be a host name or an IP address"),
     ({"spool": {"lifetime": "soon"}}, "must be a duration such as 30s, 15m, 1h30m or 5d"),
     ({"limits": {"messageSize": "1Ki"}}, "must be at least 64Ki"),

@@ -261,6 +261,21 @@ class Retry(Model):
     """Seconds that mail on this route is retried before it is returned; None: as long as all mail (`Config.lifetime`)."""
 
 
+class Pacing(Model):
+    """How fast a route may be given mail by all pods together; None where nothing is said.
+
+    Messages are transactions that next hops take, recipients those of all of them.
+    """
+
+    messages_per_second: Annotated[int, Field(ge=1)] | None = None
+    messages_per_minute: Annotated[int, Field(ge=1)] | None = None
+    messages_per_day: Annotated[int, Field(ge=1)] | None = None
+    recipients_per_second: Annotated[int, Field(ge=1)] | None = None
+    recipients_per_minute: Annotated[int, Field(ge=1)] | None = None
+    recipients_per_day: Annotated[int, Field(ge=1)] | None = None
+    connections: Annotated[int, Field(ge=1)] | None = None
+
+
 class Route(Model):
     """Where some mail goes; a recipient takes the first route that matches it and who sends to it."""
 
@@ -274,6 +289,8 @@ class Route(Model):
     smarthosts: tuple[Smarthost, ...] = ()
     """Tried in this order until one can be reached; empty means the recipient domain's MX on port 25."""
     retry: Retry = Retry()
+    pacing: Pacing | None = None
+    """None: as fast as the next hops take mail."""
 
     @property
     def matches_all(self) -> bool:
@@ -334,6 +351,8 @@ class Config(Model):
     serving: Annotated[int, Field(ge=0)] | None = None
     """Pods whose ordinal (the number that a StatefulSet puts at the end of a pod's name) is this or more take no new mail, and deliver
     what they have; None: all pods serve."""
+    pods: Annotated[int, Field(ge=1)] = 1
+    """How many pods deliver, those that drain among them: each keeps to its part of the routes' pace. 1 where no route has one."""
     salt: SecretStr | None = None
     """Random and known to nobody but who may read the passwords: the hash of the configuration is shown, and must not tell a right guess
     from a wrong one."""

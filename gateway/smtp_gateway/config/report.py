@@ -72,6 +72,10 @@ class RouteReport(Said):
     """Recipients with an outcome, whatever it was."""
     deferred: int
     """Those of them that will be tried again."""
+    paced: int = 0
+    """Messages that are due and wait for the route's pace, now."""
+    paced_seconds: float = 0.0
+    """For how long the first of those has waited."""
 
 
 class QueueReport(Said):
@@ -83,7 +87,8 @@ class QueueReport(Said):
     oldest: float | None
     """When the oldest message that is not held was accepted, in seconds since the epoch; None when there is none."""
     lateness: float
-    """Seconds by which the most overdue message is late that no attempt is under way for; 0 when nothing is due."""
+    """Seconds by which the most overdue message is late that no attempt is under way for, and that does not wait for its pace; 0 when nothing
+    is due."""
     damaged: int = 0
     """Messages that were moved aside because their body was damaged: on the volume, and not among `messages`."""
 

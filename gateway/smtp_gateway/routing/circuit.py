@@ -70,6 +70,14 @@ def after_miss(circuit: Circuit, missed: Deferred, now: float, rest: float) -> C
     return Circuit(max(circuit.ceiling // 2, AFTER_REST), misses, last=missed)
 
 
+def after_throttle(circuit: Circuit) -> Circuit:
+    """Return *circuit* after an attempt whose answer was that it is too much: half as many may run at a time. It is no miss, and ends them.
+
+    How fast they may begin is not decided here (`smtp_gateway.faring`).
+    """
+    return Circuit(max(circuit.ceiling // 2, AFTER_REST))
+
+
 class Circuits:
     """The circuits of all destinations."""
 

@@ -6,6 +6,7 @@ spool.lock     flock while a process uses the spool; its content means nothing
 index.db       SQLite: messages, recipients, bodies up to 256 KB (smtp_gateway.spool.schema), with index.db-wal beside it
 bodies/        larger bodies, one file each (smtp_gateway.spool.bodies)
 awake          when a process last had it, in seconds since the epoch (smtp_gateway.waking)
+sent           what was sent in the last 24 hours on routes that have a budget of a day (smtp_gateway.daybook)
 damaged/       what was moved aside: a body as it was found, and a JSON file that says whose it was; damaged indexes in folders with a date
 salvaging/     a damaged index while it is salvaged (smtp_gateway.spool.salvage)
 ```

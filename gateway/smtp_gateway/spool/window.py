@@ -12,22 +12,26 @@ twice is what was answered and is not written down yet: towards one destination 
 When the window is full, the messages for a destination that has stood still for a while are handed back for later, so that others are seen.
 
 A destination that is slow, and does move, keeps its part of the window: behind a backlog of more than `Bounds.waiting` for it, others wait.
+
+Messages whose pace does not allow them to go yet (`Paces`) wait apart, in a row of turns for each gate that holds them, and fill no place
+of others. Beyond `Bounds.paced` of them, the last of whoever has most are handed back for later.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from smtp_gateway.spool import paced
+from smtp_gateway.spool.lanes import Lanes
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from smtp_gateway.mail.envelope import MessageId
     from smtp_gateway.spool.api import Entry
-
-    Destinations = frozenset[str]
-    """The next hops of one message: most often a single one."""
+    from smtp_gateway.spool.lanes import Destinations, Lane
 
 
 HELD = 512 * 1024
@@ -50,6 +54,8 @@ class Bounds:
     """Bodies in memory, of a large one `HELD`."""
     waiting: int = 1000
     """Leased messages that wait for their turn; about a kilobyte each."""
+    paced: int = 5000
+    """Leased messages that wait for their pace, beside those; about a kilobyte each, and a microsecond whenever lateness is asked for."""
     share: int = 20
     """Waiting messages that each identity may have although the window is full: as many as may run towards one destination."""
     still: float = 10.0
@@ -79,17 +85,24 @@ class Window:
     """What is leased: running, or waiting to run. Times are seconds of any one clock that does not go back."""
 
     def __init__(
-        self, bounds: Bounds, destinations: Callable[[Entry], Destinations], ceiling: Callable[[str], int | None] = lambda _: None
+        self,
+        bounds: Bounds,
+        destinations: Callable[[Entry], Destinations],
+        ceiling: Callable[[str], int | None] = lambda _: None,
+        paces: paced.Paces | None = None,
     ) -> None:
         """Begin empty; *destinations* tells where a message goes at the moment, *ceiling* how many may run towards one if that is fewer."""
         self._bounds = bounds
         self._destinations = destinations
         self._ceiling = ceiling
-        self._waiting: dict[str, dict[Destinations, deque[Entry]]] = {}
-        """By identity, then by destination; who is served goes to the end."""
+        self._paces = paces or paced.Unpaced()
+        self.paced = paced.Paced(self._paces)
+        """What waits for its pace, apart from the others."""
+        self._waiting = Lanes()
         self._held: Counter[str] = Counter()
-        """Waiting entries of each identity."""
+        """Waiting entries of each identity, those that wait for their pace among them."""
         self._size = 0
+        """Waiting entries without those."""
         self.caught_up = False
         """Whether everything that is due waits here: the last lease had less than was asked for, and nothing came since."""
         self._running: dict[MessageId, tuple[Entry, Destinations]] = {}
@@ -115,13 +128,18 @@ class Window:
 
     def add(self, entry: Entry) -> None:
         """Let a leased *entry* wait for its turn."""
-        self._wait(entry, self._destinations(entry))
+        destinations = self._destinations(entry)
+        self._wait(entry, destinations, self._paces.gate(destinations))
 
     def admit(self, entry: Entry, now: float) -> bool:
-        """Count a leased *entry* as running when it may start and would overtake none of its own; otherwise let it wait for its turn."""
+        """Count a leased *entry* as running when it may start and would overtake none of its own; otherwise let it wait for its turn.
+
+        What has a pace waits, if only for `start`.
+        """
         destinations = self._destinations(entry)
-        if destinations in self._waiting.get(entry.identity, ()) or not self._may(entry, destinations):
-            self._wait(entry, destinations)
+        gate = self._paces.gate(destinations)
+        if gate is not None or self._waiting.has((entry.identity, destinations)) or not self._may(entry, destinations):
+            self._wait(entry, destinations, gate)
             return False
         self._know(entry.identity)
         self._run(entry, destinations, now)
@@ -129,19 +147,40 @@ class Window:
 
     def start(self, now: float) -> list[Entry]:
         """Return the waiting entries that may start, and count them as running: in turns, and in each turn by their order."""
-        started: list[Entry] = []
-        while self._waiting and (ready := self._next_ready()):
-            entry = self._next(*ready)
-            self._run(entry, ready[1], now)
+        started, slowed = self._start_paced(now), False
+        while self._waiting and (lane := self._waiting.ready(self._has_place, self._fits)):
+            if (gate := self._paces.gate(lane[1])) is not None:
+                self._slow_down(lane, gate)
+                slowed = True
+                continue
+            entry = self._waiting.take(lane)
+            self._count_out(entry.identity, 1)
+            self._run(entry, lane[1], now)
             started.append(entry)
-        return started
+        return [*started, *self._start_paced(now)] if slowed else started
+
+    def _start_paced(self, now: float) -> list[Entry]:
+        if not self.paced:
+            return []
+
+        def run(entry: Entry, destinations: Destinations) -> None:
+            _count_out(self._held, entry.identity, 1)
+            self._run(entry, destinations, now)
+
+        return self.paced.start(paced.Terms(self._has_place, self._fits, run), now)
 
     def crowded_out(self, now: float) -> list[Entry]:
-        """Return the waiting entries to put back, which then count no longer: when the window is full, those that are behind a standstill."""
+        """Return the waiting entries to put back, which then count no longer: when the window is full, those that are behind a standstill.
+
+        And the last of those that wait for their pace, where they are too many.
+        """
+        beyond = [self.paced.take_last() for _ in range(len(self.paced) - self._bounds.paced)]
+        for entry in beyond:
+            _count_out(self._held, entry.identity, 1)
         if self.appetite:
-            return []
-        standing = [lane for lane in self._lanes() if any(self._stands(one, lane[0], now) for one in lane[1])]
-        return [entry for lane in standing for entry in self._forget(*lane)]
+            return beyond
+        standing = [lane for lane, _ in self._waiting if any(self._stands(one, lane[0], now) for one in lane[1])]
+        return beyond + [entry for lane in standing for entry in self._forget(lane)]
 
     def answered(self, message_id: MessageId, now: float) -> None:
         """Make the place of a running message free: its next hops have answered, and what remains is to write down what."""
@@ -171,16 +210,11 @@ class Window:
 
     def withdraw(self, message_id: MessageId) -> bool:
         """Forget a waiting entry; False when it does not wait here. Looks at all of them, so it is for people, not for each message."""
-        for identity, destinations in self._lanes():
-            entries = self._waiting[identity][destinations]
-            others = [entry for entry in entries if entry.id != message_id]
-            if len(others) == len(entries):
-                continue
-            if not others:
-                self._forget(identity, destinations)
-            else:
-                self._waiting[identity][destinations] = deque(others)
-                self._count_out(identity, 1)
+        if entry := self._waiting.withdraw(message_id):
+            self._count_out(entry.identity, 1)
+            return True
+        if entry := self.paced.withdraw(message_id):
+            _count_out(self._held, entry.identity, 1)
             return True
         return False
 
@@ -191,49 +225,33 @@ class Window:
 
     def empty(self) -> list[Entry]:
         """Return all waiting entries and forget them."""
-        return [entry for lane in self._lanes() for entry in self._forget(*lane)]
+        slow = self.paced.empty()
+        for entry in slow:
+            _count_out(self._held, entry.identity, 1)
+        return [entry for lane, _ in self._waiting for entry in self._forget(lane)] + slow
 
-    def _lanes(self) -> list[tuple[str, Destinations]]:
-        return [(identity, destinations) for identity, lanes in self._waiting.items() for destinations in lanes]
-
-    def _forget(self, identity: str, destinations: Destinations) -> deque[Entry]:
-        lanes = self._waiting[identity]
-        entries = lanes.pop(destinations)
-        if not lanes:
-            del self._waiting[identity]
-        self._count_out(identity, len(entries))
+    def _forget(self, lane: Lane) -> Iterable[Entry]:
+        entries = self._waiting.forget(lane)
+        self._count_out(lane[0], len(entries))
         return entries
 
-    def _wait(self, entry: Entry, destinations: Destinations) -> None:
+    def _wait(self, entry: Entry, destinations: Destinations, gate: str | None) -> None:
         self._know(entry.identity)
-        self._waiting.setdefault(entry.identity, {}).setdefault(destinations, deque()).append(entry)
         self._held[entry.identity] += 1
-        self._size += 1
+        if gate is None:
+            self._waiting.add(entry, destinations)
+            self._size += 1
+        else:
+            self.paced.add(gate, entry, destinations)
+
+    def _slow_down(self, lane: Lane, gate: str) -> None:
+        """Let what waits in *lane* wait for its pace."""
+        for entry in self._forget(lane):
+            self._wait(entry, lane[1], gate)
 
     def _know(self, identity: str) -> None:
         if identity:
             self._known.add(identity)
-
-    def _next_ready(self) -> tuple[str, Destinations] | None:
-        for identity, lanes in self._waiting.items():
-            if not self._has_place(identity):
-                continue
-            for destinations, entries in lanes.items():
-                if self._fits(entries[0], destinations):
-                    return identity, destinations
-        return None
-
-    def _next(self, identity: str, destinations: Destinations) -> Entry:
-        """Take the first entry of a lane, and let the identity, and the lane within it, go to the end of their rows."""
-        lanes = self._waiting.pop(identity)
-        entries = lanes.pop(destinations)
-        entry = entries.popleft()
-        if entries:
-            lanes[destinations] = entries
-        if lanes:
-            self._waiting[identity] = lanes
-        self._count_out(identity, 1)
-        return entry
 
     def _count_out(self, identity: str, entries: int) -> None:
         self._size -= entries
@@ -275,6 +293,7 @@ class Window:
             traffic.places += 1
             traffic.by[entry.identity] += 1
             traffic.moved = now
+        self._paces.start(entry, destinations, now)
 
     def _leave(self, entry: Entry, destinations: Destinations, now: float) -> None:
         """Make the places of *entry* free."""
@@ -285,6 +304,7 @@ class Window:
             traffic.places -= 1
             _count_out(traffic.by, entry.identity, 1)
             traffic.moved = now
+        self._paces.end(entry)
 
 
 def _count_out(counter: Counter[str], name: str, number: int) -> None:

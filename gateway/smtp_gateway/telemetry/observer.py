@@ -54,6 +54,9 @@ class Observer(Protocol):
     def bounced(self, route: str, recipients: int) -> None:
         """Count recipients that failed for good."""
 
+    def throttled(self, route: str) -> None:
+        """Count an answer by which a next hop of *route* asked for less."""
+
     def removed(self) -> None:
         """Count a message that a person took out of the queue."""
 
@@ -101,6 +104,9 @@ class NullObserver:
         """Do nothing."""
 
     def bounced(self, route: str, recipients: int) -> None:
+        """Do nothing."""
+
+    def throttled(self, route: str) -> None:
         """Do nothing."""
 
     def removed(self) -> None:
@@ -169,6 +175,10 @@ class Forwarding:
     def bounced(self, route: str, recipients: int) -> None:
         """Pass on."""
         self._next.bounced(route, recipients)
+
+    def throttled(self, route: str) -> None:
+        """Pass on."""
+        self._next.throttled(route)
 
     def removed(self) -> None:
         """Pass on."""

@@ -105,6 +105,7 @@ _TOLD = (
     ("delivery_age_seconds", Kind.HISTOGRAM, "route", "Time from acceptance to delivery, once a delivered transaction.", AGE_BUCKETS),
     ("deferred_recipients_total", Kind.COUNTER, "route", "Recipients put off to another attempt, once an attempt.", ()),
     ("bounced_recipients_total", Kind.COUNTER, "route", "Recipients that failed for good.", ()),
+    ("throttles_total", Kind.COUNTER, "route", "Answers by which next hops asked for less: see docs/pacing.md.", ()),
     ("removed_messages_total", Kind.COUNTER, "", "Messages that `smtp-gateway queue remove` took out of the queue.", ()),
 )
 _READ = (
@@ -114,6 +115,9 @@ _READ = (
     ("queue_lateness_seconds", "", "By how much the most overdue message is late; 0 when nothing is due."),
     ("spool_volume_bytes", "", "Size of the spool's volume."),
     ("spool_free_bytes", "", "What new mail may still use of the volume; 0 when it is refused for want of space."),
+    ("paced_messages", "route", "Messages that are due and wait for their pace."),
+    ("pace_messages_per_second", "route", "How fast this pod may give a route messages now; absent for routes without a pace."),
+    ("throttled_destinations", "route", "Destinations that asked for less and are given less."),
     ("upstream_up", "route host port credentials", "Whether the last probe of a smarthost came through; absent before the first."),
     (
         "upstream_failure",
@@ -238,6 +242,10 @@ class PrometheusObserver:
     def bounced(self, route: str, recipients: int) -> None:
         """Count recipients that failed."""
         self._count("bounced_recipients_total", route, amount=recipients)
+
+    def throttled(self, route: str) -> None:
+        """Count an answer that asked for less."""
+        self._count("throttles_total", route)
 
     def removed(self) -> None:
         """Count a message that a person removed."""

@@ -1,7 +1,7 @@
 """QueueHealthy: whether mail leaves when it is due; and the counts of the queue that the status shows.
 
 Judged are the lateness of mail that is *due* (not its age: one dead domain waits for days and is not late), and per route the part of
-attempts that ended in another wait. What is False becomes True only when it is down to half the limit, so that it does not flap.
+attempts that ended in another wait. Mail that waits for the pace of its route is not late: it leaves as it should, and is told. What is False becomes True only when it is down to half the limit, so that it does not flap.
 """
 
 from __future__ import annotations
@@ -41,10 +41,16 @@ def queues(told: Told, before: Mapping[str, Any]) -> Judged:
     relayed = {route.name for route in told.relayed}
     if deferring := _deferring(told, _relief(before, Reason.DEFERRALS_HIGH), relayed, among=True):
         return false(Reason.DEFERRALS_HIGH, _deferred(deferring))
-    if untold := unheard(told):
-        return untold
+    return unheard(told) or _well(told, before, relayed)
+
+
+def _well(told: Told, before: Mapping[str, Any], relayed: set[str]) -> Judged:
+    """Return the judgement that nothing is wrong, with what is worth knowing all the same."""
     if deferring := _deferring(told, _relief(before, Reason.DEFERRALS_TO_MX), relayed, among=False):
         return true(Reason.DEFERRALS_TO_MX, f"{_deferred(deferring)}, on the way to recipients' MX, which is not counted")
+    if paced := _beyond(_paced(told), LATE, _relief(before, Reason.PACED)):
+        waiting = f"mail waits for the pace of its route, or for a next hop that asked for less, on route {', '.join(paced)}"
+        return true(Reason.PACED, f"{waiting}; it is not late, and leaves as fast as that allows")
     held = sum(report.queue.held for report in told.reports.values())
     return true(Reason.ON_TIME, "mail leaves when it is due" + (f"; held until somebody releases it: {held}" if held else ""))
 
@@ -63,6 +69,15 @@ def _beyond(measures: Mapping[str, float], limit: float, relief: int) -> list[st
 
 def _lateness(told: Told) -> dict[str, float]:
     return {pod: report.queue.lateness for pod, report in told.reports.items()}
+
+
+def _paced(told: Told) -> dict[str, float]:
+    """Return for how long mail has waited for its pace, by route."""
+    seconds: dict[str, float] = {}
+    for report in told.reports.values():
+        for route in report.routes:
+            seconds[route.name] = max(seconds.get(route.name, 0.0), route.paced_seconds)
+    return seconds
 
 
 def _deferring(told: Told, relief: int, relayed: set[str], *, among: bool) -> list[str]:

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     ON_TIME = "OnTime"
     OVERDUE = "Overdue"
     OWNERSHIP_CONFLICT = "OwnershipConflict"
+    PACED = "Paced"
     PARTLY_REACHABLE = "PartlyReachable"
     ALTERNATE_PORT = "AlternatePort"
     PAUSED = "Paused"

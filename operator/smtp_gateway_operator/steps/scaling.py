@@ -45,6 +45,15 @@ def serving_of(wanted: int, size: int, present: Collection[int]) -> int | None:
     return wanted if wanted and beyond else None
 
 
+def delivering_of(wanted: int, size: int, present: Collection[int]) -> int:
+    """Return `Config.pods` of such a fleet: how many divide the pace of its routes.
+
+    Pods that drain are counted until they are gone, and those that are to come before they are there: for a moment mail may leave more
+    slowly than it could, and not faster than it should.
+    """
+    return max(wanted, size, *(ordinal + 1 for ordinal in present), 1)
+
+
 def is_empty(report: PodReport, config_hash: str) -> bool:
     """Tell whether a pod that says *report*, just now, drains by the configuration of *config_hash* and has nothing left."""
     silent = report.draining and not (report.accepting or report.sessions)

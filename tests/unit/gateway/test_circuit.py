@@ -29,6 +29,12 @@ def test_a_destination_that_answers_gets_more_and_more_up_to_a_bound() -> None:
     assert after(UNKNOWN, *[SENT] * 100).ceiling == MOST
 
 
+def test_an_answer_that_asks_for_less_halves_what_goes_at_a_time_and_is_no_miss() -> None:
+    """The misses before it are over, and so is a rest; one at a time is the least."""
+    assert circuit.after_throttle(after(UNKNOWN, *[SENT] * 100)) == Circuit(MOST // 2)
+    assert circuit.after_throttle(after(UNKNOWN, *[REFUSED] * MISSES)) == Circuit(AFTER_REST)
+
+
 @pytest.mark.parametrize("answer", [SENT, BUSY, Failed(Reply(550, "5.1.1", "No such user"))])
 def test_any_answer_about_the_mail_is_a_session(answer: Outcome) -> None:
     """A refusal of the mail says that the next hop is there, and ends a row of misses."""

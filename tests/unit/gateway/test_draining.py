@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.draining import Drain, drains
+from smtp_gateway.draining import Drain, drains, share_of
+from smtp_gateway.rates.sharing import WHOLE, Share
+from tests.support.gateway import config
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -36,6 +38,12 @@ if TYPE_CHECKING:
 def test_the_pods_beyond_those_that_serve_drain(pod: str, serving: int | None, expected: bool) -> None:  # noqa: FBT001 a table's column
     """By the ordinal at the end of the name; without one, or without a number of pods that serve, nobody does."""
     assert drains(pod, serving) is expected
+
+
+@pytest.mark.parametrize(("pod", "share"), [("mail-0", Share(3, 0)), ("eu-2-mail-2", Share(3, 2)), ("laptop", WHOLE), ("", WHOLE)])
+def test_a_pods_part_of_a_pace_is_its_ordinals(pod: str, share: Share) -> None:
+    """Of as many pods as the configuration says; who is no member of a fleet has all of it."""
+    assert share_of(pod, config().model_copy(update={"pods": 3})) == share
 
 
 class RecordingDoors:

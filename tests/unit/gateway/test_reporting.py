@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from smtp_gateway import pacing
 from smtp_gateway.config.report import Cause
 from smtp_gateway.probing.probe import Finding
 from smtp_gateway.probing.upstreams import Standing, Upstream
@@ -19,14 +21,20 @@ from tests.support.messages import NOW, new_message
 from tests.unit.gateway.test_upstreams import ONE, OTHER, WELL_FOUND, config
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 WELL = Upstream("r0", ONE, Standing(WELL_FOUND, NOW, NOW))
 AWAY = Upstream("r0", OTHER, Standing(Finding(Cause.TIMEOUT, "no answer"), NOW, NOW - 60))
 UNPROBED = Upstream("r0", OTHER, Standing())
 
 
-async def sources(upstreams: Sequence[Upstream] = (), *, not_after: float | None = NOW + 5, problem: str = "") -> Sources:
+async def sources(
+    upstreams: Sequence[Upstream] = (),
+    *,
+    not_after: float | None = NOW + 5,
+    problem: str = "",
+    paces: Mapping[str, pacing.Standing] | None = None,
+) -> Sources:
     """Return the sources of a gateway with a held message, and another that is due."""
     spool = MemorySpool()
     kept = new_message(accepted_at=NOW - 60)
@@ -38,7 +46,7 @@ async def sources(upstreams: Sequence[Upstream] = (), *, not_after: float | None
     certificate: Any = SimpleNamespace(not_after=not_after, problem=problem)
     known: Any = upstreams
     state = State(config((ONE,)), "abc", problem, problem or None, draining=False)
-    return Sources(lambda: state, spool, lambda _: False, known, outcomes, certificate, lambda: NOW)
+    return Sources(lambda: state, spool, lambda _: False, lambda: paces or {}, known, outcomes, certificate, lambda: NOW)
 
 
 async def test_a_report_has_what_its_sources_say() -> None:
@@ -86,7 +94,7 @@ async def test_a_blocked_port_is_told() -> None:
 
 async def test_gauges_say_the_same() -> None:
     """By the names of the table; what is not known has none."""
-    said = list(gauges(await sources([WELL, AWAY, UNPROBED])))
+    said = list(gauges(await sources([WELL, AWAY, UNPROBED], paces={"r0": pacing.Standing(0, 0.0, 1.0, 0)})))
 
     assert {name for name, *_ in said} == set(READ_AT_SCRAPE) - {"spool_volume_bytes", "spool_free_bytes"}
     plain = {name: value for name, labels, value in said if not labels}
@@ -114,3 +122,22 @@ async def test_an_expiry_that_is_not_understood_has_no_gauge() -> None:
 
     assert "certificate_expiration_timestamp_seconds" not in {name for name, *_ in gauges(asked)}
     assert report("mail-0", asked).certificate.not_after is None
+
+
+async def test_mail_that_waits_for_its_pace_is_told_by_route() -> None:
+    """How much, and since when, in the report; how fast it may go in the gauges, and nothing of a route without a rate."""
+    paces = {"r0": pacing.Standing(7, 12.5, 0.5, 1), "default": pacing.Standing(0, 0.0, math.inf, 3)}
+    told = await sources([WELL], paces=paces)
+
+    assert [(route.name, route.paced, route.paced_seconds) for route in report("mail-0", told).routes] == [
+        ("r0", 7, 12.5),
+        ("default", 0, 0.0),
+    ]
+    readings = {(name, labels): value for name, labels, value in gauges(told) if "pace" in name or "throttled" in name}
+    assert readings == {
+        ("paced_messages", ("r0",)): 7,
+        ("throttled_destinations", ("r0",)): 1,
+        ("pace_messages_per_second", ("r0",)): 0.5,
+        ("paced_messages", ("default",)): 0,
+        ("throttled_destinations", ("default",)): 3,
+    }

@@ -40,6 +40,11 @@ def attempts(attempted: int, deferred: int, route: str = "default") -> dict[str,
     return {"routes": [{"name": route, "attempted": attempted, "deferred": deferred}]}
 
 
+def paced(seconds: float, route: str = "default") -> dict[str, Any]:
+    """Return a report with mail that has waited for its pace for *seconds*."""
+    return {"routes": [{"name": route, "attempted": 100, "deferred": 0, "paced": 7, "paced_seconds": seconds}]}
+
+
 class TestUpstreams:
     """UpstreamReachable."""
 
@@ -160,6 +165,11 @@ class TestQueues:
             ([attempts(20, 5)], Reason.DEFERRALS_HIGH, "True", Reason.ON_TIME),
             ([attempts(9, 9)], Reason.DEFERRALS_HIGH, "True", Reason.ON_TIME),
             ([attempts(20, 20, "direct")], None, "True", Reason.DEFERRALS_TO_MX),
+            ([paced(LATE)], None, "True", Reason.ON_TIME),
+            ([{}, paced(LATE + 1)], None, "True", Reason.PACED),
+            ([paced(LATE / 2 + 1)], Reason.PACED, "True", Reason.PACED),
+            ([paced(LATE / 2)], Reason.PACED, "True", Reason.ON_TIME),
+            ([queue(lateness=LATE + 1) | paced(LATE + 1)], None, "False", Reason.OVERDUE),  # other mail is late all the same
             ([{"spool_problem": "the volume is full"}], None, "False", Reason.SPOOL_UNUSABLE),
             ([], None, "Unknown", Reason.NO_PODS),
         ],
@@ -174,6 +184,16 @@ class TestQueues:
         """Limits are told, and not the numbers of the moment."""
         assert queues(told(queue(lateness=400)), {}) == queues(told(queue(lateness=4000)), {})
         assert queues(told(attempts(100, 60)), {}) == queues(told(attempts(30, 30)), {})
+        assert queues(told(paced(400)), {}) == queues(told(paced(4000)), {})
+
+    def test_mail_that_waits_for_its_pace_is_told_by_its_route(self) -> None:
+        """And the message says what it waits for."""
+        message = queues(told(paced(LATE + 1), paced(10, "direct")), {}).message
+
+        assert message == (
+            "mail waits for the pace of its route, or for a next hop that asked for less, on route default; "
+            "it is not late, and leaves as fast as that allows"
+        )
 
     @pytest.mark.parametrize(
         ("before", "after", "worth"),

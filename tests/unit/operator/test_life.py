@@ -202,6 +202,39 @@ async def test_a_pod_that_may_still_be_given_mail_is_waited_for(said: dict[str, 
     assert await setting.size() == 3
 
 
+async def test_pods_that_drain_have_their_part_of_the_pace() -> None:
+    """The configuration counts them until they are gone, and then gives their part to those that stay; nobody restarts for it."""
+    setting = await Controlled.of(3)
+    await setting.change(routes=[{"name": "default", "pacing": {"messagesPerSecond": 14}}])
+    await setting.settle()
+    assert (await setting.config())["pods"] == 3
+    setting.queues[2] = BACKLOG
+    uid = (await setting.get(POD, "mail-0"))["metadata"]["uid"]
+
+    await setting.change(replicas=1)
+    await setting.settle()
+    assert (await setting.size(), (await setting.config())["pods"]) == (3, 3)
+
+    setting.queues.clear()
+    await setting.settle()
+    assert (await setting.size(), (await setting.config())["pods"]) == (1, 1)
+    await setting.change(replicas=2)
+    await setting.settle()
+    assert (await setting.config())["pods"] == 2
+    assert (await setting.get(POD, "mail-0"))["metadata"]["uid"] == uid
+
+
+async def test_without_a_pace_scaling_changes_no_configuration() -> None:
+    """Nothing is divided, so nobody has to load anything."""
+    setting = await Controlled.of(1)
+    before = await setting.config_hash()
+
+    await setting.change(replicas=3)
+    await setting.settle()
+
+    assert await setting.config_hash() == before
+
+
 async def test_a_scale_in_is_cancelled_by_scaling_out() -> None:
     """Everybody serves again, and nobody was restarted for it."""
     setting = await scaled_in_with_mail()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from smtp_gateway_operator.spec import PodReport
-from smtp_gateway_operator.steps.scaling import is_empty, serving_of, size_of
+from smtp_gateway_operator.steps.scaling import delivering_of, is_empty, serving_of, size_of
 
 CONFIG = "c0ffee"
 
@@ -64,6 +64,22 @@ def test_a_pod_that_may_hold_mail_is_not_empty(changed: dict[str, Any]) -> None:
 def test_who_serves(wanted: int, size: int, present: set[int], serving: int | None) -> None:
     """The configuration says so from the wish to scale in until the last pod is gone."""
     assert serving_of(wanted, size, present) == serving
+
+
+@pytest.mark.parametrize(
+    ("wanted", "size", "present", "pods"),
+    [
+        (2, 2, {0, 1}, 2),
+        (5, 2, {0, 1}, 5),  # those that are to come have their part before they are there
+        (1, 3, {0, 1, 2}, 3),  # those that drain deliver
+        (1, 2, {0, 1, 2}, 3),  # the last one is still going
+        (1, 1, {0}, 1),
+        (0, 0, (), 1),
+    ],
+)
+def test_who_divides_the_pace_of_the_routes(wanted: int, size: int, present: set[int], pods: int) -> None:
+    """Everybody who may deliver, and nobody longer than that."""
+    assert delivering_of(wanted, size, present) == pods
 
 
 @pytest.mark.parametrize(

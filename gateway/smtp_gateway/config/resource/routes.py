@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from smtp_gateway.config.model import SUBMISSIONS_PORT, HopTls, Model, Port
+from smtp_gateway.config.resource.pacing import PACING_RULE, Pacing
 from smtp_gateway.config.resource.words import Duration, Host, MailDomain, Name, SecretName, SecretReference
 from smtp_gateway.config.rules import Rule
 
@@ -134,6 +135,10 @@ class Route(Model):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     retry: Retry = Field(default=Retry(), description="How often mail on this route is tried again.")
+    pacing: Annotated[Pacing, PACING_RULE] | None = Field(
+        default=None,
+        description="How fast mail may leave on this route, by all pods together. What may not go yet waits, which is no failure and no attempt.",
+    )
 
 
 LAST_ROUTE_RULE = Rule(

@@ -13,6 +13,7 @@ from smtp_gateway.config import model, units
 from smtp_gateway.config.certificate import certificates_in
 from smtp_gateway.config.hashes import HashError, hashed
 from smtp_gateway.config.resource.admitting import connections_per_client
+from smtp_gateway.config.resource.pacing import to_pacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -180,6 +181,7 @@ def _to_route(route: Route, held: Held) -> model.Route:
         logins=(route.match and route.match.logins) or (),
         smarthosts=tuple(_to_smarthost(hop, held) for hop in route.smarthosts),
         retry=_to_retry(route.retry),
+        pacing=None if route.pacing is None else to_pacing(route.pacing),
     )
 
 
