@@ -1,4 +1,4 @@
-"""`smtp-gateway`: run a gateway, in a pod or from a manifest; check manifests; hash passwords; work on a queue.
+"""`smtp-gateway`: run a gateway, in a pod or from a manifest; check manifests; hash passwords; make keys of DKIM; work on a queue.
 
 Exit codes: 0 done, 1 what was asked for cannot be done (each reason is one sentence on standard error), 2 the command line is wrong or a
 port cannot be bound.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smtp_gateway import __version__
+from smtp_gateway.dkim import add_dkim_commands
 from smtp_gateway.mailq.grammar import add_queue_commands, add_socket_option
 from smtp_gateway.usage import ADMIN_PORT, GRACE, HTTP_PORT, SPOOL, CommandError
 
@@ -44,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     check_options.set_defaults(command=_check)
     hash_options = commands.add_parser("hash", help="hash the password on standard input for a Secret of logins, with argon2id")
     hash_options.set_defaults(command=_hash)
+    add_dkim_commands(commands.add_parser("dkim", help="make a key that signs mail, or print the DNS record that publishes one"))
     add_queue_commands(commands.add_parser("queue", help="look at the mail that waits in a running gateway, and change what becomes of it"))
     return top
 

@@ -34,6 +34,7 @@ from smtp_gateway.mail.body import Body, DamagedBodyError, beginning
 from smtp_gateway.mail.envelope import END_OF_DATA, Envelope, MessageId
 from smtp_gateway.mail.identifier import ENTROPY, message_id
 from smtp_gateway.mail.outcome import UNEXPECTED, Outcome
+from smtp_gateway.outgoing import Outgoing
 from smtp_gateway.rates.sharing import WHOLE, Share
 from smtp_gateway.resolver import Resolver
 from smtp_gateway.routing.exchangers import SMTP_PORT, MxTerms, next_hops
@@ -115,6 +116,7 @@ class Dispatch:
         self._table = Table(config.routes)
         self._client = self._client_of(config)
         self._mx_terms = self._mx_terms_of(config)
+        self._outgoing = Outgoing.of(config)
 
     def _client_of(self, config: Config) -> Client:
         settings = Settings(config.hostname, self._world.trust, self._world.timeouts, tokens=self._world.tokens)
@@ -129,7 +131,7 @@ class Dispatch:
         self._config = config
         self._table = Table(config.routes)
         self._client.close()
-        self._client, self._mx_terms = self._client_of(config), self._mx_terms_of(config)
+        self._client, self._mx_terms, self._outgoing = self._client_of(config), self._mx_terms_of(config), Outgoing.of(config)
         self._faring.reconfigure(config, self._world.share(config))
         self._window.reroute()
         self.wake()
@@ -339,7 +341,10 @@ class Dispatch:
         try:
             hops = await next_hops(batch.way, self._mx_terms)
             if isinstance(hops, tuple):
-                return await self._client.deliver(Mail(envelope, body), hops)
+                mail = Mail(envelope, body)
+                if self._outgoing is not None:
+                    mail = await self._outgoing.mail(mail, entry, batch.route)
+                return await self._client.deliver(mail, hops)
         except DamagedBodyError:
             raise
         except Exception:  # noqa: BLE001 unknown means temporary, and the cause is in the log

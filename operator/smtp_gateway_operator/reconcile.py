@@ -47,6 +47,7 @@ from smtp_gateway_operator.status.conditions import Findings, Problem, is_ready,
 from smtp_gateway_operator.status.growing import Growth
 from smtp_gateway_operator.status.reasons import CONFIG_VALID, PROGRESSING, REFERENCES_RESOLVED, Reason
 from smtp_gateway_operator.status.rollout import Rollout, rollout_of
+from smtp_gateway_operator.status.signing import records
 from smtp_gateway_operator.status.transitions import Transition, event_of
 from smtp_gateway_operator.stepping import Stepping, There
 from smtp_gateway_operator.steps.growing import extents
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from smtp_gateway_operator.fleet.api import Fleet
     from smtp_gateway_operator.metrics import Metrics
     from smtp_gateway_operator.open_relay import Assessment
+    from smtp_gateway_operator.status.signing import Records
     from smtp_gateway_operator.status.told import Told
 
 
@@ -113,6 +115,8 @@ class _Outcome:
     """Of its configuration, once that is in place."""
     problem: Problem | None = None
     """What was in the way."""
+    records: Records | None = None
+    """What is to be published of its keys; None when the configuration is not in place."""
 
 
 @dataclass(slots=True)
@@ -126,6 +130,7 @@ class _Known:
     problem: Problem | None
     question: Question
     relaying: Assessment | None
+    records: Records | None
     looks: int = 0
     """How often the pods were asked since."""
 
@@ -192,7 +197,8 @@ class Reconciler:
         claims = there.claims or await self._stepping.claims(owner)
         rollout = rollout_of(gateway.spec.replicas if gateway else there.size, there.workload, there.pods, claims.values())
         self._metrics.observed(key, Counter(ref.kind.name for ref in live), ready=is_ready(body.get("status") or {}))
-        known = _Known(body, gateway, there, rollout, problem, _question(gateway, there, outcome.config_hash), outcome.relaying)
+        question = _question(gateway, there, outcome.config_hash)
+        known = _Known(body, gateway, there, rollout, problem, question, outcome.relaying, outcome.records)
         self._known[key] = known
         return known
 
@@ -239,7 +245,7 @@ class Reconciler:
             await self._children.prune(live, [*requested, *wanted, *monitors], _kept(gateway))
         except _TOLD as error:
             return _Outcome(gateway, relaying, problem=problem_of(error))
-        return _Outcome(gateway, relaying, config_hash(config))
+        return _Outcome(gateway, relaying, config_hash(config), records=records(config.dkim))
 
     async def _relaying(self, gateway: SmtpGateway) -> Assessment:
         places = await self._nodes.places() if open_relay.asks_for_nodes(gateway.spec) else ()
@@ -309,8 +315,8 @@ def _question(gateway: SmtpGateway | None, there: There, config_hash: str) -> Qu
 
 def _findings(known: _Known, told: Told, service: Object | None) -> Findings:
     """Return what one look found: what is *known*, and what the pods *told*."""
-    growth, asleep = _growth(known), known.there.asleep
-    return Findings(known.body["metadata"]["generation"], known.rollout, known.problem, told, known.relaying, asleep, growth, service)
+    growth, asleep, generation = _growth(known), known.there.asleep, known.body["metadata"]["generation"]
+    return Findings(generation, known.rollout, known.problem, told, known.relaying, asleep, growth, service, known.records)
 
 
 def _growth(known: _Known) -> Growth:

@@ -5,8 +5,9 @@ Nothing is defined here. The model lives with the gateway so that what the opera
 
 from __future__ import annotations
 
+from smtp_gateway.config import signing_keys
 from smtp_gateway.config.grants import Grant
-from smtp_gateway.config.model import Config, Login
+from smtp_gateway.config.model import Config, DkimKey, Login
 from smtp_gateway.config.rendered import MAX_SHARDS, ConfigTooLargeError, config_hash, new_salt, render, salt_in
 from smtp_gateway.config.report import Cause, PodReport, UpstreamReport
 from smtp_gateway.config.resource import (
@@ -49,6 +50,7 @@ __all__ = [
     "Cause",
     "Config",
     "ConfigTooLargeError",
+    "DkimKey",
     "Grant",
     "Listener",
     "ListenerAuth",
@@ -74,5 +76,6 @@ __all__ = [
     "render",
     "salt_in",
     "sentence_of",
+    "signing_keys",
     "to_config",
 ]

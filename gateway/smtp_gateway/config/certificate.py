@@ -1,6 +1,6 @@
 """Certificates for gateways that bring none: ECDSA P-256, because the handshake dominates a short session and P-256 halves it.
 
-Pure but for the random keys: times are given. The only place that imports `cryptography`.
+Pure but for the random keys: times are given.
 """
 
 from __future__ import annotations

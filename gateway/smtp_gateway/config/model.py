@@ -16,6 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.alias_generators import to_camel
 
+from smtp_gateway.config import signing_keys
 from smtp_gateway.config.grants import Grant
 from smtp_gateway.config.hashes import hashed
 
@@ -276,6 +277,26 @@ class Pacing(Model):
     connections: Annotated[int, Field(ge=1)] | None = None
 
 
+class SenderRule(Model):
+    """What some senders become."""
+
+    match: tuple[str, ...] = ()
+    """Addresses, `*@domain`, or `*@*.domain` for every domain beneath it; empty means every sender."""
+    address: str
+    """An address, or `*@domain`, which keeps the local part."""
+
+
+class Rewrite(Model):
+    """Who a message is from on its way to the next hops of one route: in the envelope and in the header."""
+
+    senders: Annotated[tuple[SenderRule, ...], Field(min_length=1)]
+    """The first that means an address counts; what none means stays."""
+    original_header: str | None = None
+    """The field that keeps a From that was changed."""
+    reply_to: bool = False
+    """Whether a From that was changed becomes Reply-To, where there is none."""
+
+
 class Route(Model):
     """Where some mail goes; a recipient takes the first route that matches it and who sends to it."""
 
@@ -291,11 +312,28 @@ class Route(Model):
     retry: Retry = Retry()
     pacing: Pacing | None = None
     """None: as fast as the next hops take mail."""
+    rewrite: Rewrite | None = None
 
     @property
     def matches_all(self) -> bool:
         """Whether all mail may take it."""
         return not (self.recipient_domains or self.sender_domains or self.logins)
+
+
+def _able_to_sign(key: SecretStr) -> SecretStr:
+    """Refuse what is no key of DKIM."""
+    signing_keys.read(key.get_secret_value().encode())
+    return key
+
+
+class DkimKey(Model):
+    """A key that signs the mail of one domain."""
+
+    domain: Annotated[str, Field(min_length=1, max_length=253)]
+    """Its own mail, and that of the domains beneath it for which no nearer one has a key."""
+    selector: Annotated[str, Field(min_length=1, max_length=63)]
+    private_key: Annotated[SecretStr, AfterValidator(_able_to_sign)]
+    """PEM (`smtp_gateway.config.signing_keys`)."""
 
 
 class Limits(Model):
@@ -342,6 +380,8 @@ class Config(Model):
     routes: tuple[Route, ...]
     ip_families: Annotated[tuple[IpFamily, ...], Field(min_length=1)] = tuple(IpFamily)
     """Those of the addresses to which mail is delivered."""
+    dkim: tuple[DkimKey, ...] = ()
+    """Every key of a domain signs."""
     limits: Limits = Limits()
     headers: Headers = Headers()
     lifetime: Annotated[float, Field(gt=0)] = 5 * 86400.0
@@ -373,6 +413,7 @@ class Config(Model):
             ("certificate name", [login.name for login in self.client_certificates.logins] if self.client_certificates else []),
             ("identity with senders", [senders.identity for senders in self.senders]),
             ("route name", [route.name for route in self.routes]),
+            ("DKIM selector", [signing_keys.record_name(key.domain.lower(), key.selector.lower()) for key in self.dkim]),
         ):
             twice = sorted(value for value, times in Counter(values).items() if times > 1)
             if twice:

@@ -47,6 +47,18 @@ class Queue(Model):
     )
 
 
+class SigningRecord(Model):
+    """The DNS record without which receivers believe no signature of a key."""
+
+    domain: str = Field(description="Domain of the key.")
+    selector: str = Field(description="Selector of the key.")
+    key: str = Field(description="Kind of the key: Ed25519, or RSA with its number of bits.")
+    record_name: Annotated[str, Field(max_length=253)] = Field(description="Name of the TXT record.")
+    record: Annotated[str, Field(max_length=1024)] = Field(
+        description="Text of the TXT record; in a zone file it is cut into strings of at most 255 characters."
+    )
+
+
 class Configuration(Model):
     """Which configuration the pods should run, and how many do. Nothing restarts for a change of it."""
 
@@ -67,6 +79,11 @@ class Status(Model):
         default=(),
         description="Where applications send mail.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    dkim: tuple[SigningRecord, ...] | None = Field(
+        default=None,
+        description="What to publish of the keys in force that sign mail.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     queue: Queue | None = Field(default=None, description="Mail that waits.")
     configuration: Configuration | None = Field(default=None, description="The configuration in force.")

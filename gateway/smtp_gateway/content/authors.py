@@ -13,9 +13,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
+from typing import TYPE_CHECKING, NamedTuple
 
+from smtp_gateway.mail.address import domain_of
 from smtp_gateway.mail.envelope import END_OF_DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FIELD_LIMIT = 4096
 """Octets of one field: some sixty authors with their names. RFC 5322 has no bound."""
@@ -26,7 +31,8 @@ COMMENT_DEPTH = 8
 # of the largest size is made of the smallest fields. No field begins with one dot: whoever reads the message loses that dot with those of
 # stuffing (RFC 5321 section 4.5.2), so `.From` is From to them, and what follows a dot and a blank goes on the field before it.
 _SECTION = re.compile(rb"(?:(?!\.[^.])[\x21-\x39\x3b-\x7e]++[ \t]*+:[^\r\n]*+\r\n(?:[ \t][^\r\n]*+\r\n)*+)*+")
-_ORIGINATOR = re.compile(rb"^(?P<name>from|sender)[ \t]*+:(?P<value>[^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)\r\n", re.IGNORECASE | re.MULTILINE)
+ORIGINATOR = re.compile(rb"^(?P<name>from|sender)[ \t]*+:(?P<value>[^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)\r\n", re.IGNORECASE | re.MULTILINE)
+"""A From or Sender field in wire form."""
 _ENOUGH = 3
 """Fields of both kinds that are looked for: one more than may be there."""
 _TOKEN = re.compile(
@@ -46,6 +52,15 @@ class _Token:
     text: str
     apart: bool
     """Whether white space or a comment stands before it."""
+    start: int
+    """Where it begins in the field, folding taken away."""
+
+
+class _Place(NamedTuple):
+    """An address, which stands in one piece."""
+
+    address: str
+    start: int
 
 
 class _UnclearError(Exception):
@@ -62,18 +77,60 @@ def authors(head: bytes) -> tuple[str, ...] | None:
     if fields is None or len(fields["from"]) != 1 or len(fields["sender"]) > 1:
         return None
     try:
-        return tuple(address for values in fields.values() for value in values for address in addresses(value))
+        return tuple(place.address for values in fields.values() for value in values for place in _places(value))
     except _UnclearError:
         return None
 
 
-def addresses(value: bytes) -> list[str]:
-    """Return the addresses in *value*, the content of a From or Sender field. Raises `_UnclearError`."""
+def author_domains(head: bytes) -> tuple[str, ...]:
+    """Return the domains of From's addresses, each once; none where From or the header section is not clear."""
+    fields = _originators(head)
+    if fields is None or len(fields["from"]) != 1:
+        return ()
+    try:
+        return tuple(dict.fromkeys(domain_of(place.address) for place in _places(fields["from"][0])))
+    except _UnclearError:
+        return ()
+
+
+def readdressed(value: bytes, change: Callable[[str], str]) -> bytes | None:
+    """Return *value*, the content of a From or Sender field, with what *change* makes of each address; None when it cannot be read.
+
+    Names, comments, groups and folding stay as they are. What *change* returns is written as it is.
+    """
+    try:
+        places = _places(value)
+    except _UnclearError:
+        return None
+    text, folds, changed = _unfolded(value), _folds(value), ""
+    position, cuts = 0, []
+    for place in [*places, _Place("", len(text))]:
+        cuts += [len(changed) + fold - position for fold in folds if position <= fold < place.start]
+        changed += text[position : place.start] + (change(place.address) if place.address else "")
+        position = place.start + len(place.address)
+    # From the last, so that those before stay where they are.
+    for cut in reversed(cuts):
+        changed = f"{changed[:cut]}\r\n{changed[cut:]}"
+    return changed.encode("utf-8", "surrogateescape")
+
+
+def _unfolded(value: bytes) -> str:
+    return value.replace(b"\r\n", b"").decode("utf-8", "surrogateescape")
+
+
+def _folds(value: bytes) -> list[int]:
+    """Return where *value* is folded, as places in the unfolded text; each stands before white space (RFC 5322 section 2.2.3)."""
+    lengths = [len(line.decode("utf-8", "surrogateescape")) for line in value.split(b"\r\n")[:-1]]
+    return list(accumulate(lengths))
+
+
+def _places(value: bytes) -> list[_Place]:
+    """Return the addresses in the content of a field. Raises `_UnclearError`."""
     if len(value) > FIELD_LIMIT:
         raise _UnclearError
-    found = _Reader(_tokens(value.replace(b"\r\n", b"").decode("utf-8", "surrogateescape"))).addresses()
+    found = _Reader(_tokens(_unfolded(value))).places()
     # Octets that are no UTF-8, and characters that are not seen, are in no address.
-    if not found or not all(address.isprintable() for address in found):
+    if not found or not all(place.address.isprintable() for place in found):
         raise _UnclearError
     return found
 
@@ -85,7 +142,7 @@ def _originators(head: bytes) -> dict[str, list[bytes]] | None:
     if end is None or not head.startswith((b"\r\n", END_OF_DATA), end.end()):
         return None
     fields: dict[str, list[bytes]] = {"from": [], "sender": []}
-    for found in islice(_ORIGINATOR.finditer(head, 0, end.end()), _ENOUGH):
+    for found in islice(ORIGINATOR.finditer(head, 0, end.end()), _ENOUGH):
         fields[found["name"].lower().decode()].append(found["value"])
     return fields
 
@@ -102,7 +159,7 @@ def _tokens(text: str) -> list[_Token]:
             raise _UnclearError
         kind = str(found.lastgroup)
         if kind != "space":
-            tokens.append(_Token(found[0] if kind == "special" else kind, found[0], apart))
+            tokens.append(_Token(found[0] if kind == "special" else kind, found[0], apart, position))
         position, apart = found.end(), kind == "space"
     return tokens
 
@@ -132,10 +189,10 @@ class _Reader:
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
         self._position = 0
-        self._found: list[str] = []
+        self._found: list[_Place] = []
         self._in_group = False
 
-    def addresses(self) -> list[str]:
+    def places(self) -> list[_Place]:
         """Return the addresses of the whole list."""
         self._entry()
         while (mark := self._next()) is not None:
@@ -204,7 +261,7 @@ def _is_phrase(words: list[_Token]) -> bool:
     return words[0].kind in _WORDS and all(word.kind in (*_WORDS, ".") for word in words)
 
 
-def _address(tokens: list[_Token]) -> str:
+def _address(tokens: list[_Token]) -> _Place:
     """Return the address that *tokens* are; white space and comments are before and behind it alone."""
     at = next((place for place, token in enumerate(tokens) if token.kind == "@"), -1)
     local, domain = tokens[: max(at, 0)], tokens[at + 1 :]
@@ -214,7 +271,7 @@ def _address(tokens: list[_Token]) -> str:
         raise _UnclearError
     if not (len(domain) == 1 and domain[0].kind == "literal") and not _is_dotted(domain):
         raise _UnclearError
-    return "".join(token.text for token in tokens)
+    return _Place("".join(token.text for token in tokens), tokens[0].start)
 
 
 def _is_dotted(tokens: list[_Token]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -43,3 +44,37 @@ def size_of(body: Body) -> int:
 def beginning(body: Body) -> bytes:
     """Return the beginning of *body*, with its header section or the first 64 KiB of it."""
     return body if isinstance(body, bytes) else body.headers
+
+
+@dataclass(frozen=True, slots=True)
+class Topped:
+    """A `StoredBody` that begins otherwise: with *top* in the place of as many of its octets as are *skipped*."""
+
+    top: bytes
+    skipped: int
+    stored: StoredBody
+
+    @property
+    def size(self) -> int:
+        """See `StoredBody.size`."""
+        return len(self.top) + self.stored.size - self.skipped
+
+    @property
+    def headers(self) -> bytes:
+        """See `StoredBody.headers`."""
+        return self.top + self.stored.headers[self.skipped :]
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """See `StoredBody.blocks`."""
+        yield self.top
+        skip = self.skipped
+        async for block in self.stored.blocks():
+            rest = block[skip:] if skip else block
+            skip = max(skip - len(block), 0)
+            if rest:
+                yield rest
+
+
+def topped(body: Body, top: bytes, skipped: int) -> Body:
+    """Return *body* with *top* in the place of its first octets, as many as are *skipped*."""
+    return top + body[skipped:] if isinstance(body, bytes) else Topped(top, skipped, body)

@@ -24,9 +24,9 @@ from aiohttp import web
 
 from smtp_gateway.mail.body import DamagedBodyError
 from smtp_gateway.mail.envelope import MessageId
+from smtp_gateway.mail.unstuffed import content
 from smtp_gateway.mailq import filters, place, showq
 from smtp_gateway.mailq.postsuper import Action, Superintendent
-from smtp_gateway.mailq.unstuffed import content
 from smtp_gateway.spool.api import Selection, SpoolUnavailableError
 
 if TYPE_CHECKING:

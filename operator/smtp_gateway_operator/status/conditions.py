@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from smtp_gateway_operator.names import Key
     from smtp_gateway_operator.spec import Listener
     from smtp_gateway_operator.status.rollout import Rollout
+    from smtp_gateway_operator.status.signing import Records
 
 COUNTED = (OPEN_RELAY_RISK, CONFIG_VALID, UPSTREAM_REACHABLE, QUEUE_HEALTHY, CERTIFICATE_VALID)
 """The conditions that count for Ready beside the pods, in the order in which one is told there."""
@@ -85,6 +86,8 @@ class Findings:
     growth: Growth = Growth()  # noqa: RUF009 frozen, so that sharing it is safe
     service: Mapping[str, Any] | None = None
     """The Service that clients connect to, as it is now; None when there is none."""
+    records: Records | None = None
+    """What is to be published of the keys that sign mail; None when the configuration is not in place."""
 
 
 def status_of(
@@ -92,6 +95,7 @@ def status_of(
 ) -> dict[str, Any]:
     """Return the status after *found*, given the *previous* one. *listeners* is None when the resource cannot be understood."""
     conditions = previous.get("conditions") or []
+    signing = list(previous.get("dkim") or []) if found.records is None else list(found.records)
     measured = {"queue": counts(found.told), "configuration": loading.configuration(found.told)}
     return {
         "observedGeneration": found.generation,
@@ -99,6 +103,7 @@ def status_of(
         "readyReplicas": found.rollout.ready,
         "selector": ",".join(f"{label}={value}" for label, value in sorted(selector(key.name).items())),
         "endpoints": list(previous.get("endpoints") or []) if listeners is None else endpoints(key, listeners, found.service),
+        **({"dkim": signing} if signing or "dkim" in previous else {}),
         **{field: previous[field] if value is None else value for field, value in measured.items() if value or field in previous},
         "conditions": _stamped(_judged(found, conditions, now), found.generation, conditions, now),
     }

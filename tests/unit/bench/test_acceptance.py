@@ -19,7 +19,7 @@ from bench.relay import Setting
 from bench.rows import ROWS, Row
 from bench.unmodified import wire_form
 from smtp_gateway.mail.envelope import END_OF_DATA
-from smtp_gateway.mailq.unstuffed import Unstuffing
+from smtp_gateway.mail.unstuffed import Unstuffing
 from smtp_gateway.spool.api import Selection
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.telemetry.observer import NullObserver

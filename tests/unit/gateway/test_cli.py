@@ -8,8 +8,10 @@ import pytest
 
 from smtp_gateway import __version__
 from smtp_gateway.cli import main, parser, port_override
+from smtp_gateway.config import signing_keys
 from smtp_gateway.config.hashes import hashed
 from smtp_gateway.policy.passwords import matches
+from tests.support.signing import key as key_of_tests
 
 
 def test_ports_are_overridden_by_name() -> None:
@@ -81,3 +83,34 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"smtp-gateway {__version__}\n"
+
+
+@pytest.mark.parametrize(("arguments", "kind"), [([], "RSA-2048"), (["--kind", "ed25519"], "Ed25519")])
+def test_a_key_is_made_and_its_record_printed(
+    arguments: list[str], kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one command prints, the other reads."""
+    assert main(["dkim", "key", *arguments]) == 0
+    pem = capsys.readouterr().out.encode()
+    key = signing_keys.read(pem)
+    assert signing_keys.described(key) == kind
+
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(pem)))
+    assert main(["dkim", "record", "Example.com", "k1"]) == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == (signing_keys.zone_line("example.com", "k1", key) + "\n", "")
+
+
+def test_a_record_of_no_key_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """And of a short one printed, with a word about it."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"none")))
+    assert main(["dkim", "record", "example.com", "k1"]) == 1
+    assert capsys.readouterr().err.startswith("smtp-gateway: what is on standard input is not a private key in PEM")
+
+    pem = key_of_tests()
+    monkeypatch.setattr(signing_keys, "GOOD_RSA", 4096)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(pem)))
+    assert main(["dkim", "record", "example.com", "k1"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("k1._domainkey.example.com. IN TXT (")
+    assert "should have 4096 bits or more" in printed.err

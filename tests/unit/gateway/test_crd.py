@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import yaml
 
 from smtp_gateway.config.crd import custom_resource_definition
 from smtp_gateway.config.resource import SmtpGateway
+from smtp_gateway.config.rules import EXTENSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 Field = tuple[str, dict[str, Any]]
 PRESERVED = {".podTemplate.affinity"}
 """Fields that Kubernetes judges when the operator uses them."""
+STRING = re.compile(r"'(?:\\.|[^'\\])*'(?=[ ),\]]|$)")
+"""A string of CEL, and what may follow one in our rules."""
 EXAMPLES = sorted(Path("examples").glob("*.yaml"))
 
 
@@ -123,6 +127,14 @@ def test_the_examples_show_every_field() -> None:
 
     assert known - set().union(*shown.values()) == set()
     assert {one for one in known - shown[Path("examples/everything.yaml")] if not one.startswith(".tls.certManager")} == set()
+
+
+def test_every_string_of_a_rule_ends() -> None:
+    """CEL's strings end at an apostrophe, and the API server would refuse the whole CRD for one within a pattern."""
+    rules = [rule["rule"] for schema in values(version()["schema"]) if isinstance(schema, dict) for rule in schema.get(EXTENSION, ())]
+
+    assert len(rules) > 50
+    assert [rule for rule in rules if "'" in STRING.sub("", rule)] == []
 
 
 def test_the_scale_subresource_names_real_fields() -> None:

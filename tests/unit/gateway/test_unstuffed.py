@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from smtp_gateway.mailq.unstuffed import Unstuffing, content
+from smtp_gateway.mail.unstuffed import Unstuffing, content
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,6 +9,7 @@ from smtp_gateway.config.model import PasswordCredentials
 from smtp_gateway_operator.cluster.api import SECRET, ForbiddenError, Object
 from smtp_gateway_operator.cluster.memory import Call, MemoryCluster
 from smtp_gateway_operator.cluster.references import UnresolvedError, config
+from tests.support.signing import key
 from tests.unit.operator.setting import KEY, NOW, gateway, ref, secret
 
 CERTIFICATE = {"tls.crt": "certificate", "tls.key": "wonderland"}
@@ -185,3 +186,24 @@ async def test_two_logins_with_one_password_do_not_conflict() -> None:
     cluster = await holding(secret("one", alice="wonderland"), secret("two", bob="wonderland"))
 
     assert len((await config(cluster, gateway(**referring_to("one", "two")))).logins) == 2
+
+
+async def test_keys_that_sign_mail_are_referred_to() -> None:
+    """A change of their Secrets is noticed, and a Secret that is named twice is read once."""
+    spec = {"dkim": [{"domain": domain, "selector": "k1", "keyRef": {"name": "key"}} for domain in ("a.example", "b.example")]}
+    cluster = await holding(secret("key", **{"private.key": key("ed25519").decode()}))
+
+    assert [one.domain for one in (await config(cluster, gateway(**spec))).dkim] == ["a.example", "b.example"]
+    assert cluster.referred[KEY] == {ref(SECRET, "key")}
+    assert cluster.calls == [Call("get", SECRET)]
+
+
+async def test_a_key_that_cannot_sign_is_told_without_its_contents() -> None:
+    """By its Secret's name."""
+    spec: dict[str, object] = {"dkim": [{"domain": "a.example", "selector": "k1", "keyRef": {"name": "key"}}]}
+    cluster = await holding(secret("key", **{"private.key": "wonderland"}))
+
+    assert await refusal(cluster, spec) == (
+        "SecretInvalid",
+        "Secret key cannot be used: the key under private.key is not a private key in PEM (PKCS#8, or PKCS#1 for RSA)",
+    )

@@ -32,6 +32,7 @@ from smtp_gateway.config.resource.listening import (
 from smtp_gateway.config.resource.monitoring import MonitoringSpec
 from smtp_gateway.config.resource.placement import PodTemplate
 from smtp_gateway.config.resource.routes import HIDDEN_ROUTE_RULE, LAST_ROUTE_RULE, Route
+from smtp_gateway.config.resource.signing import RECORD_NAME_RULE, Dkim
 from smtp_gateway.config.resource.storage import CONNECTIONS_RULE, RESERVE_RULE, LimitsSpec, SpoolSpec
 from smtp_gateway.config.resource.words import API_VERSION, KIND, NAME_LENGTH, Hostname, list_map
 from smtp_gateway.config.rules import Rule
@@ -66,6 +67,11 @@ class Spec(Model):
         json_schema_extra=list_map("name"),
     )
     delivery: DeliverySpec = Field(default=DeliverySpec(), description="How the gateway connects to other servers, whatever the route.")
+    dkim: Annotated[tuple[Annotated[Dkim, RECORD_NAME_RULE], ...], Field(max_length=32)] = Field(
+        default=(),
+        description="Keys that sign mail, after it was rewritten: of clients that are known by a login or by their network, and bounces. The status shows the DNS records to publish.",
+        json_schema_extra=list_map("domain", "selector"),
+    )
     spool: Annotated[SpoolSpec, RESERVE_RULE] = Field(default=SpoolSpec(), description="Where accepted mail is kept until it is delivered.")
     limits: Annotated[LimitsSpec, CONNECTIONS_RULE] = Field(
         default=LimitsSpec(), description="What one message may be, and how many connections there may be."

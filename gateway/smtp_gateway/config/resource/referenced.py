@@ -13,6 +13,7 @@ from pydantic import SecretStr, ValidationError
 from smtp_gateway.config import model
 from smtp_gateway.config.resource.granting import grants, token_credentials
 from smtp_gateway.config.resource.identifying import client_certificate_of
+from smtp_gateway.config.resource.signing import key_secrets, to_dkim
 from smtp_gateway.config.resource.translation import (
     Held,
     SecretContentError,
@@ -45,7 +46,7 @@ def referenced_secrets(gateway: SmtpGateway) -> tuple[str, ...]:
     clients = () if authority is None else (authority,)
     hops = _smarthosts(gateway)
     shown = (reference for hop in hops for reference in (hop.credentials_ref, hop.client_certificate_ref, hop.authority_ref))
-    return tuple(dict.fromkeys((*login_secrets(gateway), *clients, *_names(shown))))
+    return tuple(dict.fromkeys((*login_secrets(gateway), *clients, *_names(shown), *key_secrets(gateway.spec.dkim))))
 
 
 def configured(gateway: SmtpGateway, secrets: Mapping[str, Object]) -> model.Config:
@@ -60,6 +61,7 @@ def configured(gateway: SmtpGateway, secrets: Mapping[str, Object]) -> model.Con
         credentials={name: credentials_of(secrets[name]) for name in _names(hop.credentials_ref for hop in hops)},
         certificates={name: client_certificate_of(secrets[name]) for name in _names(hop.client_certificate_ref for hop in hops)},
         authorities={name: authority_in(secrets[name]) for name in _names(hop.authority_ref for hop in hops)},
+        dkim=to_dkim(gateway.spec.dkim, secrets),
     )
     return to_config(gateway, logins, None if authority is None else authority_in(secrets[authority]), held)
 

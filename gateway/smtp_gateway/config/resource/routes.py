@@ -8,6 +8,7 @@ from pydantic import Field
 
 from smtp_gateway.config.model import SUBMISSIONS_PORT, HopTls, Model, Port
 from smtp_gateway.config.resource.pacing import PACING_RULE, Pacing
+from smtp_gateway.config.resource.rewriting import Rewrite
 from smtp_gateway.config.resource.words import Duration, Host, MailDomain, Name, SecretName, SecretReference
 from smtp_gateway.config.rules import Rule
 
@@ -139,6 +140,7 @@ class Route(Model):
         default=None,
         description="How fast mail may leave on this route, by all pods together. What may not go yet waits, which is no failure and no attempt.",
     )
+    rewrite: Rewrite | None = Field(default=None, description="Who mail on this route is from; as it was sent when absent.")
 
 
 LAST_ROUTE_RULE = Rule(

@@ -14,6 +14,7 @@ from smtp_gateway.config.certificate import certificates_in
 from smtp_gateway.config.hashes import HashError, hashed
 from smtp_gateway.config.resource.admitting import connections_per_client
 from smtp_gateway.config.resource.pacing import to_pacing
+from smtp_gateway.config.resource.rewriting import to_rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,11 +29,12 @@ AUTHORITY_KEY = "ca.crt"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the Secrets of smarthosts hold, by their names."""
+    """What the Secrets of smarthosts hold, by their names, and the keys that sign mail."""
 
     credentials: Mapping[str, model.Credentials] = field(default_factory=dict)
     certificates: Mapping[str, model.ClientCertificate] = field(default_factory=dict)
     authorities: Mapping[str, str] = field(default_factory=dict)
+    dkim: tuple[model.DkimKey, ...] = ()
 
 
 class SecretContentError(Exception):
@@ -117,7 +119,8 @@ def to_config(
 ) -> model.Config:
     """Return what the pods of *gateway* are told. Raises pydantic's `ValidationError` when the parts contradict each other.
 
-    *client_authority* is what `authority_in` found, where clients are asked for certificates; *held* is what smarthosts' Secrets hold.
+    *client_authority* is what `authority_in` found, where clients are asked for certificates; *held* is what the Secrets of smarthosts
+    and keys hold.
     """
     spec = gateway.spec
     return model.Config(
@@ -132,6 +135,7 @@ def to_config(
         ),
         routes=tuple(_to_route(route, held or Held()) for route in spec.routes),
         ip_families=spec.delivery.ip_families,
+        dkim=() if held is None else held.dkim,
         limits=_to_limits(spec),
         headers=model.Headers(client_address=spec.headers.client_address),
         lifetime=units.seconds(spec.spool.lifetime),
@@ -182,6 +186,7 @@ def _to_route(route: Route, held: Held) -> model.Route:
         smarthosts=tuple(_to_smarthost(hop, held) for hop in route.smarthosts),
         retry=_to_retry(route.retry),
         pacing=None if route.pacing is None else to_pacing(route.pacing),
+        rewrite=to_rewrite(route.rewrite),
     )
 
 

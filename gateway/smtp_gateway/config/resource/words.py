@@ -87,9 +87,9 @@ ClassName = Annotated[
 """The name of an object of the cluster (RFC 1123 subdomain)."""
 
 
-def list_map(key: str) -> dict[str, Any]:
-    """Return what makes a list a map of its items by *key*, so that two appliers can own an item each."""
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+def list_map(*keys: str) -> dict[str, Any]:
+    """Return what makes a list a map of its items by *keys*, so that two appliers can own an item each."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
 def without_repetition(names: list[str]) -> bool:

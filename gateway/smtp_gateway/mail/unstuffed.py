@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from smtp_gateway.mail.envelope import END_OF_DATA
+from smtp_gateway.mail.line_ends import leading_dot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ class Unstuffing:
     """Takes the dots away that RFC 5321 section 4.5.2 added, and the end of data. The borders of blocks may be anywhere."""
 
     def __init__(self) -> None:
-        """Begin at the beginning of a body."""
+        """Begin at the beginning of a line."""
         self._before = _LINE_END
         """The two octets before those held back; a body begins as if a line had ended."""
         self._held = b""
@@ -30,6 +31,8 @@ class Unstuffing:
         known, self._held = octets[: -len(END_OF_DATA)], octets[-len(END_OF_DATA) :]
         joined = self._before + known
         self._before = joined[-len(_LINE_END) :]
+        if leading_dot(joined) < 0:
+            return known
         return joined.replace(_LINE_END + b".", _LINE_END)[len(_LINE_END) :]
 
 
