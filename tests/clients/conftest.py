@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +9,8 @@ import pytest
 from smtp_gateway.config.model import Limits
 from tests.clients.matrix import CLIENTS, RECIPIENTS, SIZE
 from tests.clients.tools import Tools
-from tests.support.gateway import PATIENCE, Process, authority, config, process
+from tests.support.background import background
+from tests.support.gateway import Process, authority, config, process
 from tests.support.sink import Sink
 
 if TYPE_CHECKING:
@@ -40,15 +39,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="session")
 def sink() -> Iterator[Sink]:
     """A next hop in a thread of its own, so that clients may block."""
-    hop, loop = Sink(), asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(hop.start(), loop).result(PATIENCE)
-    yield hop
-    asyncio.run_coroutine_threadsafe(hop.stop(), loop).result(PATIENCE)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(PATIENCE)
-    loop.close()
+    with background() as loop:
+        hop = Sink()
+        loop.run(hop.start())
+        yield hop
+        loop.run(hop.stop())
 
 
 @pytest.fixture(autouse=True)

@@ -60,6 +60,17 @@ class Tools:
         return folder
 
     @property
+    def opendkim(self) -> Path:
+        """The files of OpenDKIM, with the libraries that nothing else needs."""
+        libraries = ("libopendkim11", "libmilter1.0.1", "librbl1", "libvbr2", "libmemcached11", "libhashkit2", "libopendbx1", "liblua5.3-0")
+        return debian.unpacked(self.cache, "opendkim", *libraries)
+
+    @property
+    def rspamd(self) -> Path:
+        """The files of rspamd, with the libraries that nothing else needs."""
+        return debian.unpacked(self.cache, "rspamd", "libhyperscan5", "libluajit-5.1-2", "libluajit-5.1-common")
+
+    @property
     def node(self) -> Path:
         """The folder of the client of nodemailer."""
         return self.cache / "node"
@@ -88,7 +99,7 @@ class Tools:
         """Fetch and build what is missing; return what was installed."""
         self.cache.mkdir(exist_ok=True)
         installed = self._install()
-        for name in ("postfix", "sasl", "exim"):
+        for name in ("postfix", "sasl", "exim", "opendkim", "rspamd"):
             getattr(self, name)
         self._prepare_node()
         self._prepare_java()

@@ -42,6 +42,11 @@ def published(keys: Iterable[DkimKey]) -> dict[str, str]:
     }
 
 
+def strings(record: str) -> str:
+    """Return *record* as a TXT record has it: in strings of at most 255 octets."""
+    return " ".join(f'"{record[at : at + 255]}"' for at in range(0, len(record), 255))
+
+
 def verdicts(message: bytes, records: dict[str, str]) -> list[bool]:
     """Return whether each signature of *message* verifies, as dkimpy finds with *records* as the DNS."""
 
