@@ -103,6 +103,10 @@ bench-fairness: setup ## Time one login's small mail beside another's flood (BEN
 bench-memory: setup ## Read the gateway's memory under 100 concurrent messages of 10 MB
 	$(BIN)/python -m bench.memory $(BENCH)
 
+.PHONY: bench-dkim
+bench-dkim: setup ## Time DKIM signatures on one core, and in a thread beside a busy loop (BENCH="--seconds 5")
+	$(BIN)/python -m bench.dkim $(BENCH)
+
 .PHONY: torture
 torture: setup ## Attack the gateway: idle crowds, slow senders, endless lines, a million RCPT (BENCH="--scale 0.02")
 	$(BIN)/python -m bench.torture $(BENCH)
