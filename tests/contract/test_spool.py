@@ -147,9 +147,9 @@ async def test_a_settled_message_is_gone(spool: Spool) -> None:
 
 
 async def test_a_deferred_message_comes_back_with_its_history(spool: Spool) -> None:
-    """Only the remaining recipients are owed, with their attempts and replies, when they are due and not before."""
-    message = await leased(spool, new_message(["a@x.example", "b@x.example"]))
-    remaining = (Recipient("b@x.example", 3, "451 4.3.0 Later"),)
+    """Only the remaining recipients are owed, with their attempts, replies and warnings, when they are due and not before."""
+    message = await leased(spool, new_message(["a@x.example", "b@x.example", "c@x.example"]))
+    remaining = (Recipient("a@x.example", 2, "450 4.2.1 Busy", NOW + 30, warned=True), Recipient("b@x.example", 3, "451 4.3.0 Later"))
     await spool.settle(Settlement(message.id, remaining, NOW + 30))
 
     assert spool.lease(NOW + 29, 1) == []

@@ -48,7 +48,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             await asyncio.gather(*map(spool.put, MESSAGES[:80]))
             (entry,) = spool.lease(NOW, 1)
             told = Attempted(NOW, "deferred", "", "450", RECIPIENTS, until=NOW)
-            await spool.settle(Settlement(entry.id, tuple(Recipient(one, 1, "450", NOW) for one in RECIPIENTS), NOW, (told,)))
+            await spool.settle(Settlement(entry.id, tuple(Recipient(one, 1, "450", NOW, warned=True) for one in RECIPIENTS), NOW, (told,)))
             await asyncio.to_thread(spool._journal.turn)  # noqa: SLF001 so that the rows are in the main file
             await asyncio.gather(*map(spool.put, MESSAGES[80:]))
             shutil.copytree(folder / "spool", folder / "copy")
@@ -64,6 +64,7 @@ async def found(folder: Path) -> dict[MessageId, int]:
         assert spool.depth().messages == len(entries)
         for entry in entries:
             assert tuple(recipient.address for recipient in entry.recipients) == RECIPIENTS
+            assert all(recipient.warned is bool(recipient.attempts) for recipient in entry.recipients)
             assert entry.dsn == (DSN if entry.id in ASKING else NO_DSN)
             assert await whole(await spool.body(entry.id)) == BODIES[entry.id]
         return {entry.id: spool.depth().damaged for entry in entries}

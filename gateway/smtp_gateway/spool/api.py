@@ -33,6 +33,8 @@ class Recipient:
     """What the last attempt ended with, for people: the next hop's reply, or why there was none."""
     next_attempt: float = 0.0
     """When it is to be tried again, in seconds since the epoch; never tried, it is due at once."""
+    warned: bool = False
+    """Whether the warning of its delay is done with: sent, or kept back for good."""
 
 
 @dataclass(frozen=True, slots=True)

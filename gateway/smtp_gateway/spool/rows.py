@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _INSERT_MESSAGE = """INSERT INTO message
     (number, id, sender, accepted_at, next_attempt, size, smtputf8, body_8bit, identity, checksum, in_file)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_INSERT_RECIPIENT = "INSERT INTO recipient VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_RECIPIENT = "INSERT INTO recipient VALUES (?, ?, ?, ?, ?, ?, ?)"
 _INSERT_BODY = "INSERT INTO body VALUES (?, ?)"
 _ASK = "UPDATE message SET dsn = ? WHERE number = ?"
 COLUMNS = "number, id, sender, accepted_at, size, smtputf8, body_8bit, identity, in_file, history, dsn"
@@ -29,7 +29,7 @@ _NEXT_DUE = "SELECT min(next_attempt) FROM message WHERE held = 0 AND identity =
 _FIRST_IDENTITY = "SELECT min(identity) FROM message WHERE held = 0 AND identity >= ?"
 _NEXT_IDENTITY = "SELECT min(identity) FROM message WHERE held = 0 AND identity > ?"
 _BY_ID = f"SELECT {COLUMNS} FROM message WHERE id = ?"  # noqa: S608 constants
-_RECIPIENTS = "SELECT address, attempts, last_reply, next_attempt FROM recipient WHERE message = ? ORDER BY position"
+_RECIPIENTS = "SELECT address, attempts, last_reply, next_attempt, warned FROM recipient WHERE message = ? ORDER BY position"
 _STORED = "SELECT number, in_file, history, identity, checksum, size FROM message WHERE id = ?"
 
 
@@ -187,12 +187,18 @@ def _message(number: int, arrival: Arrival) -> tuple[object, ...]:
 
 
 def _recipients(number: int, recipients: Iterable[Recipient]) -> list[tuple[object, ...]]:
-    return [(number, position, one.address, one.attempts, one.last_reply, one.next_attempt) for position, one in enumerate(recipients)]
+    return [
+        (number, position, one.address, one.attempts, one.last_reply, one.next_attempt, one.warned)
+        for position, one in enumerate(recipients)
+    ]
 
 
 def entry_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
     """Return the entry that begins with the columns of *row*. Raises `sqlite3.Error`."""
     number, message_id, sender, accepted_at, size, smtputf8, body_8bit, identity = row[:8]
-    recipients = tuple(Recipient(*one) for one in connection.execute(_RECIPIENTS, (number,)))
+    recipients = tuple(
+        Recipient(address, attempts, last_reply, next_attempt, bool(warned))
+        for address, attempts, last_reply, next_attempt, warned in connection.execute(_RECIPIENTS, (number,))
+    )
     dsn = asked.dsn_of(row[10])
     return Entry(MessageId(message_id), sender, recipients, accepted_at, size, bool(smtputf8), bool(body_8bit), identity, dsn)

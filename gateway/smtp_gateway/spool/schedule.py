@@ -106,7 +106,7 @@ def _still_owed(entry: Entry, final: Mapping[str, Outcome], due: Callable[[Recip
         if outcome is None:
             yield recipient
         elif isinstance(outcome, Deferred):
-            yield Recipient(recipient.address, recipient.attempts + 1, str(outcome.reply), due(recipient))
+            yield Recipient(recipient.address, recipient.attempts + 1, str(outcome.reply), due(recipient), recipient.warned)
 
 
 def _final(outcome: Outcome, over: bool) -> Outcome:  # noqa: FBT001 a private function of one line

@@ -59,6 +59,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # What the client asked to be told (RFC 3461); empty for nearly all, and written only where it is not.
         "ALTER TABLE message ADD COLUMN dsn TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        # Whether a warning of the delay was due already: there is one for each recipient.
+        "ALTER TABLE recipient ADD COLUMN warned INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 """What brings an index from version *n* to *n + 1*."""
 
