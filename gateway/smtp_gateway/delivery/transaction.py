@@ -11,7 +11,7 @@ left, because an empty message might then go to somebody.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from smtp_gateway.delivery.connection import CLOSING
@@ -19,7 +19,7 @@ from smtp_gateway.delivery.faults import ForeignProtocolError
 from smtp_gateway.mail.body import beginning, size_of
 from smtp_gateway.mail.dsn import NO_DSN
 from smtp_gateway.mail.envelope import END_OF_DATA
-from smtp_gateway.mail.outcome import Failed, Outcome, Phase, judge
+from smtp_gateway.mail.outcome import Delivered, Failed, Outcome, Phase, judge
 from smtp_gateway.mail.reply import Reply
 
 if TYPE_CHECKING:
@@ -118,10 +118,16 @@ class Transaction:
             self._keep_refusals()
         verdict = judged(self.recipients, self.replies, str(self.session.hop))
         if verdict.shared is None:
-            return judge(Phase.END_OF_DATA, await self._send(self.mail.body), str(self.session.hop))
+            return self._asking(judge(Phase.END_OF_DATA, await self._send(self.mail.body), str(self.session.hop)))
         if len(self.replies) == len(self.recipients) + 2 and self.replies[-1].code // 100 == 3:  # noqa: PLR2004 DATA, and more is expected
             await self._send_nothing()
         return verdict.shared
+
+    def _asking(self, outcome: Outcome) -> Outcome:
+        """Return *outcome* with whether the next hop was told what the sender asked to be told."""
+        if self.mail.envelope.dsn is NO_DSN or "DSN" not in self.session.extensions or not isinstance(outcome, Delivered):
+            return outcome
+        return replace(outcome, asked=True)
 
     async def _ask(self) -> None:
         """Send the commands and collect the replies, as many as make sense."""

@@ -21,8 +21,8 @@ ENVID_LIMIT = 100
 ORCPT_LIMIT = 500
 """Octets of an ORCPT as it is sent (RFC 3461 section 4.2)."""
 FULL, HEADERS = "FULL", "HDRS"
-NEVER, FAILURE = "NEVER", "FAILURE"
-_EVENTS = ("SUCCESS", FAILURE, "DELAY")
+NEVER, SUCCESS, FAILURE, DELAY = "NEVER", "SUCCESS", "FAILURE", "DELAY"
+_EVENTS = (SUCCESS, FAILURE, DELAY)
 """In the order in which they are written again."""
 
 INVALID_RET = Reply(501, "5.5.4", "RET must be FULL or HDRS")
@@ -60,6 +60,16 @@ class Asked:
     def failure(self) -> bool:
         """Whether the sender wants to be told when the recipient fails: unless it asked for something else (RFC 3461 section 4.1)."""
         return not self.notify or FAILURE in self.notify.split(",")
+
+    @property
+    def success(self) -> bool:
+        """Whether the sender wants to be told when the recipient's mail has arrived: only if it asked for that (RFC 3461 section 4.1)."""
+        return SUCCESS in self.notify.split(",")
+
+    @property
+    def delay(self) -> bool | None:
+        """Whether the sender wants to be told when the mail is late; None when it left that to the gateway (RFC 3461 section 5.2.5)."""
+        return DELAY in self.notify.split(",") if self.notify else None
 
     @property
     def parameters(self) -> str:

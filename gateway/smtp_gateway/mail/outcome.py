@@ -42,6 +42,8 @@ class Delivered:
     reply: Reply
     hop: str = ""
     """The next hop, as `host[address]:port`."""
+    asked: bool = field(default=False, kw_only=True)
+    """Whether the next hop was told what the sender asked to be told, so that from now on it tells the sender (RFC 3461 section 5.2.1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,22 @@ def test_a_failure_is_told_unless_something_else_was_asked_for(notify: str, *, w
     assert Asked(notify).failure is wanted
 
 
+@pytest.mark.parametrize(
+    ("notify", "success", "delay"),
+    [
+        ("", False, None),
+        ("SUCCESS", True, False),
+        ("FAILURE,DELAY", False, True),
+        ("SUCCESS,FAILURE,DELAY", True, True),
+        ("NEVER", False, False),
+    ],
+)
+def test_success_is_told_when_asked_for_and_delay_is_left_to_the_gateway(notify: str, *, success: bool, delay: bool | None) -> None:
+    """RFC 3461 section 4.1: without NOTIFY no success is told, and of a delay either may be done."""
+    assert Asked(notify).success is success
+    assert Asked(notify).delay is delay
+
+
 def test_parameters_are_written_as_they_are_read() -> None:
     """With a blank before each, and none for nothing."""
     asked = Dsn("HDRS", "QQ1", {"a@x": Asked("NEVER", "rfc822;b@y")})
