@@ -16,13 +16,13 @@ import random
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
 
-from smtp_gateway import accounting
-from smtp_gateway.content.notice import Original, Report, notice
+from smtp_gateway import accounting, bouncing
+from smtp_gateway.bouncing import Bouncing
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.reachability import Reachability
 from smtp_gateway.delivery.settings import Settings, Timeouts
@@ -30,8 +30,8 @@ from smtp_gateway.delivery.tokens import Tokens
 from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.delivery.trust import Trust
 from smtp_gateway.faring import Chance, Faring
-from smtp_gateway.mail.body import Body, DamagedBodyError, beginning
-from smtp_gateway.mail.envelope import END_OF_DATA, Envelope, MessageId
+from smtp_gateway.mail.body import Body, DamagedBodyError
+from smtp_gateway.mail.envelope import Envelope, MessageId
 from smtp_gateway.mail.identifier import ENTROPY, message_id
 from smtp_gateway.mail.outcome import UNEXPECTED, Outcome
 from smtp_gateway.outgoing import Outgoing
@@ -40,7 +40,7 @@ from smtp_gateway.resolver import Resolver
 from smtp_gateway.routing.exchangers import SMTP_PORT, MxTerms, next_hops
 from smtp_gateway.routing.table import Batch, Table
 from smtp_gateway.spool import schedule
-from smtp_gateway.spool.api import Entry, NewMessage, Settlement, Spool, SpoolUnavailableError
+from smtp_gateway.spool.api import Entry, Settlement, Spool, SpoolUnavailableError
 from smtp_gateway.spool.window import Bounds, InHand, Window
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class Dispatch:
         self._stopping = False
         self._config = config
         self._table = Table(config.routes)
+        self._bouncing = Bouncing(config, self._world.new_id)
         self._client = self._client_of(config)
         self._mx_terms = self._mx_terms_of(config)
         self._outgoing = Outgoing.of(config)
@@ -130,6 +131,7 @@ class Dispatch:
         """Use *config* from the next attempt on; those under way end as they began."""
         self._config = config
         self._table = Table(config.routes)
+        self._bouncing = Bouncing(config, self._world.new_id)
         self._client.close()
         self._client, self._mx_terms, self._outgoing = self._client_of(config), self._mx_terms_of(config), Outgoing.of(config)
         self._faring.reconfigure(config, self._world.share(config))
@@ -303,10 +305,10 @@ class Dispatch:
         retries = {address: batch.route.retry for batch in owed for address in batch.recipients}
         terms = schedule.Terms(config.lifetime, retries)
         decision = schedule.settle(entry, outcomes, terms, self._world.clock(), self._world.jitter())
-        returned = self._notice(entry, body, decision)
-        await self._write_down(decision.settlement if returned is None else replace(decision.settlement, notice=returned))
-        told = accounting.Settled(tried, owed, decision.outcomes, returned.id if returned else None)
-        accounting.tell(told, self._observer, self._world.clock())
+        told = self._bouncing.told(entry, body, decision, terms, self._world.clock())
+        await self._write_down(told.settlement)
+        accounting.tell(accounting.Settled(tried, owed, decision.outcomes, told.notice), self._observer, self._world.clock())
+        bouncing.tell(told, entry, self._observer)
 
     async def _deliver(self, entry: Entry, body: Body, owed: tuple[Batch, ...]) -> Mapping[str, Outcome]:
         """Hand *entry* to the next hops of each batch, a few batches at a time."""
@@ -354,22 +356,6 @@ class Dispatch:
             self._observer.attempted(batch.route.name, self._world.ticks() - started)
         return dict.fromkeys(batch.recipients, hops)
 
-    def _notice(self, entry: Entry, body: Body, decision: schedule.Decision) -> NewMessage | None:
-        """Return the bounce for what failed; None when there is none, nobody to tell (RFC 5321 section 4.5.5), or nobody who asked for it."""
-        failed = {address: outcome for address, outcome in decision.failed.items() if entry.dsn.about(address).failure}
-        if not failed or not entry.sender:
-            return None
-        now = self._world.clock()
-        report = Report(self._world.new_id(now), self._config.hostname, now)
-        original = Original(entry.id, entry.sender, entry.accepted_at, beginning(body), entry.dsn)
-        try:
-            octets = notice(original, failed, report)
-        except Exception:  # noqa: BLE001 a header that no one foresaw must not cost the others the record of their delivery
-            _log.exception("notice without headers", message_id=entry.id)
-            octets = notice(replace(original, body=END_OF_DATA), failed, report)
-        beyond_ascii = not entry.sender.isascii()
-        return NewMessage(report.id, Envelope("", (entry.sender,), smtputf8=beyond_ascii, body_8bit=beyond_ascii), octets, now)
-
     async def _write_down(self, settlement: Settlement) -> None:
         """Settle; as long as the spool cannot write, keep the result and offer it again."""
         while True:
@@ -393,7 +379,11 @@ class Dispatch:
         await self._write_down(schedule.postpone(entry, retry, self._world.clock(), self._world.jitter()))
 
     def _batches(self, entry: Entry) -> tuple[Batch, ...]:
-        return self._table.batches((recipient.address for recipient in entry.recipients), entry)
+        return self._table_for(entry).batches((recipient.address for recipient in entry.recipients), entry)
 
     def _destinations(self, entry: Entry) -> frozenset[str]:
-        return self._table.destinations((recipient.address for recipient in entry.recipients), entry)
+        return self._table_for(entry).destinations((recipient.address for recipient in entry.recipients), entry)
+
+    def _table_for(self, entry: Entry) -> Table:
+        notices = self._bouncing.table
+        return self._table if notices is None or not bouncing.is_notice(entry) else notices

@@ -79,6 +79,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"logins": [{"secretRef": {"name": "a"}}, {"secretRef": {"name": "a"}}]}, "each Secret of logins is named once"),
     ({"logins": [{"secretRef": {"name": "a"}, "allowedSenders": ["app-*@example.com"]}]}, "must be an address such as app@example.com"),
     ({"logins": [{"secretRef": {"name": "a"}, "allowedSenders": []}]}, "should have at least 1 items"),
+    ({"bounces": {"to": "Postmaster"}}, "to: Postmaster needs the postmaster's address"),
+    ({"bounces": {"to": "Drop", "route": "default"}}, "with to: Drop nothing is sent"),
+    ({"bounces": {"route": "other"}}, "bounces.route must be the name of one of the routes"),
+    ({"bounces": {"postmaster": "postmaster@a@b"}}, "must be an address such as postmaster@example.com"),
     (
         {"logins": [{"secretRef": {"name": "app"}, "certificateNames": ["app.example"]}]},
         "a login's certificateNames need tls.clientCertificates",

@@ -53,7 +53,8 @@ async def test_an_unforeseen_fault_is_a_deferral_with_its_cause_in_the_log(sink:
     assert len(sink.taken) == 1
 
 
-async def test_a_fault_in_the_notice_does_not_repeat_the_delivery(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("module", ["fields", "returned"])
+async def test_a_fault_in_the_notice_does_not_repeat_the_delivery(sink: Sink, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     """When the original's headers cannot be returned, the notice goes without them, and the delivered recipient has one copy."""
 
     def no_headers(body: bytes) -> list[bytes]:
@@ -61,7 +62,7 @@ async def test_a_fault_in_the_notice_does_not_repeat_the_delivery(sink: Sink, mo
             raise ValueError
         return []
 
-    monkeypatch.setattr("smtp_gateway.content.notice.header_section", no_headers)
+    monkeypatch.setattr(f"smtp_gateway.content.{module}.header_section", no_headers)
     sink.answer("RCPT", "550 5.1.1 No such user", matching=A)
     async with working(config(over(sink))) as world:
         await world.put(A, B)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from smtp_gateway.config.model import Config, HopTls, Listener, Route, Smarthost
+from smtp_gateway.config.model import Bounces, Config, HopTls, Listener, Route, Smarthost
 from smtp_gateway.delivery.reachability import Reachability
 from smtp_gateway.delivery.settings import Timeouts
 from smtp_gateway.dispatch import Dispatch, Surroundings
@@ -45,6 +45,7 @@ class Counts(NullObserver):
     """What was observed."""
 
     seen: list[tuple[str, str, int]] = field(default_factory=list)
+    notices: list[tuple[str, str]] = field(default_factory=list)
     attempts: int = 0
 
     def attempted(self, route: str, seconds: float) -> None:
@@ -65,6 +66,10 @@ class Counts(NullObserver):
     def bounced(self, route: str, recipients: int) -> None:
         """Record."""
         self.seen.append(("bounced", route, recipients))
+
+    def notified(self, kind: str, fate: str) -> None:
+        """Record."""
+        self.notices.append((kind, fate))
 
 
 @dataclass
@@ -125,9 +130,10 @@ async def hand_over(world: World, recipient: str, identity: str) -> Entry:
     return entry
 
 
-def config(*routes: Route) -> Config:
+def config(*routes: Route, bounces: Bounces | None = None) -> Config:
     """Return a configuration with *routes*."""
-    return Config(hostname="gateway.example", listeners=(Listener(name="submission", port=587),), routes=routes, lifetime=LIFETIME)
+    listeners = (Listener(name="submission", port=587),)
+    return Config(hostname="gateway.example", listeners=listeners, routes=routes, lifetime=LIFETIME, bounces=bounces or Bounces())
 
 
 def over(sink: Sink, name: str = "default", domains: tuple[str, ...] = ()) -> Route:

@@ -365,6 +365,29 @@ class Headers(Model):
     """Of clients with a login; the trace of relayed mail is always whole."""
 
 
+class BounceTo(StrEnum):
+    """Who is told what became of mail."""
+
+    SENDER = "Sender"
+    """Its sender (RFC 5321 section 3.6.3)."""
+    POSTMASTER = "Postmaster"
+    """One address, for all senders: of applications whose own addresses nobody reads."""
+    DROP = "Drop"
+    """Nobody: logs and metrics have to do."""
+
+
+class Bounces(Model):
+    """What becomes of the gateway's own notices: bounces, warnings of a delay, and reports of success."""
+
+    to: BounceTo = BounceTo.SENDER
+    postmaster: Annotated[str, Field(min_length=3, max_length=254)] | None = None
+    """Who gets the notices, or, where senders get them, those that cannot be delivered."""
+    route: Name | None = None
+    """The route of every notice, whatever its recipient; None: as other mail."""
+    delay_warning: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after acceptance at which a sender is warned of a delay; None: only those that asked for it."""
+
+
 class Config(Model):
     """What one gateway does."""
 
@@ -384,6 +407,7 @@ class Config(Model):
     """Every key of a domain signs."""
     limits: Limits = Limits()
     headers: Headers = Headers()
+    bounces: Bounces = Bounces()
     lifetime: Annotated[float, Field(gt=0)] = 5 * 86400.0
     """Seconds that undelivered mail is retried before it is returned; RFC 5321 section 4.5.4.1 asks for 4 to 5 days."""
     reserve: Annotated[int, Field(gt=0)] | None = None
@@ -421,5 +445,11 @@ class Config(Model):
                 raise ValueError(message)
         if not self.routes or not self.routes[-1].matches_all:
             message = "the last route must match all mail"
+            raise ValueError(message)
+        if self.bounces.route is not None and all(route.name != self.bounces.route for route in self.routes):
+            message = "the route of bounces is none of the routes"
+            raise ValueError(message)
+        if self.bounces.to is BounceTo.POSTMASTER and self.bounces.postmaster is None:
+            message = "bounces for the postmaster need the address of one"
             raise ValueError(message)
         return self

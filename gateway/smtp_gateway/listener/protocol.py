@@ -54,7 +54,7 @@ EXTENSIONS = {
     "ENHANCEDSTATUSCODES": "RFC 2034. Every reply 2yz, 4yz and 5yz has one, except the greeting and the replies to EHLO and HELO.",
     "CHUNKING": "RFC 3030. BDAT in place of DATA, in as many chunks as the client likes. BINARYMIME is not offered. A BDAT without a number ends the session.",
     "DSN": "RFC 3461. RET, ENVID, NOTIFY and ORCPT are checked, kept with the message and passed on to next hops that announce DSN. "
-    "Notices of failure return the header section alone, and none is sent for a recipient with NOTIFY=NEVER or without FAILURE.",
+    "For the other next hops, and for mail that fails or is late, the gateway sends the notices itself: docs/bounces.md.",
     "LIMITS": "RFC 9422. RCPTMAX is `spec.limits.recipients`. There is no limit of messages in a session.",
     "SIZE": "RFC 1870. `spec.limits.messageSize`. A message that is announced larger is refused at MAIL, one that is larger at its end.",
     "8BITMIME": "RFC 6152. Content is relayed as it came, also to next hops that do not announce it: re-encoding would break signatures.",

@@ -57,6 +57,9 @@ class Observer(Protocol):
     def throttled(self, route: str) -> None:
         """Count an answer by which a next hop of *route* asked for less."""
 
+    def notified(self, kind: str, fate: str) -> None:
+        """Count a notice of *kind* that was due, by its *fate*, each one of a few words (`smtp_gateway.bouncing`)."""
+
     def removed(self) -> None:
         """Count a message that a person took out of the queue."""
 
@@ -107,6 +110,9 @@ class NullObserver:
         """Do nothing."""
 
     def throttled(self, route: str) -> None:
+        """Do nothing."""
+
+    def notified(self, kind: str, fate: str) -> None:
         """Do nothing."""
 
     def removed(self) -> None:
@@ -179,6 +185,10 @@ class Forwarding:
     def throttled(self, route: str) -> None:
         """Pass on."""
         self._next.throttled(route)
+
+    def notified(self, kind: str, fate: str) -> None:
+        """Pass on."""
+        self._next.notified(kind, fate)
 
     def removed(self) -> None:
         """Pass on."""

@@ -106,6 +106,13 @@ _TOLD = (
     ("deferred_recipients_total", Kind.COUNTER, "route", "Recipients put off to another attempt, once an attempt.", ()),
     ("bounced_recipients_total", Kind.COUNTER, "route", "Recipients that failed for good.", ()),
     ("throttles_total", Kind.COUNTER, "route", "Answers by which next hops asked for less: see docs/pacing.md.", ()),
+    (
+        "notices_total",
+        Kind.COUNTER,
+        "kind fate",
+        "Notices that were due: `failure`, `delay` or `success`, gone to the `sender` or the `postmaster`, `dropped` or `suppressed` (docs/bounces.md).",
+        (),
+    ),
     ("removed_messages_total", Kind.COUNTER, "", "Messages that `smtp-gateway queue remove` took out of the queue.", ()),
 )
 _READ = (
@@ -246,6 +253,10 @@ class PrometheusObserver:
     def throttled(self, route: str) -> None:
         """Count an answer that asked for less."""
         self._count("throttles_total", route)
+
+    def notified(self, kind: str, fate: str) -> None:
+        """Count a notice that was due."""
+        self._count("notices_total", kind, fate)
 
     def removed(self) -> None:
         """Count a message that a person removed."""

@@ -308,6 +308,59 @@ def test_clients_can_be_left_out_of_headers() -> None:
     assert refusal(headers={"clientAddress": "Hide"}) == "spec.headers.clientAddress: Input should be 'Full' or 'Omit'"
 
 
+def test_bounces_are_translated() -> None:
+    """By default senders are told, by the routes of other mail, and of a delay only those that asked."""
+    routes = [{"name": "notices", "match": {"recipientDomains": ["x.example"]}}, {"name": "default"}]
+    bounces = {"to": "Postmaster", "postmaster": "post.master+x@example.com", "route": "notices", "delayWarning": "1h30m"}
+
+    assert to_config(gateway(), ()).bounces == model.Bounces()
+    assert to_config(gateway(routes=routes, bounces=bounces), ()).bounces == model.Bounces(
+        to=model.BounceTo.POSTMASTER, postmaster="post.master+x@example.com", route="notices", delay_warning=5400.0
+    )
+
+
+POSTMASTER_SENTENCE = "spec.bounces.postmaster: must be an address such as postmaster@example.com, in ASCII and without quotes"
+
+
+@pytest.mark.parametrize(
+    ("bounces", "sentence"),
+    [
+        ({"to": "Postmaster"}, "spec.bounces: to: Postmaster needs the postmaster's address"),
+        *(
+            ({"to": "Drop"} | more, "spec.bounces: with to: Drop nothing is sent: postmaster, route and delayWarning would have no effect")
+            for more in ({"postmaster": "p@example.com"}, {"route": "default"}, {"delayWarning": "4h"})
+        ),
+        ({"route": "other"}, "spec: bounces.route must be the name of one of the routes"),
+        ({"to": "Nobody"}, "spec.bounces.to: Input should be 'Sender', 'Postmaster' or 'Drop'"),
+        ({"delayWarning": "0h"}, "spec.bounces.delayWarning: must be longer than nothing"),
+        *(
+            ({"postmaster": address}, POSTMASTER_SENTENCE)
+            for address in (
+                "postmaster",
+                "p@x.example>\r\nRSET",
+                "p@x\x00",
+                "a b@x.example",
+                "<p@x.example>",
+                "pé@x.example",
+                ".p@x.example",
+                "@x.example",
+            )
+        ),
+    ],
+)
+def test_bounces_that_could_not_be_sent_are_refused(bounces: dict[str, Any], sentence: str) -> None:
+    """With a sentence; nothing that could reach SMTP as a command is an address."""
+    assert refusal(bounces=bounces) == sentence
+
+
+@pytest.mark.parametrize("bounces", [{"route": "other"}, {"to": "Postmaster"}])
+def test_a_pod_loads_no_bounces_that_could_not_be_sent(bounces: dict[str, Any]) -> None:
+    """The model holds what the resource's rules do."""
+    routes = (model.Route(name="default"),)
+    with pytest.raises(ValidationError, match="bounces"):
+        model.Config(hostname="mail.example.com", listeners=(), routes=routes, bounces=model.Bounces.model_validate(bounces))
+
+
 @pytest.mark.parametrize("amount", ["1", 1, "500m", "0.5", "1.5Gi", "128Mi", 0])
 def test_amounts_are_numbers_or_quantities(amount: str | int) -> None:
     """People write `cpu: 1` as often as `cpu: 500m`, and both are what Kubernetes takes."""

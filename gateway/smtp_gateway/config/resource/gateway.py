@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from smtp_gateway.config.model import Model
+from smtp_gateway.config.resource.bouncing import BOUNCES_ROUTE_RULE, BouncesField, BouncesSpec
 from smtp_gateway.config.resource.delivering import DeliverySpec
 from smtp_gateway.config.resource.exposure import (
     EXTRA_PORTS_RULE,
@@ -77,6 +78,7 @@ class Spec(Model):
         default=LimitsSpec(), description="What one message may be, and how many connections there may be."
     )
     headers: HeadersSpec = Field(default=HeadersSpec(), description="What is written into messages.")
+    bounces: BouncesField = Field(default=BouncesSpec(), description="Notices to senders about what became of their mail.")
     service: Annotated[ServiceSpec, LOAD_BALANCER_RULE, LOAD_BALANCER_CLASS_RULE, TRAFFIC_RULE, FAMILIES_RULE] = Field(
         default=ServiceSpec(), description="The Service that applications send mail to."
     )
@@ -157,4 +159,4 @@ class SmtpGateway(Model):
     api_version: Literal["smtpgateway.io/v1alpha1"] = API_VERSION
     kind: Literal["SmtpGateway"] = KIND
     metadata: Metadata
-    spec: Annotated[Spec, NODE_PORT_RULE, CERTIFICATE_NAMES_RULE, ROUTED_LOGINS_RULE]
+    spec: Annotated[Spec, NODE_PORT_RULE, CERTIFICATE_NAMES_RULE, ROUTED_LOGINS_RULE, BOUNCES_ROUTE_RULE]

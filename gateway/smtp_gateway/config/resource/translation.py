@@ -19,6 +19,7 @@ from smtp_gateway.config.resource.rewriting import to_rewrite
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from smtp_gateway.config.resource.bouncing import BouncesSpec
     from smtp_gateway.config.resource.gateway import SmtpGateway, Spec
     from smtp_gateway.config.resource.listening import Listener
     from smtp_gateway.config.resource.routes import Retry, Route, Smarthost
@@ -138,8 +139,18 @@ def to_config(
         dkim=() if held is None else held.dkim,
         limits=_to_limits(spec),
         headers=model.Headers(client_address=spec.headers.client_address),
+        bounces=_to_bounces(spec.bounces),
         lifetime=units.seconds(spec.spool.lifetime),
         reserve=None if spec.spool.reserve is None else units.octets(spec.spool.reserve),
+    )
+
+
+def _to_bounces(bounces: BouncesSpec) -> model.Bounces:
+    return model.Bounces(
+        to=bounces.to,
+        postmaster=bounces.postmaster,
+        route=bounces.route,
+        delay_warning=None if bounces.delay_warning is None else units.seconds(bounces.delay_warning),
     )
 
 

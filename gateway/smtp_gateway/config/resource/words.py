@@ -28,6 +28,7 @@ _LABEL = r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _HOSTNAME = rf"^{_LABEL}(\.{_LABEL})+$"
 _HOST = rf"^({_LABEL}(\.{_LABEL})*|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$"
 _SENDER = rf"""^(\*|[^\s@<>()\[\]:;,\\"*]{{1,64}})@(\*\.)?{_LABEL}(\.{_LABEL})*$"""
+_MAILBOX = rf"^[a-zA-Z0-9!#$%&*+/=?^_{{|}}~-]+(\.[a-zA-Z0-9!#$%&*+/=?^_{{|}}~-]+)*@{_LABEL}(\.{_LABEL})*$"
 _DOMAIN = rf"^(\*\.)?{_LABEL}(\.{_LABEL})*$"
 
 
@@ -49,6 +50,9 @@ SenderPattern = Annotated[
         _SENDER,
         "must be an address such as app@example.com, *@example.com for all of a domain, or *@*.example.com for every domain beneath it",
     ),
+]
+Mailbox = Annotated[
+    str, Field(max_length=254), matching(_MAILBOX, "must be an address such as postmaster@example.com, in ASCII and without quotes")
 ]
 Name = Annotated[
     str,
