@@ -85,6 +85,11 @@ class Tools:
         """The client of Go's net/smtp."""
         return self.cache / "go-client"
 
+    @property
+    def report(self) -> Path:
+        """The reader of notices, of Go's own parsers."""
+        return self.cache / "go-report"
+
     @contextmanager
     def folder(self) -> Iterator[Path]:
         """Give a folder for one test, and take it away again."""
@@ -104,6 +109,7 @@ class Tools:
         self._prepare_node()
         self._prepare_java()
         _run(["go", "build", "-o", str(self.go), "."], PROGRAMS / "go")
+        _run(["go", "build", "-o", str(self.report), "."], PROGRAMS / "report")
         return installed
 
     def _install(self) -> list[str]:

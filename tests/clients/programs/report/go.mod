@@ -1,0 +1,3 @@
+module smtp-gateway/tests/clients/report
+
+go 1.21
