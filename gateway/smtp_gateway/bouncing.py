@@ -21,7 +21,7 @@ from smtp_gateway.config.model import BounceTo
 from smtp_gateway.content.fields import is_answer
 from smtp_gateway.content.notice import DAEMON, notice
 from smtp_gateway.content.report import Kind, Original, Report, worst
-from smtp_gateway.content.returned import FULL_LIMIT
+from smtp_gateway.content.returned import is_returnable
 from smtp_gateway.mail.body import beginning
 from smtp_gateway.mail.dsn import FULL, NO_DSN
 from smtp_gateway.mail.envelope import END_OF_DATA, Envelope
@@ -119,9 +119,9 @@ class Bouncing:
         to, fate = _addressee(entry, body, due.outcomes, self._bounces)
         if not to:
             return Told(due.settlement, kind, fate)
-        original = Original(entry.id, entry.sender, entry.accepted_at, beginning(body), entry.dsn, entry.smtputf8)
-        if entry.dsn.ret == FULL and kind is Kind.FAILURE and fate is Fate.SENDER and isinstance(body, bytes) and len(body) <= FULL_LIMIT:
-            original = replace(original, whole=True)
+        whole = fate is Fate.SENDER and kind is Kind.FAILURE and entry.dsn.ret == FULL
+        whole = whole and isinstance(body, bytes) and is_returnable(body, smtputf8=entry.smtputf8)
+        original = Original(entry.id, entry.sender, entry.accepted_at, beginning(body), entry.dsn, entry.smtputf8, whole)
         report = Report(self._new_id(due.now), self._hostname, due.now, to, original, due.outcomes, due.ends)
         return Told(replace(due.settlement, notice=_message(report)), kind, fate, to)
 
@@ -140,8 +140,11 @@ def tell(told: Told, entry: Entry, observer: Observer) -> None:
 
 
 def _late(entry: Entry, outcomes: Mapping[str, Outcome], warning: float | None, now: float) -> frozenset[str]:
-    """Return the recipients of *entry* whose delay is to be told at *now*: once for each, and to who wants it (RFC 3461 section 5.2.5)."""
-    if not any(isinstance(outcome, Deferred) for outcome in outcomes.values()):
+    """Return the recipients of *entry* whose delay is to be told at *now*: once for each, and to who wants it (RFC 3461 section 5.2.5).
+
+    Nobody waits for a notice, so the delay of one is not told.
+    """
+    if not entry.sender or not any(isinstance(outcome, Deferred) for outcome in outcomes.values()):
         return frozenset()
     age, asked = now - entry.accepted_at, ASKED_DELAY if warning is None else warning
     patience = {True: asked, False: math.inf, None: math.inf if warning is None else warning}

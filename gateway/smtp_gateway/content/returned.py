@@ -1,8 +1,8 @@
 """The third part of a notice: what comes back of the original, by RET (RFC 3461 section 4.3 and 6.2).
 
 The header section as far as `HEADERS_LIMIT`; the whole message where RET=FULL asks for it, as far as `FULL_LIMIT`, in notices of failure. A
-message that could make the notice fail comes back as its header section too: one with a line longer than SMTP allows, or with a NUL.
-Header sections in UTF-8 have types of their own (RFC 6533 section 4), and are encoded where the notice itself goes without SMTPUTF8.
+message that could make the notice fail comes back as its header section too: one with a line longer than SMTP allows, with a NUL, or with
+octets in its header section that are neither ASCII nor, where it was sent with SMTPUTF8, UTF-8. Header sections in UTF-8 have types of their own (RFC 6533 section 4), and are encoded where the notice itself goes without SMTPUTF8.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 HEADERS_LIMIT = 32 * 1024
 """Octets of the original's header section that are returned: more than the trace of a hundred hops."""
 FULL_LIMIT = 256 * 1024
-"""Octets of a message in wire form up to which RET=FULL returns it whole: what is read whole for its delivery anyway, so that a notice never
-takes more memory than a message. RFC 3461 section 6.2 allows a limit; Postfix's is 50,000 (bounce_size_limit), Exim's 100 KB
+"""Octets of a message in wire form up to which RET=FULL returns it whole: what is read whole for its delivery anyway. RFC 3461 section 6.2 allows a limit; Postfix's is 50,000 (bounce_size_limit), Exim's 100 KB
 (bounce_return_size_limit)."""
 SEVEN_BIT_LINE = 998
 """Octets of a line without its end (RFC 5322 section 2.1.1)."""
@@ -32,15 +31,24 @@ def returned(original: Original, *, smtputf8: bool) -> list[bytes]:
     headers = header_section(original.body)
     ascii_headers = all(map(bytes.isascii, headers))
     international = not ascii_headers and original.smtputf8 and _is_utf8(headers)
-    if original.whole and (ascii_headers or international) and (lines := _whole(original.body)):
-        if ascii_headers:
-            return _as_it_is(b"message/rfc822", lines)
-        return _as_it_is(b"message/global", lines) if smtputf8 else _quoted(b"message/global", lines)
-    fits = all(len(line) <= SEVEN_BIT_LINE for line in headers)
-    content_type = b"message/global-headers" if international else b"text/rfc822-headers"
-    if fits and (ascii_headers or (international and smtputf8)):
-        return _as_it_is(content_type, headers)
-    return _quoted(content_type, headers)
+    if original.whole:
+        content_type, lines = b"message/global" if international else b"message/rfc822", _lines(original.body)
+    else:
+        content_type, lines = b"message/global-headers" if international else b"text/rfc822-headers", headers
+    fits = all(len(line) <= SEVEN_BIT_LINE for line in lines)
+    # A message/rfc822 may not be encoded (RFC 2045 section 6.4).
+    if content_type == b"message/rfc822" or (fits and (ascii_headers or (international and smtputf8))):
+        return _as_it_is(content_type, lines)
+    return _quoted(content_type, lines)
+
+
+def is_returnable(body: bytes, *, smtputf8: bool) -> bool:
+    """Tell whether all of *body*, a message with *smtputf8* or without, can come back; what is empty has nothing to."""
+    if not len(END_OF_DATA) < len(body) <= FULL_LIMIT or b"\x00" in body:
+        return False
+    headers = header_section(body)
+    proper = all(map(bytes.isascii, headers)) or (smtputf8 and _is_utf8(headers))
+    return proper and all(len(line) <= SEVEN_BIT_LINE for line in _lines(body))
 
 
 def header_section(body: bytes, limit: int = HEADERS_LIMIT) -> list[bytes]:
@@ -53,12 +61,9 @@ def header_section(body: bytes, limit: int = HEADERS_LIMIT) -> list[bytes]:
     return [line for line in unstuffed if line]
 
 
-def _whole(body: bytes) -> list[bytes]:
-    """Return the lines of all of *body*, dots unstuffed; none when they cannot be returned as they are."""
-    if len(body) > FULL_LIMIT or b"\x00" in body:
-        return []
-    lines = [line.removeprefix(b".") for line in body.removesuffix(END_OF_DATA).removesuffix(b"\r\n").split(b"\r\n")]
-    return lines if all(len(line) <= SEVEN_BIT_LINE for line in lines) else []
+def _lines(body: bytes) -> list[bytes]:
+    """Return the lines of all of *body*, dots unstuffed."""
+    return [line.removeprefix(b".") for line in body.removesuffix(END_OF_DATA).removesuffix(b"\r\n").split(b"\r\n")]
 
 
 def _as_it_is(content_type: bytes, lines: list[bytes]) -> list[bytes]:

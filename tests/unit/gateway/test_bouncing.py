@@ -162,9 +162,17 @@ def test_a_delay_is_told_once_for_each_recipient() -> None:
 
 def test_a_warning_that_nobody_gets_is_counted_once() -> None:
     """What is dropped or suppressed is done with as well."""
-    for bounces, sender, fate in ((DROP, SENDER, Fate.DROPPED), (Bounces(delay_warning=1.0), "", Fate.SUPPRESSED)):
-        found = told(entry(sender=sender, dsn=asking("DELAY")), {RECIPIENT: BUSY}, bounces)
+    for bounces, body, fate in ((DROP, BODY, Fate.DROPPED), (Bounces(delay_warning=1.0), ANSWER, Fate.SUPPRESSED)):
+        found = told(entry(dsn=asking("DELAY")), {RECIPIENT: BUSY}, bounces, body)
         assert (found.fate, found.notice, found.settlement.remaining[0].warned) == (fate, None, True)
+
+
+@pytest.mark.parametrize("identity", ["", "app"])
+def test_nobody_is_warned_that_a_notice_is_late(identity: str) -> None:
+    """The postmaster neither: there is nobody who waits for it."""
+    found = told(entry(sender="", identity=identity), {RECIPIENT: BUSY}, Bounces(postmaster=POSTMASTER, delay_warning=1.0))
+
+    assert (found.kind, found.notice) == (None, None)
 
 
 def test_a_warning_says_until_when_it_is_tried() -> None:

@@ -28,6 +28,7 @@ def everything(observer: Observer) -> None:
     observer.delivered("default", 2, 1.5)
     observer.deferred("default", 1)
     observer.bounced("default", 1)
+    observer.notified("failure", "sender")
     observer.removed()
 
 
@@ -68,6 +69,7 @@ def test_each_observation_is_counted_where_it_belongs() -> None:
         'smtp_gateway_delivery_age_seconds_sum{route="default"} 1.5',
         'smtp_gateway_deferred_recipients_total{route="default"} 1.0',
         'smtp_gateway_bounced_recipients_total{route="default"} 1.0',
+        'smtp_gateway_notices_total{fate="sender",kind="failure"} 1.0',
         "smtp_gateway_removed_messages_total 1.0",
     ):
         assert line in page.splitlines()
