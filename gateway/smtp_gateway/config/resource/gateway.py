@@ -122,10 +122,8 @@ NODE_PORT_RULE = Rule(
     "a listener's nodePort needs service.type NodePort or LoadBalancer",
     lambda spec: spec.service.external or all(one.node_port is None for one in spec.listeners),
 )
-
-
-SPEC_RULES = (NODE_PORT_RULE, CERTIFICATE_NAMES_RULE, ROUTED_LOGINS_RULE)
-"""Rules about several parts of the spec."""
+SPEC_RULES = (NODE_PORT_RULE, CERTIFICATE_NAMES_RULE, ROUTED_LOGINS_RULE, BOUNCES_ROUTE_RULE)
+"""What several parts of the spec have to agree on."""
 
 
 def _is_child_name(name: str) -> str:
@@ -159,4 +157,4 @@ class SmtpGateway(Model):
     api_version: Literal["smtpgateway.io/v1alpha1"] = API_VERSION
     kind: Literal["SmtpGateway"] = KIND
     metadata: Metadata
-    spec: Annotated[Spec, NODE_PORT_RULE, CERTIFICATE_NAMES_RULE, ROUTED_LOGINS_RULE, BOUNCES_ROUTE_RULE]
+    spec: Annotated[Spec, *SPEC_RULES]
