@@ -66,9 +66,10 @@ class Told:
 
     settlement: Settlement
     kind: Kind | None = None
-    """None: nobody wants to hear of it."""
+    """None: nobody wants to hear of it, and the rest says nothing."""
     fate: Fate = Fate.SUPPRESSED
     to: str = ""
+    """Where the notice goes; empty when there is none."""
 
     @property
     def notice(self) -> MessageId | None:

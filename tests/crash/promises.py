@@ -70,6 +70,7 @@ async def found(folder: Path) -> Found:
         for entry in spool.lease(time.time() + 1, 1_000_000):
             with suppress(DamagedBodyError):
                 assert await whole(await spool.body(entry.id)) == body_of(entry.id, size_of(entry.id))
+                assert all(recipient.warned is bool(recipient.attempts) for recipient in entry.recipients)
                 entries[entry.id] = entry
         depth = spool.depth()
     finally:

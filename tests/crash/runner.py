@@ -77,7 +77,8 @@ async def put(spool: DiskSpool, diary: Diary, message_id: str) -> None:
 async def settle(spool: DiskSpool, diary: Diary, message_id: MessageId, *, defer: bool = False) -> None:
     """Settle one leased message and note it."""
     diary.note("deferring" if defer else "settling", message_id)
-    await spool.settle(Settlement(message_id, (Recipient(RECIPIENTS[1], 1, "450 Later"),) if defer else (), time.time()))
+    remaining = (Recipient(RECIPIENTS[1], 1, "450 Later", warned=True),) if defer else ()
+    await spool.settle(Settlement(message_id, remaining, time.time()))
     diary.note("deferred" if defer else "settled", message_id)
 
 
