@@ -91,8 +91,7 @@ async def test_what_a_sender_is_told(sink: Sink, home: Sink, fate: str, notify: 
                 await world.deferred()
                 world.later(60)
                 await world.deferred(2)
-                await eventually(lambda: len(home.taken) == bool(action))
-                assert world.spool.depth().messages == 1
+                await eventually(lambda: len(home.taken) == bool(action) and world.spool.depth().messages == 1)
             else:
                 await world.settled()
 

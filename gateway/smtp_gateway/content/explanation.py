@@ -96,7 +96,7 @@ def _who(outcome: Failed | Deferred) -> str:
 
 def _meaning(report: Report, address: str, outcome: Failed | Deferred) -> Iterator[str]:
     """Yield the sentences about a recipient whose mail did not arrive."""
-    reason = reason_of(outcome.reply)
+    reason = reason_of(outcome.reply, local=outcome.local)
     if isinstance(outcome, Failed):
         if outcome.expired:
             yield f"It was tried again and again for {_duration(report.now - report.original.accepted_at)}."

@@ -48,6 +48,10 @@ PUT_OFF = Reason(
     "The recipient's mail system puts mail from here off for now, as many do with senders that they do not know yet or that send much.",
     "Send the message again later.",
 )
+NO_WAY_IN = Reason(
+    "This mail system could not log in, or not safely enough, where it sends this mail.",
+    "Tell those who run it: they can see what is wrong.",
+)
 BUSY = Reason("The message was put off each time.", "Send the message again later.")
 UNSAID = Reason("The recipient's mail system refuses the message.", "What it said is below.")
 
@@ -83,8 +87,14 @@ _BY_CODE = {
 """By the code of RFC 5321 section 4.2.3 where that is all there is. 550, 552 and 554 mean several things each."""
 
 
-def reason_of(reply: Reply) -> Reason:
-    """Return what *reply* means."""
+_OURS = (530, 534, 535, 538)
+"""Codes that speak about this mail system, whatever their status (RFC 4954 section 6, RFC 3207 section 4)."""
+
+
+def reason_of(reply: Reply, *, local: bool = False) -> Reason:
+    """Return what *reply* means, which this mail system gave itself where it is *local*."""
+    if reply.code in _OURS or (local and reply.enhanced.startswith("4.7.")):
+        return NO_WAY_IN
     if not reply.enhanced:
         return _BY_CODE.get(reply.code) or (UNSAID if reply.permanent else BUSY)
     kind, subject, detail = reply.enhanced.split(".")

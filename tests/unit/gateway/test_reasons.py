@@ -30,6 +30,8 @@ from smtp_gateway.mail.reply import Reply
         (554, "5.7.1", reasons.REFUSED),
         (550, "5.7.26", reasons.REFUSED),
         (451, "4.7.1", reasons.PUT_OFF),
+        (535, "5.7.8", reasons.NO_WAY_IN),
+        (530, "", reasons.NO_WAY_IN),
         (450, "4.3.2", reasons.BUSY),
         (421, "", reasons.BUSY),
         (550, "", reasons.UNSAID),
@@ -40,6 +42,14 @@ from smtp_gateway.mail.reply import Reply
 def test_what_a_reply_means(code: int, enhanced: str, reason: Reason) -> None:
     """By the status code; by the reply's where there is none, and only where it means one thing."""
     assert reason_of(Reply(code, enhanced, "Whatever the text says")) is reason
+
+
+def test_what_this_mail_system_lacks_is_not_ascribed_to_the_recipients() -> None:
+    """TLS that is demanded and a token that is not to be had have codes that mean something else when a next hop gives them."""
+    for status in ("4.7.0", "4.7.4", "4.7.5"):
+        assert reason_of(Reply(451, status), local=True) is reasons.NO_WAY_IN
+        assert reason_of(Reply(451, status)) is reasons.PUT_OFF
+    assert reason_of(Reply(451, "4.4.1"), local=True) is reasons.UNREACHABLE
 
 
 def test_every_reason_is_two_sentences() -> None:
