@@ -26,7 +26,7 @@ from smtp_gateway.mail.body import beginning
 from smtp_gateway.mail.dsn import FULL, NO_DSN
 from smtp_gateway.mail.envelope import END_OF_DATA, Envelope
 from smtp_gateway.mail.outcome import Deferred, Delivered, Failed
-from smtp_gateway.routing.table import Table
+from smtp_gateway.routing.table import is_notice
 from smtp_gateway.spool.api import NewMessage, Settlement
 
 if TYPE_CHECKING:
@@ -97,10 +97,6 @@ class Bouncing:
         self._bounces: Bounces = config.bounces
         self._hostname = config.hostname
         self._new_id = new_id
-        self.table: Table | None = None
-        """The one route of all notices; None when they are routed as other mail."""
-        if config.bounces.route is not None:
-            self.table = Table([route for route in config.routes if route.name == config.bounces.route])
 
     def told(self, entry: Entry, body: Body, decision: Decision, terms: Terms, now: float) -> Told:
         """Return *decision*'s settlement of *entry* with the notice about it, if one is due."""
@@ -125,11 +121,6 @@ class Bouncing:
         original = Original(entry.id, entry.sender, entry.accepted_at, beginning(body), entry.dsn, entry.smtputf8, whole)
         report = Report(self._new_id(due.now), self._hostname, due.now, to, original, due.outcomes, due.ends)
         return Told(replace(due.settlement, notice=_message(report)), kind, fate, to)
-
-
-def is_notice(entry: Entry) -> bool:
-    """Tell whether *entry* is a notice of the gateway's own."""
-    return not entry.identity and not entry.sender
 
 
 def tell(told: Told, entry: Entry, observer: Observer) -> None:

@@ -113,7 +113,7 @@ class Dispatch:
         """When the first entry falls due that did not when the queue was last read."""
         self._stopping = False
         self._config = config
-        self._table = Table(config.routes)
+        self._table = Table.of(config)
         self._bouncing = Bouncing(config, self._world.new_id)
         self._client = self._client_of(config)
         self._mx_terms = self._mx_terms_of(config)
@@ -130,7 +130,7 @@ class Dispatch:
     def reconfigure(self, config: Config) -> None:
         """Use *config* from the next attempt on; those under way end as they began."""
         self._config = config
-        self._table = Table(config.routes)
+        self._table = Table.of(config)
         self._bouncing = Bouncing(config, self._world.new_id)
         self._client.close()
         self._client, self._mx_terms, self._outgoing = self._client_of(config), self._mx_terms_of(config), Outgoing.of(config)
@@ -379,11 +379,7 @@ class Dispatch:
         await self._write_down(schedule.postpone(entry, retry, self._world.clock(), self._world.jitter()))
 
     def _batches(self, entry: Entry) -> tuple[Batch, ...]:
-        return self._table_for(entry).batches((recipient.address for recipient in entry.recipients), entry)
+        return self._table.batches((recipient.address for recipient in entry.recipients), entry)
 
     def _destinations(self, entry: Entry) -> frozenset[str]:
-        return self._table_for(entry).destinations((recipient.address for recipient in entry.recipients), entry)
-
-    def _table_for(self, entry: Entry) -> Table:
-        notices = self._bouncing.table
-        return self._table if notices is None or not bouncing.is_notice(entry) else notices
+        return self._table.destinations((recipient.address for recipient in entry.recipients), entry)

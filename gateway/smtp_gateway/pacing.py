@@ -75,7 +75,7 @@ class Pacing:
 
     def reconfigure(self, config: Config, share: Share) -> None:
         """Pace as *config* says from now on. What was sent counts on, and what was learnt of routes that lead where they led before."""
-        self._table = Table(config.routes)
+        self._table = Table.of(config)
         before, self._hops = self._hops, {route.name: route.smarthosts for route in config.routes}
         same = {name for name, hops in self._hops.items() if before.get(name) == hops}
         self._throttles = {where: throttle for where, throttle in self._throttles.items() if route_of(where) in same}
@@ -152,7 +152,7 @@ class Pacing:
     def _costs(self, entry: Entry) -> dict[str, Sums]:
         """Return what *entry* costs now, by destination: transactions, and recipients."""
         tried = schedule.due_now(entry, self._clock())
-        batches = self._table.batches(recipient.address for recipient in tried.recipients)
+        batches = self._table.batches((recipient.address for recipient in tried.recipients), entry)
         return {batch.destination: Sums(math.ceil(len(batch.recipients) / RECIPIENTS), len(batch.recipients)) for batch in batches}
 
     def came_to(self, message_id: MessageId, batch: Batch, outcomes: Mapping[str, Outcome], now: float) -> None:

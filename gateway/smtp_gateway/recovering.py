@@ -62,7 +62,7 @@ class Recovering:
 
     def reconfigure(self, config: Config) -> None:
         """Route by *config* from now on."""
-        self._table = Table(config.routes)
+        self._table = Table.of(config)
 
     def restored(self, route: str) -> None:
         """Take note that the route of this name can be used again."""

@@ -52,7 +52,7 @@ class Lifetimes:
     @classmethod
     def of(cls, config: Config) -> Lifetimes:
         """Return those of *config*."""
-        return cls(config, Table(config.routes))
+        return cls(config, Table.of(config))
 
     @property
     def shortest(self) -> float:

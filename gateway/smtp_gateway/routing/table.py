@@ -7,14 +7,14 @@ Who sends is part of what is remembered only where a route asks for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from smtp_gateway.mail.address import domain_matches, domain_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from smtp_gateway.config.model import Route
+    from smtp_gateway.config.model import Config, Route
 
 REMEMBERED = 10_000
 """Domains, or pairs of sender and domain, whose ways are kept, some 200 octets each; beyond that all are looked up anew, so that a list of made-up domains fills nothing."""
@@ -63,12 +63,21 @@ class Batch:
 class Table:
     """The routes of one configuration."""
 
-    def __init__(self, routes: Sequence[Route]) -> None:
-        """Route by *routes*, of which the last matches everything (`config.model.Config` sees to it)."""
+    def __init__(self, routes: Sequence[Route], notices: Route | None = None) -> None:
+        """Route by *routes*, of which the last matches everything (`config.model.Config` sees to it); *notices* is the way of notices.
+
+        None: they go as other mail does.
+        """
         self._routes = routes
-        self._asks_who_sends = any(route.sender_domains or route.logins for route in routes)
+        self._notices = notices
+        self._asks_who_sends = notices is not None or any(route.sender_domains or route.logins for route in routes)
         self._known: dict[object, tuple[Way, str]] = {}
         """By the recipient's domain, and by who sends where that is asked."""
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Return the routes of *config*."""
+        return cls(config.routes, next((route for route in config.routes if route.name == config.bounces.route), None))
 
     def batches(self, addresses: Iterable[str], by: Originator) -> tuple[Batch, ...]:
         """Divide *addresses* by next hop: by route, and by domain where the route goes to the domain's MX."""
@@ -102,8 +111,14 @@ class Table:
         return known
 
     def _look_up(self, domain: str, by: Originator) -> Way:
-        route = next((route for route in self._routes[:-1] if matches(route, domain, by)), self._routes[-1])
+        own = self._notices if is_notice(by) else None
+        route = own or next((route for route in self._routes[:-1] if matches(route, domain, by)), self._routes[-1])
         return Way(route, "" if route.smarthosts else domain)
+
+
+def is_notice(by: Originator) -> bool:
+    """Tell whether the gateway itself wrote what is sent *by* somebody: all mail of others has an identity, with a login or without."""
+    return not by.sender and not by.identity
 
 
 def matches(route: Route, domain: str, by: Originator) -> bool:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from smtp_gateway.bouncing import ASKED_DELAY, Bouncing, Fate, Told, is_notice
+from smtp_gateway.bouncing import ASKED_DELAY, Bouncing, Fate, Told
 from smtp_gateway.config.model import Bounces, BounceTo, Retry, Route
 from smtp_gateway.content.report import Kind
 from smtp_gateway.mail.dsn import Asked, Dsn
 from smtp_gateway.mail.envelope import MessageId
+from smtp_gateway.routing.table import Table, is_notice
 from smtp_gateway.spool.api import Entry, Recipient
 from smtp_gateway.spool.schedule import Terms, settle
 from tests.support.dispatching import config
@@ -217,3 +218,13 @@ def test_only_a_message_of_nobody_from_nobody_is_a_notice_of_ours() -> None:
     assert is_notice(entry(sender="", identity=""))
     assert not is_notice(entry(sender="", identity="listener/relay"))
     assert not is_notice(entry())
+
+
+def test_notices_take_their_own_route_and_nothing_else_does() -> None:
+    """Whoever asks where mail goes (dispatch, pace, what waits for a route) asks the same table, and it tells notices apart."""
+    routes = (Route(name="bounces", recipient_domains=("elsewhere.example",)), Route(name="default"))
+    table = Table.of(config(*routes, bounces=Bounces(route="bounces")))
+
+    assert table.destinations(["a@x.example"], entry(sender="", identity="")) == {"bounces/x.example"}
+    for other in (entry(), entry(sender="", identity="listener/relay")):
+        assert table.destinations(["a@x.example"], other) == {"default/x.example"}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROUTE = Route(name="r", smarthosts=(Smarthost(host="smtp.example"),), pacing=Pacing(messages_per_day=9))
 CONFIG = Config(hostname="g.example", listeners=(Listener(name="submission", port=587),), routes=(ROUTE,))
-(BATCH,) = Table(CONFIG.routes).batches(["u@x.example"])
+(BATCH,) = Table(CONFIG.routes).batches(["u@x.example"], Entry(MessageId("n"), "me@here.example", (), 0.0, 10))
 WHERE = BATCH.destination
 REFUSED = unreachable("4.4.1", "Connection refused")
 SENT = Delivered(Reply(250))

@@ -51,7 +51,9 @@ class Simulation:
         """Open the window."""
         self.table = Table(self.config.routes)
         self.pacing = Pacing(self.config, self.share, lambda: NOW + self.now)
-        self.window = Window(self.bounds, lambda entry: self.table.destinations(one.address for one in entry.recipients), paces=self.pacing)
+        self.window = Window(
+            self.bounds, lambda entry: self.table.destinations((one.address for one in entry.recipients), entry), paces=self.pacing
+        )
         self.numbers = count()
 
     def put(self, *addresses: str, identity: str = "app", sender: str = "me@here.example") -> Entry:
@@ -63,7 +65,7 @@ class Simulation:
 
     def batches(self, entry: Entry) -> tuple[Batch, ...]:
         """Return what is delivered of *entry*."""
-        return self.table.batches(one.address for one in entry.recipients)
+        return self.table.batches((one.address for one in entry.recipients), entry)
 
     def run(self, until: float, outcome: Outcome = GONE) -> list[Entry]:
         """Go on *until* then, and return what began."""
