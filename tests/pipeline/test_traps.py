@@ -105,7 +105,7 @@ async def test_trap_01_no_connection_is_temporary(kind: str, logs: Logs) -> None
 
 
 async def test_trap_04_several_upstreams_mean_failover_in_their_order() -> None:
-    """Each message goes to the first that is there, once; when it is back, it has the mail again."""
+    """Each message goes to the first that is there, once; when a probe finds it back, it has the mail again."""
     async with Sink() as first, Sink() as second:
         hops = tuple(Smarthost(host=one.host, port=one.port, tls=HopTls.NONE) for one in (first, second))
         async with working(delivering(Route(name="default", smarthosts=hops))) as world:
@@ -115,6 +115,7 @@ async def test_trap_04_several_upstreams_mean_failover_in_their_order() -> None:
             await world.put(A, B)
             await world.settled()
             await first.start()
+            world.reachability.reached(hops[0])
             await world.put(A, B)
             await world.settled()
 
