@@ -69,8 +69,8 @@ test: setup ## Every tier, the cluster included (boots one when none is there)
 	$(BIN)/python -m tests.tiers
 
 .PHONY: test-local
-test-local: setup ## The tiers that need no cluster (two of them need root)
-	$(BIN)/python -m tests.tiers unit loopback faults volume crash clients
+test-local: setup ## The tiers that need no cluster (three of them need root)
+	$(BIN)/python -m tests.tiers unit loopback faults volume crash clients world
 
 .PHONY: test-cluster
 test-cluster: setup ## The tiers that need a cluster alone

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from bench import debian
 from tests.clients import relays, senders
 from tests.clients.jobs import Letter
-from tests.clients.tools import CACHE, PROGRAMS
+from tests.clients.tools import PROGRAMS
+from tests.support.mail_programs import CACHE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -11,9 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.postfix import make_queues
-from bench.relay import GROUP, OWNER
 from tests.clients.jobs import HOST, PATIENCE, Outcome
 from tests.clients.tools import Tools
+from tests.support.mail_programs import GROUP, OWNER, make_accounts
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ def exim(job: Job) -> Outcome:
     places = {"folder": folder, "libraries": libraries, "owner": OWNER, "group": GROUP, "host": HOST, "port": job.port}
     places |= {"protocol": "smtps" if job.implicit else "smtp", "authority": job.authority, "login": job.login, "password": job.password}
     (folder / "configure").write_text(EXIM.format_map(places))
-    _make_accounts(folder)
+    make_accounts(folder, "Debian-exim")
     for name in ("spool", "log"):
         (folder / name).mkdir()
         shutil.chown(folder / name, OWNER, GROUP)
@@ -189,12 +188,3 @@ def exim(job: Job) -> Outcome:
     log = folder / "log/mainlog"
     said = (done.stdout + done.stderr).decode() + (log.read_text() if log.exists() else "")
     return Outcome(said.count("=>") + said.count("->") >= len(job.letter.recipients) and " Completed" in said, said)
-
-
-def _make_accounts(folder: Path) -> None:
-    owner = pwd.getpwnam(OWNER)
-    shutil.copyfile("/etc/passwd", folder / "passwd")
-    shutil.copyfile("/etc/group", folder / "group")
-    with (folder / "passwd").open("a") as accounts, (folder / "group").open("a") as groups:
-        accounts.write(f"Debian-exim:x:{owner.pw_uid}:{owner.pw_gid}::/nonexistent:/usr/sbin/nologin\n")
-        groups.write(f"Debian-exim:x:{owner.pw_gid}:\n")

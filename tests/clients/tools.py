@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import debian
+from tests.support import mail_programs
+from tests.support.mail_programs import CACHE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
-CACHE = Path("/var/cache/smtp-gateway-clients")
-"""Root's alone to write, and not below the home of root, which the account that Postfix and Exim run as cannot enter."""
 PROGRAMS = Path(__file__).parent / "programs"
 PACKAGES = {
     "swaks": "swaks",
@@ -43,21 +40,18 @@ class Tools:
 
     @property
     def postfix(self) -> Path:
-        """The files of Debian's Postfix. It is not installed: it and Exim exclude each other, and both would start at once."""
-        return debian.unpacked(self.cache, "postfix")
+        """The files of Debian's Postfix."""
+        return mail_programs.postfix(self.cache)
 
     @property
     def sasl(self) -> Path:
         """The mechanisms of Cyrus SASL, with which Postfix authenticates."""
-        return debian.unpacked(self.cache, "libsasl2-modules") / "usr/lib/x86_64-linux-gnu/sasl2"
+        return mail_programs.sasl(self.cache)
 
     @property
     def exim(self) -> Path:
         """The files of Debian's Exim."""
-        folder = debian.unpacked(self.cache, "exim4-daemon-light", "libidn12", "libgnutls-dane0")
-        # Started by root it needs no set-user-id bit, and with one the loader would ignore the path to its libraries.
-        (folder / "usr/sbin/exim4").chmod(0o755)
-        return folder
+        return mail_programs.exim(self.cache)
 
     @property
     def opendkim(self) -> Path:
@@ -90,15 +84,9 @@ class Tools:
         """The reader of notices, of Go's own parsers."""
         return self.cache / "go-report"
 
-    @contextmanager
-    def folder(self) -> Iterator[Path]:
+    def folder(self) -> AbstractContextManager[Path]:
         """Give a folder for one test, and take it away again."""
-        folder = Path(tempfile.mkdtemp(prefix="run-", dir=self.cache))
-        folder.chmod(0o755)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder)
+        return mail_programs.folder(self.cache)
 
     def prepare(self) -> list[str]:
         """Fetch and build what is missing; return what was installed."""

@@ -309,6 +309,8 @@ class Route(Model):
     """Identities (`Login.identity`) whose mail takes this route; empty matches everybody's."""
     smarthosts: tuple[Smarthost, ...] = ()
     """Tried in this order until one can be reached; empty means the recipient domain's MX on port 25."""
+    tls: HopTls = HopTls.OPPORTUNISTIC
+    """Towards mail exchangers; a smarthost has its own."""
     retry: Retry = Retry()
     pacing: Pacing | None = None
     """None: as fast as the next hops take mail."""

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from smtp_gateway.config.model import HopTls, Smarthost
+from smtp_gateway.config.model import Smarthost
 from smtp_gateway.mail.address import normalise_domain
 from smtp_gateway.mail.outcome import LEADS_BACK, Deferred, Failed, unreachable
 from smtp_gateway.mail.reply import Reply
@@ -20,6 +20,7 @@ from smtp_gateway.routing.preference import in_order
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from smtp_gateway.config.model import HopTls
     from smtp_gateway.routing.table import Way
 
 SMTP_PORT = 25
@@ -55,23 +56,23 @@ async def next_hops(way: Way, terms: MxTerms) -> tuple[Smarthost, ...] | Deferre
         return in_order(way.route.smarthosts, terms.chance)
     literal = literal_address(way.domain) if way.domain.startswith("[") else None
     if literal is not None:
-        return (_hop(literal, terms.port),) if terms.resolver.leads_away(literal) else LEADS_BACK
+        return (_hop(literal, way.route.tls, terms),) if terms.resolver.leads_away(literal) else LEADS_BACK
     if not way.domain or way.domain.startswith("["):
         return _NO_ADDRESS
-    return await _by_mx(way.domain, terms)
+    return await _by_mx(way.domain, way.route.tls, terms)
 
 
-async def _by_mx(domain: str, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:
+async def _by_mx(domain: str, tls: HopTls, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:
     try:
         exchanges = await terms.resolver.exchanges(domain)
     except NoSuchNameError:
         return _NO_DOMAIN
     except LookupFailedError as fault:
         return unreachable("4.4.3", f"Looking up the recipient's domain failed: {fault}")
-    return chosen(exchanges, terms) if exchanges else await _implicit(domain, terms)
+    return chosen(exchanges, tls, terms) if exchanges else await _implicit(domain, tls, terms)
 
 
-async def _implicit(domain: str, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:
+async def _implicit(domain: str, tls: HopTls, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:
     """Return the domain itself, if it has an address. It is asked for here, because without one the answer is permanent."""
     try:
         await terms.resolver.addresses(absolute(domain))
@@ -81,11 +82,13 @@ async def _implicit(domain: str, terms: MxTerms) -> tuple[Smarthost, ...] | Defe
         return LEADS_BACK
     except LookupFailedError as fault:
         return unreachable("4.4.3", f"Looking up the recipient's domain failed: {fault}")
-    return (_hop(absolute(domain), terms.port),)
+    return (_hop(absolute(domain), tls, terms),)
 
 
-def chosen(exchanges: tuple[Exchange, ...], terms: MxTerms) -> tuple[Smarthost, ...] | Failed:
-    """Return the next hops that *exchanges* (at least one) stand for, those of equal preference in an order drawn by `MxTerms.chance`.
+def chosen(exchanges: tuple[Exchange, ...], tls: HopTls, terms: MxTerms) -> tuple[Smarthost, ...] | Failed:
+    """Return the next hops that *exchanges* (at least one) stand for, to be spoken to under *tls*.
+
+    Those of equal preference come in an order drawn by `MxTerms.chance`.
 
     When this gateway is among them, it and those that are preferred as little or less are left out (RFC 5321 section 5.1).
     """
@@ -95,9 +98,9 @@ def chosen(exchanges: tuple[Exchange, ...], terms: MxTerms) -> tuple[Smarthost, 
     own = [exchange.preference for exchange in hosts if normalise_domain(exchange.host) == normalise_domain(terms.hostname)]
     better = [exchange for exchange in hosts if not own or exchange.preference < min(own)]
     better.sort(key=lambda exchange: (exchange.preference, terms.chance()))
-    return tuple(_hop(exchange.host, terms.port) for exchange in better[:EXCHANGERS]) or LEADS_BACK
+    return tuple(_hop(exchange.host, tls, terms) for exchange in better[:EXCHANGERS]) or LEADS_BACK
 
 
-def _hop(host: str, port: int) -> Smarthost:
-    """Return a mail exchanger as a next hop: TLS without verification, because its name comes from an unsigned DNS (RFC 7435)."""
-    return Smarthost(host=host, port=port, tls=HopTls.OPPORTUNISTIC)
+def _hop(host: str, tls: HopTls, terms: MxTerms) -> Smarthost:
+    """Return a mail exchanger as a next hop. `Verify` checks *host*, which is worth as much as the DNS that named it (RFC 7672 section 1.3)."""
+    return Smarthost(host=host, port=terms.port, tls=tls)

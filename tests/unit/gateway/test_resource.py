@@ -81,7 +81,7 @@ def test_routes_are_translated() -> None:
         "retry": {"initial": "5s", "maximum": "1h30m", "factorPercent": 150, "jitterPercent": 0, "lifetime": "2d"},
     }
 
-    config = to_config(gateway(logins=[{"secretRef": {"name": "app-logins"}}], routes=[internal, {"name": "default"}]), ())
+    config = to_config(gateway(logins=[{"secretRef": {"name": "app-logins"}}], routes=[internal, {"name": "default", "tls": "Verify"}]), ())
 
     assert config.routes[0] == model.Route(
         name="internal",
@@ -95,6 +95,7 @@ def test_routes_are_translated() -> None:
         ),
         retry=model.Retry(initial=5, maximum=5400, factor=1.5, jitter=0, lifetime=2 * 86400),
     )
+    assert config.routes[1] == model.Route(name="default", tls=model.HopTls.VERIFY)
 
 
 def test_listeners_without_a_login_are_translated() -> None:
@@ -210,6 +211,10 @@ def test_what_is_left_out_is_as_the_gateway_has_it() -> None:
         (
             {"routes": [{"name": "a", "smarthosts": [{"host": "mx", "alternatePorts": [465], "tls": "None"}]}]},
             "spec.routes[0].smarthosts[0]: tls: None is not possible on port 465, where TLS comes first",
+        ),
+        (
+            {"routes": [{"name": "a", "smarthosts": [{"host": "mx.example"}], "tls": "Verify"}]},
+            "spec.routes[0]: tls is for routes without smarthosts: each smarthost has its own",
         ),
         ({"spool": {"lifetime": "0d"}}, "spec.spool.lifetime: must be longer than nothing"),
         ({"spool": {"reserve": "1Gi"}}, "spec.spool: the reserve must be smaller than the volume, or no mail could be taken"),

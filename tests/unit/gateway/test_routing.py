@@ -80,10 +80,12 @@ def hosts(hops: object) -> list[str]:
 
 
 def test_trap_13_exchangers_are_next_hops_in_their_order_and_are_not_verified() -> None:
-    """Port 25, TLS where offered, never verified (trap 13)."""
-    hops = chosen((Exchange(10, "a.example."), Exchange(20, "b.example.")), TERMS)
+    """Port 25, and TLS where offered, without a look at the certificate, unless the route says otherwise (trap 13)."""
+    assert Route(name="default").tls is HopTls.OPPORTUNISTIC
+    for tls in HopTls:
+        hops = chosen((Exchange(10, "a.example."), Exchange(20, "b.example.")), tls, TERMS)
 
-    assert hops == tuple(Smarthost(host=host, port=25, tls=HopTls.OPPORTUNISTIC) for host in ("a.example.", "b.example."))
+        assert hops == tuple(Smarthost(host=host, port=25, tls=tls) for host in ("a.example.", "b.example."))
 
 
 @given(st.lists(st.floats(0, 1, exclude_max=True), min_size=4, max_size=4))
@@ -109,7 +111,7 @@ def test_an_attempt_has_a_few_exchangers_of_many() -> None:
 
 def test_a_null_mx_is_permanent() -> None:
     """RFC 7505: the domain accepts no mail."""
-    outcome = chosen((Exchange(0, "."),), TERMS)
+    outcome = chosen((Exchange(0, "."),), HopTls.OPPORTUNISTIC, TERMS)
 
     assert isinstance(outcome, Failed)
     assert (outcome.reply.code, outcome.reply.enhanced) == (556, "5.1.10")
@@ -117,15 +119,15 @@ def test_a_null_mx_is_permanent() -> None:
 
 def test_a_null_mx_beside_others_does_not_count() -> None:
     """RFC 7505 section 3 allows it alone only."""
-    assert hosts(chosen((Exchange(0, "."), Exchange(5, "a.example.")), TERMS)) == ["a.example."]
+    assert hosts(chosen((Exchange(0, "."), Exchange(5, "a.example.")), HopTls.OPPORTUNISTIC, TERMS)) == ["a.example."]
 
 
 def test_the_gateway_is_never_its_own_next_hop() -> None:
     """RFC 5321 section 5.1: it and those that are preferred no more are left out; alone at the top it is a loop."""
     exchanges = tuple(Exchange(number, f"{name}.example.") for number, name in ((5, "best"), (10, "same"), (10, "Gateway"), (20, "backup")))
 
-    assert hosts(chosen(exchanges, TERMS)) == ["best.example."]
-    loop = chosen(exchanges[1:], TERMS)
+    assert hosts(chosen(exchanges, HopTls.OPPORTUNISTIC, TERMS)) == ["best.example."]
+    loop = chosen(exchanges[1:], HopTls.OPPORTUNISTIC, TERMS)
     assert isinstance(loop, Failed)
     assert loop.reply.enhanced == "5.4.6"
 

@@ -32,7 +32,7 @@ from smtp_gateway.config.resource.listening import (
 )
 from smtp_gateway.config.resource.monitoring import MonitoringSpec
 from smtp_gateway.config.resource.placement import PodTemplate
-from smtp_gateway.config.resource.routes import HIDDEN_ROUTE_RULE, LAST_ROUTE_RULE, Route
+from smtp_gateway.config.resource.routes import HIDDEN_ROUTE_RULE, LAST_ROUTE_RULE, TLS_OF_ROUTE_RULE, Route
 from smtp_gateway.config.resource.signing import RECORD_NAME_RULE, Dkim
 from smtp_gateway.config.resource.storage import CONNECTIONS_RULE, RESERVE_RULE, LimitsSpec, SpoolSpec
 from smtp_gateway.config.resource.words import API_VERSION, KIND, NAME_LENGTH, Hostname, list_map
@@ -62,7 +62,9 @@ class Spec(Model):
         description="Who may send mail. Without logins nobody can, but through listeners with auth: None.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
-    routes: Annotated[tuple[Route, ...], Field(min_length=1, max_length=32), LAST_ROUTE_RULE, HIDDEN_ROUTE_RULE] = Field(
+    routes: Annotated[
+        tuple[Annotated[Route, TLS_OF_ROUTE_RULE], ...], Field(min_length=1, max_length=32), LAST_ROUTE_RULE, HIDDEN_ROUTE_RULE
+    ] = Field(
         default=(Route(name="default"),),
         description="Where mail goes: the first route that matches a recipient and who sends to it. The last has no match. By default all mail goes straight to the recipients' MX.",
         json_schema_extra=list_map("name"),

@@ -135,6 +135,10 @@ class Route(Model):
         description="Servers that take this mail, tried one after another until one can be reached: by priority and weight, else in this order. One that could not be reached lately is tried last. Without any, mail goes to the MX of the recipient's domain on port 25.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
+    tls: HopTls | None = Field(
+        default=None,
+        description="For a route without smarthosts, how connections to mail exchangers are encrypted; a smarthost has its own setting. Opportunistic, also when absent: TLS when offered, any certificate, in the clear otherwise. Required: TLS always, any certificate. Verify: TLS always, and the certificate must be valid for the name of the mail exchanger, which without DNSSEC anybody can forge who can forge answers of the DNS. None: never.",
+    )
     retry: Retry = Field(default=Retry(), description="How often mail on this route is tried again.")
     pacing: Annotated[Pacing, PACING_RULE] | None = Field(
         default=None,
@@ -143,6 +147,11 @@ class Route(Model):
     rewrite: Rewrite | None = Field(default=None, description="Who mail on this route is from; as it was sent when absent.")
 
 
+TLS_OF_ROUTE_RULE = Rule(
+    "!has(self.tls) || !has(self.smarthosts) || size(self.smarthosts) == 0",
+    "tls is for routes without smarthosts: each smarthost has its own",
+    lambda route: route.tls is None or not route.smarthosts,
+)
 LAST_ROUTE_RULE = Rule(
     "size(self) == 0 || !has(self[size(self) - 1].match)",
     "the last route must have no match, so that every recipient has a way out",

@@ -195,6 +195,7 @@ def _to_route(route: Route, held: Held) -> model.Route:
         sender_domains=(route.match and route.match.sender_domains) or (),
         logins=(route.match and route.match.logins) or (),
         smarthosts=tuple(_to_smarthost(hop, held) for hop in route.smarthosts),
+        tls=route.tls or model.HopTls.OPPORTUNISTIC,
         retry=_to_retry(route.retry),
         pacing=None if route.pacing is None else to_pacing(route.pacing),
         rewrite=to_rewrite(route.rewrite),
