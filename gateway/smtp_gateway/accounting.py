@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
+
+from smtp_gateway.mail.outcome import Delivered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from smtp_gateway.mail.encryption import Encryption
     from smtp_gateway.mail.envelope import MessageId
     from smtp_gateway.mail.outcome import Outcome
     from smtp_gateway.routing.table import Batch
@@ -43,11 +46,15 @@ def tell(settled: Settled, observer: Observer, now: float) -> None:
     about = {"message_id": entry.id, "age": seconds, "attempts": max(recipient.attempts for recipient in entry.recipients) + 1}
     for batch in settled.batches:
         route = batch.route.name
-        for (event, hop, reply), addresses in _alike(batch, settled.outcomes).items():
-            told = {"notice": _notice(settled, addresses)} if event == "bounced" else {}
+        for (event, hop, reply, encryption), addresses in _alike(batch, settled.outcomes).items():
+            told: Mapping[str, Any] = {"notice": _notice(settled, addresses)} if event == "bounced" else {}
+            if event == "delivered":
+                told = _travelled(encryption)
             _log.info(event, **about, route=route, hop=hop, reply=reply, recipients=len(addresses), to=addresses, **told)
             if event == "delivered":
                 observer.delivered(route, len(addresses), seconds)
+                if encryption is not None:
+                    observer.encrypted(route, len(addresses), encryption)
             elif event == "deferred":
                 observer.deferred(route, len(addresses))
             else:
@@ -59,10 +66,21 @@ def _notice(settled: Settled, addresses: Iterable[str]) -> MessageId | None:
     return settled.notice if any(settled.entry.dsn.about(address).failure for address in addresses) else None
 
 
-def _alike(batch: Batch, outcomes: Mapping[str, Outcome]) -> dict[tuple[str, str, str], list[str]]:
-    """Divide *batch*'s recipients by what became of them and what was said about it."""
-    found: dict[tuple[str, str, str], list[str]] = {}
+_IN_THE_CLEAR = {"tls": "none"}
+
+
+def _travelled(encryption: Encryption | None) -> Mapping[str, Any]:
+    """Return what the log says of how a message got to its next hop."""
+    if encryption is None:
+        return _IN_THE_CLEAR
+    return {"tls": encryption.version, "cipher": encryption.cipher, "verified": encryption.verified}
+
+
+def _alike(batch: Batch, outcomes: Mapping[str, Outcome]) -> dict[tuple[str, str, str, Encryption | None], list[str]]:
+    """Divide *batch*'s recipients by what became of them, what was said about it, and how the message travelled."""
+    found: dict[tuple[str, str, str, Encryption | None], list[str]] = {}
     for address in batch.recipients:
         outcome = outcomes[address]
-        found.setdefault((outcome.event, outcome.hop, str(outcome.reply)), []).append(address)
+        encryption = outcome.encryption if isinstance(outcome, Delivered) else None
+        found.setdefault((outcome.event, outcome.hop, str(outcome.reply), encryption), []).append(address)
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import debian
 from tests.support import mail_programs
 from tests.support.mail_programs import CACHE
 

@@ -17,6 +17,7 @@ from smtp_gateway.delivery.faults import HopUnusableError, NotEncryptedError
 from smtp_gateway.delivery.session import Hop, Session, open_session
 from smtp_gateway.delivery.settings import Settings, Timeouts
 from smtp_gateway.delivery.transaction import Mail
+from smtp_gateway.mail.encryption import Encryption
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Deferred, Delivered, Outcome
 from smtp_gateway.resolver import Resolver
@@ -362,7 +363,7 @@ async def test_what_was_said_is_shown_nowhere(mechanism: str) -> None:
             outcome = await Sender().send(hop(sink))
             with pytest.raises(HopUnusableError) as fault:
                 await open_session(target, Settings("gateway.example", trusting()))
-    session = Session(target, Connection(), frozenset(), tls=True)
+    session = Session(target, Connection(), frozenset(), encryption=Encryption("TLSv1.3", "TLS_AES_256_GCM_SHA384", verified=True))
 
     assert deferral(outcome) == "535 5.7.8 (the text is withheld: it repeats what was sent)"
     shown = f"{logs} {outcome!r} {fault.value!r} {fault.value} {fault.value.outcome!r} {target!r} {target} {session!r} {hop(sink)!r}"

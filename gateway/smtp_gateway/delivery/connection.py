@@ -181,6 +181,12 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._incoming.clear()
 
+    @property
+    def tls(self) -> tuple[str, str]:
+        """The version of TLS and the cipher suite that `start_tls` agreed on with the next hop."""
+        agreed = cast("asyncio.Transport", self._transport).get_extra_info("ssl_object")
+        return agreed.version(), agreed.cipher()[0]
+
     def leave(self, patience: float) -> None:
         """Say QUIT and let go once it is answered, or after *patience* seconds; returns at once (RFC 5321 section 4.1.1.10)."""
         if self._transport is None or self._transport.is_closing() or self._fault is not None or self._leaving is not None:

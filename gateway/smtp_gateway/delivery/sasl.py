@@ -94,7 +94,7 @@ async def authenticate(session: Session, known: tuple[Mechanism, ...], patience:
 
     Raises `CredentialsRefusedError` with what the next hop said, and `SessionError` where it did not come to that.
     """
-    if not session.tls:
+    if session.encryption is None:
         message = "The credentials are sent under TLS only, and there is none"
         raise NotEncryptedError(message)
     mechanism = chosen(known, session.mechanisms)

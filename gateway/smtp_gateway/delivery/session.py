@@ -24,6 +24,7 @@ from smtp_gateway.delivery.faults import (
     TlsUnusableError,
 )
 from smtp_gateway.delivery.trust import Terms
+from smtp_gateway.mail.encryption import Encryption
 from smtp_gateway.mail.outcome import Phase, judge
 
 if TYPE_CHECKING:
@@ -80,9 +81,10 @@ class Session:
     connection: Connection
     extensions: frozenset[str]
     """The keywords of the reply to EHLO, in upper case."""
-    tls: bool
     mechanisms: frozenset[str] = frozenset()
     """The SASL mechanisms that it offers."""
+    encryption: Encryption | None = None
+    """None in the clear."""
 
 
 def ways(hop: Hop) -> tuple[Hop, ...]:
@@ -97,9 +99,8 @@ async def open_session(hop: Hop, settings: Settings) -> Session:
     except SessionError as fault:
         raise SilentPortError(fault.deferral(str(hop))) from fault
     try:
-        if hop.implicit:
-            await _shake_hands(hop, connection, settings)
-        return await _establish(Session(hop, connection, frozenset(), tls=hop.implicit), settings)
+        encryption = await _shake_hands(hop, connection, settings) if hop.implicit else None
+        return await _establish(Session(hop, connection, frozenset(), encryption=encryption), settings)
     except SessionError as fault:
         connection.leave(settings.timeouts.goodbye)
         raise HopUnusableError(fault.deferral(str(hop))) from fault
@@ -130,7 +131,7 @@ async def _introduce(session: Session, settings: Settings) -> Session:
     if greeting.code != _READY:
         raise HopUnusableError(judge(Phase.CONNECT, greeting, str(session.hop)))
     greeted = await _hello(session, settings)
-    if session.hop.tls is HopTls.NONE or session.tls:
+    if session.hop.tls is HopTls.NONE or session.encryption is not None:
         return greeted
     if "STARTTLS" in greeted.extensions:
         return await _encrypt(greeted, settings)
@@ -162,17 +163,18 @@ async def _encrypt(session: Session, settings: Settings) -> Session:
         reply = await connection.exchange("STARTTLS", patience)
         if reply.code != _READY:
             raise TlsUnusableError(judge(Phase.STARTTLS, reply, str(session.hop)))
-        await _shake_hands(session.hop, connection, settings)
-        return await _hello(replace(session, tls=True), settings)
+        encryption = await _shake_hands(session.hop, connection, settings)
+        return await _hello(replace(session, encryption=encryption), settings)
     except SessionError as fault:
         raise TlsUnusableError(fault.deferral(str(session.hop))) from fault
     except HopUnusableError as fault:
         raise TlsUnusableError(fault.outcome) from fault
 
 
-async def _shake_hands(hop: Hop, connection: Connection, settings: Settings) -> None:
+async def _shake_hands(hop: Hop, connection: Connection, settings: Settings) -> Encryption:
     context = await settings.trust.context(hop.terms)
     await connection.start_tls(context, hop.host.rstrip("."), settings.timeouts.start_tls)
+    return Encryption(*connection.tls, verified=hop.tls is HopTls.VERIFY)
 
 
 def _extensions(reply: Reply) -> frozenset[str]:

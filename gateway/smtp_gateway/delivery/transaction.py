@@ -118,16 +118,18 @@ class Transaction:
             self._keep_refusals()
         verdict = judged(self.recipients, self.replies, str(self.session.hop))
         if verdict.shared is None:
-            return self._asking(judge(Phase.END_OF_DATA, await self._send(self.mail.body), str(self.session.hop)))
+            return self._taken(judge(Phase.END_OF_DATA, await self._send(self.mail.body), str(self.session.hop)))
         if len(self.replies) == len(self.recipients) + 2 and self.replies[-1].code // 100 == 3:  # noqa: PLR2004 DATA, and more is expected
             await self._send_nothing()
         return verdict.shared
 
-    def _asking(self, outcome: Outcome) -> Outcome:
-        """Return *outcome* with whether the next hop was told what the sender asked to be told."""
-        if self.mail.envelope.dsn is NO_DSN or "DSN" not in self.session.extensions or not isinstance(outcome, Delivered):
+    def _taken(self, outcome: Outcome) -> Outcome:
+        """Note how the message travelled, if it arrived, and whether the next hop was told what the sender asked to be told."""
+        if not isinstance(outcome, Delivered):
             return outcome
-        return replace(outcome, asked=True)
+        encryption = self.session.encryption
+        asked = self.mail.envelope.dsn is not NO_DSN and "DSN" in self.session.extensions
+        return outcome if encryption is None and not asked else replace(outcome, encryption=encryption, asked=asked)
 
     async def _ask(self) -> None:
         """Send the commands and collect the replies, as many as make sense."""

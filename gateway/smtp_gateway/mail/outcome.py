@@ -15,6 +15,8 @@ from smtp_gateway.mail.reply import TRY_AGAIN_LATER, Reply
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from smtp_gateway.mail.encryption import Encryption
+
 
 class Phase(StrEnum):
     """Where in an SMTP session a reply was given (RFC 5321 section 4.3.2)."""
@@ -42,6 +44,8 @@ class Delivered:
     reply: Reply
     hop: str = ""
     """The next hop, as `host[address]:port`."""
+    encryption: Encryption | None = None
+    """How the message travelled; None in the clear."""
     asked: bool = field(default=False, kw_only=True)
     """Whether the next hop was told what the sender asked to be told, so that from now on it tells the sender (RFC 3461 section 5.2.1)."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from smtp_gateway.mail.encryption import Encryption
     from smtp_gateway.mail.envelope import Peer
     from smtp_gateway.mail.reply import Reply
 
@@ -47,6 +48,9 @@ class Observer(Protocol):
 
     def delivered(self, route: str, recipients: int, age: float) -> None:
         """Count recipients that a next hop took, *age* seconds after the gateway accepted them."""
+
+    def encrypted(self, route: str, recipients: int, encryption: Encryption) -> None:
+        """Count those of them whose message travelled under TLS."""
 
     def deferred(self, route: str, recipients: int) -> None:
         """Count recipients that will be tried again."""
@@ -101,6 +105,9 @@ class NullObserver:
         """Do nothing."""
 
     def delivered(self, route: str, recipients: int, age: float) -> None:
+        """Do nothing."""
+
+    def encrypted(self, route: str, recipients: int, encryption: Encryption) -> None:
         """Do nothing."""
 
     def deferred(self, route: str, recipients: int) -> None:
@@ -173,6 +180,10 @@ class Forwarding:
     def delivered(self, route: str, recipients: int, age: float) -> None:
         """Pass on."""
         self._next.delivered(route, recipients, age)
+
+    def encrypted(self, route: str, recipients: int, encryption: Encryption) -> None:
+        """Pass on."""
+        self._next.encrypted(route, recipients, encryption)
 
     def deferred(self, route: str, recipients: int) -> None:
         """Pass on."""

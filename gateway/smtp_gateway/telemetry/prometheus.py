@@ -23,6 +23,7 @@ from smtp_gateway import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from smtp_gateway.mail.encryption import Encryption
     from smtp_gateway.mail.envelope import Peer
     from smtp_gateway.mail.reply import Reply
 
@@ -102,6 +103,13 @@ _TOLD = (
     ("spool_synced_messages_total", Kind.COUNTER, "", "Messages made durable by those commits.", ()),
     ("attempt_seconds", Kind.HISTOGRAM, "route", "Time one delivery attempt took, whatever came of it.", ATTEMPT_BUCKETS),
     ("delivered_recipients_total", Kind.COUNTER, "route", "Recipients that a next hop took.", ()),
+    (
+        "encrypted_recipients_total",
+        Kind.COUNTER,
+        "route version verified",
+        "Recipients that a next hop took under TLS: `TLSv1.2` or `TLSv1.3`, and whether its certificate was verified (`true`, `false`).",
+        (),
+    ),
     ("delivery_age_seconds", Kind.HISTOGRAM, "route", "Time from acceptance to delivery, once a delivered transaction.", AGE_BUCKETS),
     ("deferred_recipients_total", Kind.COUNTER, "route", "Recipients put off to another attempt, once an attempt.", ()),
     ("bounced_recipients_total", Kind.COUNTER, "route", "Recipients that failed for good.", ()),
@@ -241,6 +249,10 @@ class PrometheusObserver:
         """Count recipients that arrived."""
         self._count("delivered_recipients_total", route, amount=recipients)
         self._observe("delivery_age_seconds", age, route)
+
+    def encrypted(self, route: str, recipients: int, encryption: Encryption) -> None:
+        """Count recipients whose message went under TLS."""
+        self._count("encrypted_recipients_total", route, encryption.version, str(encryption.verified).lower(), amount=recipients)
 
     def deferred(self, route: str, recipients: int) -> None:
         """Count recipients that wait."""

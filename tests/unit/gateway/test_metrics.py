@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smtp_gateway.mail.encryption import Encryption
 from smtp_gateway.mail.envelope import Peer
 from smtp_gateway.mail.reply import Reply
 from smtp_gateway.telemetry.prometheus import METRICS, PrometheusObserver, documentation
@@ -26,6 +27,7 @@ def everything(observer: Observer) -> None:
     observer.synced(2, 0.002)
     observer.attempted("default", 0.2)
     observer.delivered("default", 2, 1.5)
+    observer.encrypted("default", 2, Encryption("TLSv1.3", "TLS_AES_256_GCM_SHA384", verified=True))
     observer.deferred("default", 1)
     observer.bounced("default", 1)
     observer.notified("failure", "sender")
