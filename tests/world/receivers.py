@@ -48,8 +48,13 @@ class Receiver:
         eventually_sync(lambda: self._with(message_id), PATIENCE, f"{message_id} in {self.folder}", pause=0.05)
         return self._with(message_id)[0]
 
+    @property
+    def kept(self) -> list[Path]:
+        """The files of all messages."""
+        return sorted((self.folder / "mail/new").iterdir())
+
     def _with(self, message_id: str) -> list[bytes]:
-        kept = [path.read_bytes().replace(b"\n", b"\r\n") for path in (self.folder / "mail/new").iterdir()]
+        kept = [path.read_bytes().replace(b"\n", b"\r\n") for path in self.kept]
         return [octets for octets in kept if f"\r\nMessage-ID: <{message_id}>\r\n".encode() in octets]
 
 

@@ -134,6 +134,14 @@ class World:
     folder: Path
     submitted: set[str] = field(default_factory=set)
 
+    @contextmanager
+    def client(self) -> Iterator[smtplib.SMTP]:
+        """Give a client that has logged in."""
+        with smtplib.SMTP("127.0.0.1", self.gateway.ports["submission"], "client.example", PATIENCE) as client:
+            client.starttls(context=_trusting())
+            client.login("app", "secret")
+            yield client
+
     def submit(
         self,
         *recipients: str,
@@ -142,9 +150,7 @@ class World:
         about: Sequence[str] = (),
     ) -> None:
         """Hand in *message* for each of *recipients* by itself, with *options* of MAIL, and with what is *about* each of them in RCPT."""
-        with smtplib.SMTP("127.0.0.1", self.gateway.ports["submission"], "client.example", PATIENCE) as client:
-            client.starttls(context=_trusting())
-            client.login("app", "secret")
+        with self.client() as client:
             for recipient in recipients:
                 client.sendmail("me@sender.example", [recipient], message, options, about)
         self.submitted.update(recipients)

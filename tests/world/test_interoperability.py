@@ -71,6 +71,26 @@ def test_content_arrives_octet_for_octet(around: World, receivers: Mapping[str, 
     assert _TRACE.fullmatch(kept.removesuffix(sent)), kept[:2000]
 
 
+@pytest.mark.parametrize("name", RECEIVERS)
+def test_smuggling_through_chunks(around: World, receivers: Mapping[str, Receiver], name: str) -> None:
+    """A chunk may hold what ends a message that comes by DATA (RFC 3030): it arrives as content, and as one message."""
+    recipient = f"victim@{name}.example"
+    second = b"MAIL FROM:<evil@sender.example>\r\nRCPT TO:<you@%s.example>\r\nDATA\r\nMessage-ID: <evil.%s@client.example>\r\n\r\n" % (
+        (name.encode(),) * 2
+    )
+    sent = message("chunk", name) + b"\r\n.\r\n" + second + b"\r\n.\r\n"
+    with around.client() as client:
+        client.mail("me@sender.example")
+        client.rcpt(recipient)
+        client.send(b"BDAT %d LAST\r\n%s" % (len(sent), sent))
+        assert client.getreply()[0] == 250
+    around.submitted.add(recipient)
+    assert around.outcome(recipient)["event"] == "delivered"
+
+    assert receivers[name].stored(f"chunk.{name}@client.example").endswith(sent)
+    assert all("evil@sender.example" not in path.read_text(errors="replace").partition("\n\n")[0] for path in receivers[name].kept)
+
+
 @pytest.mark.parametrize(("name", "says"), [("postfix", b"(using TLSv1.3 with cipher "), ("exim", b" with esmtps  (TLS1.3) tls ")])
 def test_what_is_to_be_verified_came_under_tls(receivers: Mapping[str, Receiver], name: str, says: bytes) -> None:
     """Both say so in the trace of each message."""
