@@ -120,7 +120,7 @@ class Bouncing:
         whole = whole and isinstance(body, bytes) and is_returnable(body, smtputf8=entry.smtputf8)
         original = Original(entry.id, entry.sender, entry.accepted_at, beginning(body), entry.dsn, entry.smtputf8, whole)
         report = Report(self._new_id(due.now), self._hostname, due.now, to, original, due.outcomes, due.ends)
-        return Told(replace(due.settlement, notice=_message(report)), kind, fate, to)
+        return Told(replace(due.settlement, notice=_message(report, requiretls=entry.requiretls)), kind, fate, to)
 
 
 def tell(told: Told, entry: Entry, observer: Observer) -> None:
@@ -184,10 +184,13 @@ def _marked(settlement: Settlement, late: frozenset[str]) -> Settlement:
     return replace(settlement, remaining=remaining)
 
 
-def _message(report: Report) -> NewMessage:
-    """Return the notice as a message of nobody's: without an identity it counts against no quota."""
+def _message(report: Report, *, requiretls: bool) -> NewMessage:
+    """Return the notice as a message of nobody's: without an identity it counts against no quota.
+
+    It travels as what it is about must (RFC 8689 section 5).
+    """
     octets = notice(report)
-    envelope = Envelope("", (report.to,), smtputf8=not report.to.isascii(), body_8bit=not octets.isascii())
+    envelope = Envelope("", (report.to,), smtputf8=not report.to.isascii(), body_8bit=not octets.isascii(), requiretls=requiretls)
     return NewMessage(report.id, envelope, octets, report.now)
 
 

@@ -339,9 +339,9 @@ class Dispatch:
 
     async def _hand_over(self, entry: Entry, body: Body, batch: Batch) -> Mapping[str, Outcome]:
         started = self._world.ticks()
-        envelope = Envelope(entry.sender, batch.recipients, entry.smtputf8, entry.body_8bit, entry.dsn)
+        envelope = Envelope(entry.sender, batch.recipients, entry.smtputf8, entry.body_8bit, entry.dsn, entry.requiretls)
         try:
-            hops = await next_hops(batch.way, self._mx_terms)
+            hops = await next_hops(batch.way, self._mx_terms, strict=envelope.demands_tls)
             if isinstance(hops, tuple):
                 mail = Mail(envelope, body)
                 if self._outgoing is not None:

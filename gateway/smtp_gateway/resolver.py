@@ -13,11 +13,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import dns.asyncresolver
 import dns.exception
+import dns.flags
 import dns.name
 import dns.rdatatype
 import dns.resolver
@@ -26,8 +27,6 @@ from smtp_gateway.config.model import IpFamily
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-
-    from dns.rdtypes.ANY.MX import MX
 
 PATIENCE = 20.0
 """Seconds for one question, repetitions included; resolv.conf's own default is 5 s, twice, for each server."""
@@ -70,6 +69,8 @@ class Exchange:
     """The lower, the sooner it is tried."""
     host: str
     """An absolute name, with its trailing dot; `.` alone is the null MX (RFC 7505)."""
+    authentic: bool = field(default=False, compare=False)
+    """Whether the resolver says that it validated the answer by DNSSEC (the AD bit, RFC 4035 section 3.2.3)."""
 
 
 _NOWHERE = ipaddress.ip_network("0.0.0.0/8")
@@ -130,8 +131,9 @@ class Resolver:
 
         Raises `NoSuchNameError` when the domain does not exist, `LookupFailedError` when nobody could say.
         """
-        records: list[MX] = await self._ask(absolute(domain), "MX")
-        return tuple(sorted(Exchange(record.preference, record.exchange.to_text()) for record in records))
+        answer = await self._ask(absolute(domain), "MX")
+        authentic = bool(answer.response.flags & dns.flags.AD)
+        return tuple(sorted(Exchange(record.preference, record.exchange.to_text(), authentic) for record in answer))
 
     async def addresses(self, host: str) -> tuple[str, ...]:
         """Return the addresses of *host*: an address itself, an absolute name (trailing dot), or a name for the system's resolver.
@@ -202,19 +204,18 @@ class Resolver:
             raise LookupFailedError(message) from fault
         return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
-    async def _ask(self, name: str, kind: str) -> list[MX]:
-        """Ask for records of *kind* at the absolute *name*; none is an empty list."""
+    async def _ask(self, name: str, kind: str) -> dns.resolver.Answer:
+        """Ask for records of *kind* at the absolute *name*; none is an empty answer."""
         resolver = await self._ready()
         try:
             question = dns.name.from_text(name)
-            answer = await resolver.resolve(question, kind, raise_on_no_answer=False, search=False)
+            return await resolver.resolve(question, kind, raise_on_no_answer=False, search=False)
         except dns.resolver.NXDOMAIN as fault:
             message = f"{name} does not exist"
             raise NoSuchNameError(message) from fault
         except (dns.exception.DNSException, OSError, UnicodeError) as fault:
             message = f"{name} {kind}: {fault}"
             raise LookupFailedError(message) from fault
-        return list(answer)
 
     async def _ready(self) -> dns.asyncresolver.Resolver:
         """Read the settings in a thread, because `/etc/resolv.conf` is a file."""
@@ -228,6 +229,7 @@ class Resolver:
             resolver.nameservers = [self._nameserver.address]
             resolver.port = self._nameserver.port
         resolver.lifetime = self._patience
+        resolver.set_flags(dns.flags.RD | dns.flags.AD)  # AD asks to be told of it (RFC 6840 section 5.7)
         return resolver
 
 

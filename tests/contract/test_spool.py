@@ -52,6 +52,18 @@ async def test_what_a_client_asked_to_be_told_stays_with_its_message(spool: Spoo
     assert [listed.entry.dsn for listed in spool.listing(Selection(identity="a"), 1)] == [dsn]
 
 
+async def test_what_may_travel_under_tls_alone_stays_so(spool: Spool) -> None:
+    """Through a deferral and a reading of the list; all other mail is not so."""
+    envelope = Envelope("me@here.example", ("a@x.example",), requiretls=True)
+    entry = await spool.put(NewMessage(MessageId("TLS"), envelope, BODY, NOW, identity="a"), leased=True)
+    await spool.put(new_message(identity="b"))
+    await spool.settle(Settlement(entry.id, (Recipient("a@x.example", 1, "451"),), NOW + 1))
+
+    first, second = sorted(spool.lease(NOW + 1, 2), key=lambda entry: entry.identity)
+    assert (entry.requiretls, first.requiretls, second.requiretls) == (True, True, False)
+    assert [listed.entry.requiretls for listed in spool.listing(Selection(), 2)] in ([True, False], [False, True])
+
+
 async def test_trap_07_nothing_is_leased_twice(spool: Spool) -> None:
     """Trap 7: two workers never hold one message, whether they ask at once or later."""
     for _ in range(7):

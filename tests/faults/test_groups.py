@@ -170,4 +170,5 @@ async def test_an_index_of_an_earlier_version_learns_to_shrink(tmp_path: Path) -
         (entry,) = spool.lease(NOW, 1)
         assert entry.recipients == (Recipient("you@there.example", 1, "450"),)
         assert entry.dsn is NO_DSN
+        assert not entry.requiretls
         assert await spool.body(entry.id) == b".\r\n"

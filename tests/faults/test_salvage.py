@@ -33,7 +33,7 @@ MESSAGES: list[NewMessage] = [
     new_message(RECIPIENTS, body=LARGE if number % 30 == 0 else b"%d" % number + SMALL, identity=f"app{number % 3}") for number in range(90)
 ]
 DSN = Dsn("HDRS", "QQ1", {"a@x.example": Asked("NEVER")})
-MESSAGES[1::2] = [replace(message, envelope=replace(message.envelope, dsn=DSN)) for message in MESSAGES[1::2]]
+MESSAGES[1::2] = [replace(message, envelope=replace(message.envelope, dsn=DSN, requiretls=True)) for message in MESSAGES[1::2]]
 ASKING = {message.id for message in MESSAGES[1::2]}
 BODIES = {message.id: message.body for message in MESSAGES}
 
@@ -66,6 +66,7 @@ async def found(folder: Path) -> dict[MessageId, int]:
             assert tuple(recipient.address for recipient in entry.recipients) == RECIPIENTS
             assert all(recipient.warned is bool(recipient.attempts) for recipient in entry.recipients)
             assert entry.dsn == (DSN if entry.id in ASKING else NO_DSN)
+            assert entry.requiretls is (entry.id in ASKING)
             assert await whole(await spool.body(entry.id)) == BODIES[entry.id]
         return {entry.id: spool.depth().damaged for entry in entries}
 

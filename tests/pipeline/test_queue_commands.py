@@ -171,13 +171,13 @@ def test_a_message_tells_what_its_client_asked(gateway: Process, queue: Commands
     """So that a failure which was not returned can be explained (RFC 3461)."""
     with session(gateway) as smtp:
         assert {"dsn", "chunking", "limits"} <= smtp.esmtp_features.keys()
-        smtp.mail("me@here.example", ["RET=HDRS", "ENVID=Qq1"])
+        smtp.mail("me@here.example", ["RET=HDRS", "ENVID=Qq1", "REQUIRETLS"])
         smtp.rcpt("a@x.example", ["NOTIFY=NEVER"])
         smtp.rcpt("b@x.example")
         name = smtp.data(b"x")[1].decode().rpartition(" ")[2]
 
-    assert queue.story(name).asked == ["RET=HDRS ENVID=Qq1", "<a@x.example> NOTIFY=NEVER"]
-    assert "Asked:     RET=HDRS ENVID=Qq1; <a@x.example> NOTIFY=NEVER" in queue.done("show", name)
+    assert queue.story(name).asked == ["REQUIRETLS", "RET=HDRS ENVID=Qq1", "<a@x.example> NOTIFY=NEVER"]
+    assert "Asked:     REQUIRETLS; RET=HDRS ENVID=Qq1; <a@x.example> NOTIFY=NEVER" in queue.done("show", name)
 
 
 def test_a_message_tells_its_whole_history(gateway: Process, queue: Commands, deferred: list[str]) -> None:

@@ -207,3 +207,14 @@ async def test_nobody_logs_in_within_a_transaction(both_ways: Callable[..., Any]
     assert said.count(b"503 5.5.1 AUTH is not permitted during a mail transaction\r\n") == 3
     assert b"235 " not in said
     assert messages == []
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+async def test_requiretls_is_a_parameter_under_tls_alone(both_ways: Callable[..., Any], *, encrypted: bool) -> None:
+    """In the clear nobody may ask for it (RFC 8689 section 4.1): what came in the clear cannot have been under TLS all the way."""
+    mail = MAIL.replace(b">", b"> REQUIRETLS")
+    said, put, _ = await both_ways(relay(networks=INSIDE), EHLO + mail + THEIRS + DATA, encrypted=encrypted)
+
+    assert (b"REQUIRETLS" in said) is encrypted
+    assert [envelope.requiretls for envelope, _ in put] == ([True] if encrypted else [])
+    assert encrypted or b"\r\n555 5.5.4 MAIL FROM parameters not recognized or not implemented\r\n" in said

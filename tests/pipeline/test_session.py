@@ -26,7 +26,7 @@ async def test_ehlo_announces_what_is_there(way_in: Reception) -> None:
     ours = {"PIPELINING", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN", "LIMITS RCPTMAX=5"}
     common = ours | {HOSTNAME, "SIZE 10000", "8BITMIME", "SMTPUTF8", "HELP"}
     assert {line[4:] for line in clear.split("\n")} == common | {"STARTTLS"}
-    assert {line[4:] for line in encrypted.split("\n")} == common | {"AUTH LOGIN PLAIN"}
+    assert {line[4:] for line in encrypted.split("\n")} == common | {"AUTH LOGIN PLAIN", "REQUIRETLS"}
 
 
 @pytest.mark.parametrize(

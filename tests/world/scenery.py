@@ -13,6 +13,7 @@ import yaml
 
 from smtp_gateway.config.model import HopTls
 from tests.support.gateway import HOSTNAME, Process, authority
+from tests.support.sink import EXTENSIONS
 from tests.support.waiting import eventually_sync
 from tests.world.exchangers import CERTIFICATES, Exchangers, certified
 from tests.world.names import Zone, unbound
@@ -184,7 +185,10 @@ def world(folder: Path) -> Iterator[World]:
         stack.enter_context(unbound(folder / "unbound", zones()))
         exchangers = stack.enter_context(Exchangers())
         sinks = {kind: exchangers.open(address_of(kind), certified(kind, f"{kind}.mx.{DOMAIN}")) for kind in CERTIFICATES}
-        sinks |= {"backup": exchangers.open(BACKUP), "signed": exchangers.open(SIGNED)}
+        sinks |= {
+            "backup": exchangers.open(BACKUP),
+            "signed": exchangers.open(SIGNED, certified("valid", "mx.signed"), (*EXTENSIONS, "REQUIRETLS")),
+        }
         yield World(stack.enter_context(_gateway(folder / "gateway")), sinks, folder)
 
 

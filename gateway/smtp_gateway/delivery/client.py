@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from smtp_gateway.delivery import wire
+from smtp_gateway.delivery import requiretls, wire
 from smtp_gateway.delivery.connection import CLOSING
 from smtp_gateway.delivery.faults import CredentialsRefusedError, HopUnusableError, LeadsBackError, SessionError
 from smtp_gateway.delivery.pool import Kept, Pool
@@ -87,7 +87,7 @@ class Client:
 
     async def _portion(self, hops: Sequence[Smarthost], mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
         """Hand *mail* over for as many recipients as fit into one transaction."""
-        last: Outcome | None = None
+        missed: list[Outcome] = []
         behind: Sequence[Smarthost] = ()
         for hop in self._reachability.in_order(hops):
             if behind and hop in behind:
@@ -95,11 +95,12 @@ class Client:
             try:
                 return await self._over(hop, mail, recipients)
             except LeadsBackError as fault:
-                last, behind = last or fault.outcome, hops[hops.index(hop) :]
+                missed, behind = missed or [fault.outcome], hops[hops.index(hop) :]
             except HopUnusableError as fault:
-                last = fault.outcome
-                self._reachability.told(hop, last)
-        return dict.fromkeys(recipients, last or UNEXPECTED)
+                missed.append(fault.outcome)
+                self._reachability.told(hop, fault.outcome)
+        last = requiretls.outcome(missed) if mail.envelope.demands_tls and missed else missed[-1] if missed else UNEXPECTED
+        return dict.fromkeys(recipients, last)
 
     async def _over(self, hop: Smarthost, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
         """Hand *mail* over in a kept session or, when there is none that is of use, in a fresh one. Raises `HopUnusableError`."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from smtp_gateway.config.model import SUBMISSIONS_PORT, HopTls, TokenCredentials
-from smtp_gateway.delivery import bearer, sasl
+from smtp_gateway.delivery import bearer, requiretls, sasl
 from smtp_gateway.delivery.connection import Connection, open_connection
 from smtp_gateway.delivery.faults import (
     ConnectionLostError,
@@ -150,6 +150,8 @@ async def _hello(session: Session, settings: Settings) -> Session:
         extensions = mechanisms = frozenset()
     if not reply.positive:
         raise HopUnusableError(judge(Phase.HELLO, reply, str(session.hop)))
+    if session.encryption is None:
+        extensions -= {requiretls.KEYWORD}  # it counts under TLS alone (RFC 8689 section 4.2.1)
     return replace(session, extensions=extensions, mechanisms=mechanisms)
 
 

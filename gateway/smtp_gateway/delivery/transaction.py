@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from smtp_gateway.delivery import requiretls
 from smtp_gateway.delivery.connection import CLOSING
 from smtp_gateway.delivery.faults import ForeignProtocolError
 from smtp_gateway.mail.body import beginning, size_of
@@ -105,7 +106,12 @@ class Transaction:
         return self.session.hop.credentials is not None and bool(self.replies) and self.replies[0].code == _WHO_ARE_YOU
 
     async def run(self) -> Outcome:
-        """Hand the message over; return the outcome of all recipients that are not in `told`. Raises `SessionError`."""
+        """Hand the message over; return the outcome of all recipients that are not in `told`.
+
+        Raises `SessionError`, and `HopUnusableError` for a message that asks for what this next hop does not promise.
+        """
+        if self.mail.envelope.requiretls:
+            requiretls.check(self.session, self.mail.envelope)
         if needs_smtputf8(self.mail) and "SMTPUTF8" not in self.session.extensions:
             self.settled = True
             return _NEEDS_SMTPUTF8
@@ -200,6 +206,7 @@ def mail_command(mail: Mail, extensions: frozenset[str]) -> str:
         f"SIZE={size_of(mail.body) - len(END_OF_DATA)}" if "SIZE" in extensions else "",
         "BODY=8BITMIME" if mail.envelope.body_8bit and "8BITMIME" in extensions else "",
         "SMTPUTF8" if mail.envelope.smtputf8 and "SMTPUTF8" in extensions else "",
+        requiretls.KEYWORD if mail.envelope.requiretls and requiretls.KEYWORD in extensions else "",
     )
     dsn = mail.envelope.dsn.parameters if mail.envelope.dsn is not NO_DSN and "DSN" in extensions else ""
     return " ".join((f"MAIL FROM:<{mail.envelope.sender}>", *filter(None, parameters))) + dsn

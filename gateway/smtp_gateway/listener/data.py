@@ -15,6 +15,7 @@ import structlog
 from smtp_gateway.listener.body import IncomingBody
 from smtp_gateway.listener.connection import Connection, State
 from smtp_gateway.listener.hooks import NULL_PATH
+from smtp_gateway.listener.replies import REQUIRETLS
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.reply import Reply
 from smtp_gateway.spool.bodies import LARGE
@@ -160,4 +161,5 @@ class DataPhase(Connection):
             smtputf8=said.smtp_utf8,
             body_8bit="BODY=8BITMIME" in said.mail_options,
             dsn=said.dsn,
+            requiretls=REQUIRETLS in said.mail_options,
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from smtp_gateway.listener.replies import EXTENSIONS, OK, RECIPIENT_OK, SENDER_OK, limits
+from smtp_gateway.listener.replies import OK, RECIPIENT_OK, SENDER_OK, extensions
 from smtp_gateway.policy import checks
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from smtp_gateway.intake import Intake
     from smtp_gateway.listener.connection import Connection
+    from smtp_gateway.listener.transactions import Transactions
 
 NULL_PATH = "<>"
 """The null reverse-path as aiosmtpd keeps it: an empty `mail_from` means to it that there was no MAIL."""
@@ -36,10 +37,13 @@ class Hooks:
         session.host_name = hostname
         return f"250 {server.hostname}"
 
-    async def handle_EHLO(self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]) -> list[str]:
+    async def handle_EHLO(
+        self, server: Transactions, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
         """Greet, and announce what aiosmtpd announces and our own."""
         session.host_name = hostname
-        ours = [f"250-{extension}" for extension in (*EXTENSIONS, limits(self._intake.config.limits.recipients))]
+        announced = extensions(self._intake.config.limits.recipients, encrypted=server.encrypted)
+        ours = [f"250-{extension}" for extension in announced]
         return [responses[0], *ours, *responses[1:]]
 
     async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:

@@ -60,6 +60,7 @@ EXTENSIONS = {
     "8BITMIME": "RFC 6152. Content is relayed as it came, also to next hops that do not announce it: re-encoding would break signatures.",
     "SMTPUTF8": "RFC 6531. Addresses beyond ASCII; a next hop that does not announce it does not get such a message, which is then returned.",
     "STARTTLS": "RFC 3207. Announced where the session is in the clear and the listener has TLS. What was said before is forgotten, and what was sent with it dropped.",
+    "REQUIRETLS": "RFC 8689. Announced under TLS alone. Such a message goes to next hops with a valid certificate that announce it too, and is returned if there are none. See docs/tls.md.",
     "AUTH": "RFC 4954. Announced under TLS alone: PLAIN and LOGIN, and EXTERNAL to clients that showed a certificate which was verified.",
     "HELP": "RFC 5321 section 4.1.1.8.",
 }

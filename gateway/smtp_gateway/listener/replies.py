@@ -36,6 +36,8 @@ GO_AHEAD = "354 End data with <CR><LF>.<CR><LF>"
 EXTENSIONS = ("PIPELINING", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN")
 """What aiosmtpd does not announce: RFC 2920, because commands are answered in order as they stand in the buffer; RFC 2034; RFC 3030;
 RFC 3461."""
+REQUIRETLS = "REQUIRETLS"
+"""Announced under TLS alone (RFC 8689 section 4.1)."""
 
 GREETINGS = 64
 """Greetings that are remembered: one for each host name, pair of limits and encryption in force."""
@@ -68,8 +70,14 @@ def extended_greeting(hostname: str, offers: Offers) -> bytes:
     """
     mechanisms = "AUTH EXTERNAL LOGIN PLAIN" if offers.certified else "AUTH LOGIN PLAIN"
     security = (mechanisms,) if offers.encrypted else ("STARTTLS",) if offers.starttls else ()
-    lines = (hostname, *EXTENSIONS, limits(offers.recipients), f"SIZE {offers.size}", "8BITMIME", "SMTPUTF8", *security)
+    ours = extensions(offers.recipients, encrypted=offers.encrypted)
+    lines = (hostname, *ours, f"SIZE {offers.size}", "8BITMIME", "SMTPUTF8", *security)
     return "".join((*(f"250-{line}\r\n" for line in lines), "250 HELP\r\n")).encode()
+
+
+def extensions(recipients: int, *, encrypted: bool) -> tuple[str, ...]:
+    """Return what is announced before what aiosmtpd announces itself."""
+    return (*EXTENSIONS, *((REQUIRETLS,) if encrypted else ()), limits(recipients))
 
 
 def limits(recipients: int) -> str:

@@ -14,6 +14,7 @@ from aiosmtpd.smtp import syntax
 from smtp_gateway.listener import replies
 from smtp_gateway.listener.conversation import Conversation
 from smtp_gateway.listener.hooks import NULL_PATH
+from smtp_gateway.listener.replies import REQUIRETLS
 from smtp_gateway.mail import dsn, path
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ class Transactions(Conversation):
         """The parameters behind the last path, as they came."""
         self._asking: dict[str, str] = {}
         """What they ask, by keyword."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS is in use."""
+        return self._tls_version is not None
 
     @syntax("MAIL FROM: <address>", extended=" [SP <mail-parameters>]")
     async def smtp_MAIL(self, arg: str | None) -> None:
@@ -83,6 +89,9 @@ class Transactions(Conversation):
         if found is not None and self._verb == "MAIL":
             # Nobody is trusted to say who someone else is: as if it were AUTH=<> (RFC 4954 section 5).
             found.pop("AUTH", None)
+            # Kept among the options of MAIL; in the clear it is not announced, and refused (RFC 8689 section 4.1).
+            if found.get(REQUIRETLS) is True and self.encrypted:
+                del found[REQUIRETLS]
         readers = _ASKED_OF.get(self._verb, {})
         asked = found.keys() & readers.keys() if found else ()
         if found and asked:

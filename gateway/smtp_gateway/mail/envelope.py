@@ -48,6 +48,13 @@ class Envelope:
     """Whether the client declared BODY=8BITMIME (RFC 6152)."""
     dsn: Dsn = NO_DSN
     """What it asks to be told (RFC 3461)."""
+    requiretls: bool = False
+    """Whether it asks for TLS on the whole way (RFC 8689)."""
+
+    @property
+    def demands_tls(self) -> bool:
+        """Whether the message goes nowhere without it: notices do rather than be lost (RFC 8689 section 5)."""
+        return self.requiretls and bool(self.sender)
 
 
 # A body is `bytes` in **wire form** everywhere between the client's socket and the next hop's: lines end with CRLF, leading

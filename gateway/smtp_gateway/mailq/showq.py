@@ -79,7 +79,9 @@ def _recipient(recipient: Recipient) -> Document:
 
 
 def _asked(entry: Entry) -> Iterator[str]:
-    """Give what the client asked to be told (RFC 3461), as it stands behind MAIL and behind RCPT of those who are still owed."""
+    """Give what the client asked for (RFC 8689 and RFC 3461), as it stands behind MAIL and behind RCPT of those who are still owed."""
+    if entry.requiretls:
+        yield "REQUIRETLS"
     if entry.dsn.parameters:
         yield entry.dsn.parameters.strip()
     for recipient in entry.recipients:

@@ -7,10 +7,10 @@ Everything else is temporary.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from smtp_gateway.config.model import Smarthost
+from smtp_gateway.config.model import HopTls, Smarthost
 from smtp_gateway.mail.address import normalise_domain
 from smtp_gateway.mail.outcome import LEADS_BACK, Deferred, Failed, unreachable
 from smtp_gateway.mail.reply import Reply
@@ -20,7 +20,6 @@ from smtp_gateway.routing.preference import in_order
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from smtp_gateway.config.model import HopTls
     from smtp_gateway.routing.table import Way
 
 SMTP_PORT = 25
@@ -35,6 +34,10 @@ NULL_MX = "."
 _NO_DOMAIN = Failed(Reply(550, "5.1.2", "The recipient's domain does not exist"), local=True)
 _NO_HOST = Failed(Reply(550, "5.1.2", "The recipient's domain has neither a mail exchanger nor an address"), local=True)
 _NO_MAIL = Failed(Reply(556, "5.1.10", "The recipient's domain accepts no mail (null MX)"), local=True)
+_NOT_AUTHENTIC = Failed(
+    Reply(550, "5.7.10", "Encryption needed (REQUIRETLS): no DNSSEC vouches for the mail exchangers of the recipient's domain"), local=True
+)
+"""RFC 8689 section 4.2.1. It would take MTA-STS to trust them otherwise."""
 _NO_ADDRESS = Failed(Reply(550, "5.1.3", "The recipient has no domain to deliver to"), local=True)
 
 
@@ -48,10 +51,17 @@ class MxTerms:
     port: int = SMTP_PORT
     chance: Callable[[], float] = random.random
     """A random number in [0, 1)."""
+    authentic: bool = False
+    """Whether exchangers that no DNSSEC vouches for are none."""
 
 
-async def next_hops(way: Way, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:
-    """Return the next hops of *way* in the order in which they are tried, never empty; or the outcome that ends the attempt here."""
+async def next_hops(way: Way, terms: MxTerms, *, strict: bool = False) -> tuple[Smarthost, ...] | Deferred | Failed:
+    """Return the next hops of *way* in the order in which they are tried, never empty; or the outcome that ends the attempt here.
+
+    *strict* is for mail with REQUIRETLS (RFC 8689 section 4.2.1): each next hop is verified, by a name that is known for certain.
+    """
+    if strict:
+        return await _verified_hops(way, terms)
     if way.route.smarthosts:
         return in_order(way.route.smarthosts, terms.chance)
     literal = literal_address(way.domain) if way.domain.startswith("[") else None
@@ -60,6 +70,15 @@ async def next_hops(way: Way, terms: MxTerms) -> tuple[Smarthost, ...] | Deferre
     if not way.domain or way.domain.startswith("["):
         return _NO_ADDRESS
     return await _by_mx(way.domain, way.route.tls, terms)
+
+
+async def _verified_hops(way: Way, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:
+    """Return the same, each to be verified: smarthosts are named by the configuration, and exchangers must be by a signed DNS."""
+    if way.route.smarthosts:
+        hops = in_order(way.route.smarthosts, terms.chance)
+        return tuple(hop.model_copy(update={"tls": HopTls.VERIFY}) for hop in hops)
+    route = way.route.model_copy(update={"tls": HopTls.VERIFY})
+    return await next_hops(replace(way, route=route), replace(terms, authentic=True))
 
 
 async def _by_mx(domain: str, tls: HopTls, terms: MxTerms) -> tuple[Smarthost, ...] | Deferred | Failed:
@@ -95,6 +114,8 @@ def chosen(exchanges: tuple[Exchange, ...], tls: HopTls, terms: MxTerms) -> tupl
     hosts = tuple(exchange for exchange in exchanges if exchange.host != NULL_MX)
     if not hosts:
         return _NO_MAIL
+    if terms.authentic and not all(exchange.authentic for exchange in hosts):
+        return _NOT_AUTHENTIC
     own = [exchange.preference for exchange in hosts if normalise_domain(exchange.host) == normalise_domain(terms.hostname)]
     better = [exchange for exchange in hosts if not own or exchange.preference < min(own)]
     better.sort(key=lambda exchange: (exchange.preference, terms.chance()))

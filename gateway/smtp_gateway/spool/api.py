@@ -55,6 +55,7 @@ class Entry:
     """The name of the Secret of the login that sent it; empty for the gateway's own notices."""
     dsn: Dsn = NO_DSN
     """What its client asks to be told; of recipients that are owed no longer as well."""
+    requiretls: bool = False
 
 
 class Draft(Protocol):
@@ -109,6 +110,7 @@ class NewMessage:
             body_8bit=self.envelope.body_8bit,
             identity=self.identity,
             dsn=self.envelope.dsn,
+            requiretls=self.envelope.requiretls,
         )
 
 

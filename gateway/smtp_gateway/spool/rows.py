@@ -23,7 +23,8 @@ _INSERT_MESSAGE = """INSERT INTO message
 _INSERT_RECIPIENT = "INSERT INTO recipient VALUES (?, ?, ?, ?, ?, ?, ?)"
 _INSERT_BODY = "INSERT INTO body VALUES (?, ?)"
 _ASK = "UPDATE message SET dsn = ? WHERE number = ?"
-COLUMNS = "number, id, sender, accepted_at, size, smtputf8, body_8bit, identity, in_file, history, dsn"
+_REQUIRE_TLS = "UPDATE message SET requiretls = 1 WHERE number = ?"
+COLUMNS = "number, id, sender, accepted_at, size, smtputf8, body_8bit, identity, in_file, history, dsn, requiretls"
 _DUE = f"SELECT {COLUMNS} FROM message WHERE held = 0 AND identity = ? AND next_attempt <= ? ORDER BY next_attempt, number"  # noqa: S608 constants
 _NEXT_DUE = "SELECT min(next_attempt) FROM message WHERE held = 0 AND identity = ? AND next_attempt > ?"
 _FIRST_IDENTITY = "SELECT min(identity) FROM message WHERE held = 0 AND identity >= ?"
@@ -84,6 +85,8 @@ def insert(connection: sqlite3.Connection, first: int, arrivals: Sequence[Arriva
     connection.executemany(_INSERT_BODY, [(number, body) for number, (_, _, body) in numbered if body is not None])
     if asking := [(asked.text_of(entry.dsn), number) for number, (entry, _, _) in numbered if entry.dsn is not NO_DSN]:
         connection.executemany(_ASK, asking)
+    if requiring := [(number,) for number, (entry, _, _) in numbered if entry.requiretls]:
+        connection.executemany(_REQUIRE_TLS, requiring)
 
 
 def settle(connection: sqlite3.Connection, settled: Sequence[tuple[Place, Settlement]]) -> None:
@@ -200,5 +203,5 @@ def entry_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
         Recipient(address, attempts, last_reply, next_attempt, bool(warned))
         for address, attempts, last_reply, next_attempt, warned in connection.execute(_RECIPIENTS, (number,))
     )
-    dsn = asked.dsn_of(row[10])
-    return Entry(MessageId(message_id), sender, recipients, accepted_at, size, bool(smtputf8), bool(body_8bit), identity, dsn)
+    told = (identity, asked.dsn_of(row[10]), bool(row[11]))
+    return Entry(MessageId(message_id), sender, recipients, accepted_at, size, bool(smtputf8), bool(body_8bit), *told)

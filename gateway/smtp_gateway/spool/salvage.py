@@ -43,11 +43,11 @@ _HIGHEST = 1 << 22
 """The highest number to look for when no table can tell it."""
 _MESSAGE = (
     *("number", "id", "sender", "accepted_at", "next_attempt", "size", "smtputf8", "body_8bit", "identity", "checksum", "in_file"),
-    *("held", "history", "dsn"),
+    *("held", "history", "dsn", "requiretls"),
 )
 _RECIPIENT = ("message", "position", "address", "attempts", "last_reply", "next_attempt", "warned")
 _HISTORY = ("message", "number", "first", "last", "times", "event", "hop", "reply", "recipients")
-_ABSENT = {"held": 0, "history": 0, "next_attempt": 0.0, "dsn": "", "warned": 0}
+_ABSENT = {"held": 0, "history": 0, "next_attempt": 0.0, "dsn": "", "warned": 0, "requiretls": 0}
 """What older versions did not have."""
 
 

@@ -63,6 +63,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # Whether a warning of the delay was due already: there is one for each recipient.
         "ALTER TABLE recipient ADD COLUMN warned INTEGER NOT NULL DEFAULT 0",
     ),
+    (
+        # Whether it may travel under TLS alone (RFC 8689); written only where it is so.
+        "ALTER TABLE message ADD COLUMN requiretls INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 """What brings an index from version *n* to *n + 1*."""
 

@@ -94,7 +94,7 @@ def test_equal_preferences_are_tried_in_any_order(chances: list[float]) -> None:
     exchanges = tuple(Exchange(number, f"{name}.example.") for number, name in ((5, "a"), (5, "b"), (5, "c"), (10, "z")))
     by_chance = [name for _, name in sorted(zip(chances, "abc", strict=False), key=lambda pair: pair[0])]
 
-    found = hosts(chosen(exchanges, replace(TERMS, chance=iter(chances).__next__)))
+    found = hosts(chosen(exchanges, HopTls.OPPORTUNISTIC, replace(TERMS, chance=iter(chances).__next__)))
 
     assert found == [f"{name}.example." for name in (*by_chance, "z")]
 
@@ -102,7 +102,7 @@ def test_equal_preferences_are_tried_in_any_order(chances: list[float]) -> None:
 def test_an_attempt_has_a_few_exchangers_of_many() -> None:
     """However long the list is; the most preferred ones, and others of equal preference the next time."""
     exchanges = (Exchange(5, "best.example."), *(Exchange(10, f"e{number}.example.") for number in range(50)))
-    found = [hosts(chosen(exchanges, TERMS)) for _ in range(20)]
+    found = [hosts(chosen(exchanges, HopTls.OPPORTUNISTIC, TERMS)) for _ in range(20)]
 
     assert {len(names) for names in found} == {EXCHANGERS}
     assert {names[0] for names in found} == {"best.example."}
@@ -162,3 +162,36 @@ async def test_without_a_domain_there_is_no_way(domain: str) -> None:
 async def test_configured_next_hops_are_taken_as_they_are() -> None:
     """In the order of the configuration."""
     assert await next_hops(Way(INNER, ""), TERMS) == INNER.smarthosts
+
+
+class Answering(Resolver):
+    """A resolver that knows one answer."""
+
+    def __init__(self, *exchanges: Exchange) -> None:
+        """Answer *exchanges* to whatever is asked."""
+        super().__init__()
+        self._exchanges = exchanges
+
+    async def exchanges(self, domain: str) -> tuple[Exchange, ...]:
+        """Answer."""
+        assert domain
+        return self._exchanges
+
+
+@pytest.mark.parametrize("authentic", [True, False])
+async def test_mail_that_demands_tls_goes_to_exchangers_that_dnssec_vouches_for(*, authentic: bool) -> None:
+    """RFC 8689 section 4.2.1: verified, and by a name that nobody forged; whatever the route says otherwise."""
+    terms = MxTerms(Answering(Exchange(10, "a.example.", authentic)), "gateway.example")
+    hops = await next_hops(Way(Route(name="default", tls=HopTls.NONE), "x.example"), terms, strict=True)
+
+    if authentic:
+        assert hops == (Smarthost(host="a.example.", port=25, tls=HopTls.VERIFY),)
+    else:
+        assert isinstance(hops, Failed)
+        assert hops.reply.enhanced == "5.7.10"
+
+
+async def test_mail_that_demands_tls_goes_to_verified_smarthosts() -> None:
+    """Their names come from the configuration; an address is verified as one."""
+    assert await next_hops(Way(INNER, ""), TERMS, strict=True) == (Smarthost(host="mx.corp.svc", tls=HopTls.VERIFY),)
+    assert await next_hops(Way(DEFAULT, "[192.0.2.1]"), TERMS, strict=True) == (Smarthost(host="192.0.2.1", tls=HopTls.VERIFY),)

@@ -24,6 +24,8 @@ OFFERED = frozenset({"SIZE", "8BITMIME", "SMTPUTF8", "STARTTLS"})
         (Envelope("me@x", ("a@x",), dsn=Dsn("HDRS", "QQ1", {})), OFFERED, "MAIL FROM:<me@x> SIZE=19"),
         (Envelope("me@x", ("a@x",), dsn=Dsn("HDRS", "QQ1", {})), OFFERED | {"DSN"}, "MAIL FROM:<me@x> SIZE=19 RET=HDRS ENVID=QQ1"),
         (Envelope("me@x", ("a@x",)), OFFERED | {"DSN"}, "MAIL FROM:<me@x> SIZE=19"),
+        (Envelope("me@x", ("a@x",), requiretls=True), OFFERED | {"REQUIRETLS"}, "MAIL FROM:<me@x> SIZE=19 REQUIRETLS"),
+        (Envelope("", ("a@x",), requiretls=True), OFFERED, "MAIL FROM:<> SIZE=19"),
     ],
 )
 def test_the_mail_command(envelope: Envelope, extensions: frozenset[str], expected: str) -> None:
