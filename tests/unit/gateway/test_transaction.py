@@ -107,3 +107,14 @@ def test_asking_one_by_one_ends_when_nothing_can_help(codes: tuple[int, ...], ex
 def test_all_answers_to_a_transaction_have_one_end(recipients: int, seconds: float) -> None:
     """RFC 5321 section 4.5.3.2's waits, each once, and 3 s for each further recipient."""
     assert Timeouts().asking(recipients) == seconds
+
+
+def test_no_wait_is_shorter_than_the_standard_asks() -> None:
+    """RFC 5321 section 4.5.3.2.1 to 4.5.3.2.6: the greeting, MAIL, RCPT, DATA, a block of content, and the end of it."""
+    waits = Timeouts()
+
+    assert min(waits.greeting, waits.mail, waits.rcpt) >= 300
+    assert waits.data >= 120
+    assert waits.block >= 180
+    assert waits.end_of_data >= 600
+    assert waits.asking(1) >= waits.mail + waits.rcpt + waits.data
