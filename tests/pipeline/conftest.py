@@ -9,6 +9,8 @@ import pytest
 import uvloop
 
 from smtp_gateway.config.model import Limits
+from tests.pipeline.test_delivery_tls import server_context
+from tests.support.authenticating import PASSWORD, USERNAME, AuthenticatingSink
 from tests.support.conversation import Conversation
 from tests.support.gateway import Reception, config, reception, trusting
 from tests.support.sink import Sink
@@ -48,4 +50,11 @@ async def client(way_in: Reception) -> AsyncIterator[Conversation]:
 async def sink() -> AsyncIterator[Sink]:
     """A next hop that accepts everything until it is told otherwise."""
     async with Sink() as running:
+        yield running
+
+
+@pytest.fixture
+async def demanding() -> AsyncIterator[AuthenticatingSink]:
+    """A next hop that wants credentials, and has a certificate."""
+    async with AuthenticatingSink(USERNAME, PASSWORD, tls=server_context()) as running:
         yield running

@@ -16,9 +16,9 @@ from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.probing.probe import Patience, Probe
 from smtp_gateway.resolver import Resolver
-from tests.pipeline.test_delivery_auth import PASSWORD, USERNAME, credentials
+from tests.pipeline.test_delivery_auth import credentials
 from tests.pipeline.test_delivery_tls import OTHER_AUTHORITY, server_context, trusting
-from tests.support.authenticating import AuthenticatingSink
+from tests.support.authenticating import PASSWORD, USERNAME, AuthenticatingSink
 from tests.support.messages import BODY
 from tests.support.sink import Answer, Cut, Hang, Raw, Sink
 from tests.support.waiting import eventually

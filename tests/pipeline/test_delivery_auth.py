@@ -22,7 +22,7 @@ from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Deferred, Delivered, Outcome
 from smtp_gateway.resolver import Resolver
 from tests.pipeline.test_delivery_tls import OTHER_AUTHORITY, server_context, trusting
-from tests.support.authenticating import REFUSED, AuthenticatingSink
+from tests.support.authenticating import PASSWORD, REFUSED, USERNAME, AuthenticatingSink
 from tests.support.dns import NameServer
 from tests.support.hostile import Drip, Mute, Reset
 from tests.support.messages import BODY
@@ -30,10 +30,9 @@ from tests.support.sink import Answer, Cut, Hang, Raw, Sink, greeting
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
 A = "a@x.example"
-USERNAME, PASSWORD = "relay@example.com", "Correct-Horse-4711"
 PLAIN = base64.b64encode(f"\0{USERNAME}\0{PASSWORD}".encode()).decode()
 SAID = (PASSWORD, PLAIN, base64.b64encode(PASSWORD.encode()).decode())
 """What nobody may read who is not the next hop."""
@@ -60,13 +59,6 @@ class Sender:
     async def send(self, *hops: Smarthost) -> Outcome:
         """Send one message by the first of *hops* that takes it."""
         return (await self.client.deliver(Mail(Envelope("me@here.example", (A,)), BODY), hops))[A]
-
-
-@pytest.fixture
-async def demanding() -> AsyncIterator[AuthenticatingSink]:
-    """A next hop that wants credentials, and has a certificate."""
-    async with AuthenticatingSink(USERNAME, PASSWORD, tls=server_context()) as running:
-        yield running
 
 
 def lines(sink: Sink) -> list[str]:
@@ -368,34 +360,3 @@ async def test_what_was_said_is_shown_nowhere(mechanism: str) -> None:
     assert deferral(outcome) == "535 5.7.8 (the text is withheld: it repeats what was sent)"
     shown = f"{logs} {outcome!r} {fault.value!r} {fault.value} {fault.value.outcome!r} {target!r} {target} {session!r} {hop(sink)!r}"
     assert not [said for said in (*SAID, USERNAME) if said in shown]
-
-
-async def test_a_session_that_has_forgotten_who_sends_is_replaced(demanding: AuthenticatingSink) -> None:
-    """Where credentials count for an hour only, the message that comes after it goes all the same, and the session is not used again."""
-    sender = Sender()
-    assert isinstance(await sender.send(hop(demanding)), Delivered)
-    demanding.answer("MAIL", "530 5.7.0 Authentication required", times=1)
-
-    assert isinstance(await sender.send(hop(demanding)), Delivered)
-    assert demanding.sessions == 2
-    assert len(demanding.taken) == 2
-
-
-async def test_a_fresh_session_that_is_not_let_in_is_no_reason_for_another(demanding: AuthenticatingSink) -> None:
-    """What asks for credentials after it took them would do so for ever."""
-    demanding.answer("MAIL", "530 5.7.0 Authentication required")
-    sender = Sender()
-
-    for sessions in (1, 2):
-        outcome = await sender.send(hop(demanding))
-        assert isinstance(outcome, Deferred)
-        assert demanding.sessions == sessions
-
-
-async def test_a_refusal_after_authentication_is_temporary_too(demanding: AuthenticatingSink) -> None:
-    """A server that has let us in and asks again at MAIL speaks of us, not of the mail."""
-    for code in ("530 5.7.0", "534 5.7.9", "535 5.7.8", "538 5.7.11"):
-        demanding.answer("MAIL", f"{code} Who are you?", times=1)
-        outcome = await Sender().send(hop(demanding))
-        assert isinstance(outcome, Deferred)
-        assert str(outcome.reply) == f"{code} Who are you?"

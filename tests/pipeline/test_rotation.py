@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from smtp_gateway.config.model import Config, PasswordCredentials, Retry, Route, Smarthost
 from smtp_gateway.delivery.trust import Trust
 from smtp_gateway.dispatch import Surroundings
-from tests.pipeline.test_delivery_auth import PASSWORD, SAID, USERNAME
+from tests.pipeline.test_delivery_auth import SAID
 from tests.pipeline.test_gateway import measured, page
-from tests.support.authenticating import REFUSED, AuthenticatingSink
+from tests.support.authenticating import PASSWORD, REFUSED, USERNAME, AuthenticatingSink
 from tests.support.conversation import Conversation
 from tests.support.gateway import authority, config, running, trusting
 from tests.support.waiting import eventually

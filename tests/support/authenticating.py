@@ -13,6 +13,8 @@ from tests.support.sink import EXTENSIONS, Answer, Sink, Talk
 if TYPE_CHECKING:
     import ssl
 
+USERNAME, PASSWORD = "relay@example.com", "Correct-Horse-4711"
+"""What the next hops of tests want."""
 PROMPTS = {"PLAIN": ("",), "LOGIN": ("Username:", "Password:")}
 REFUSED = "535 5.7.8 Username and password not accepted"
 

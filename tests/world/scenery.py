@@ -51,7 +51,7 @@ def zones() -> list[Zone]:
         plain.add(f"{kind}.mx", "A", address_of(kind))
         for policy in POLICIES:
             plain.add(f"{kind}.{policy}", "MX", f"10 {kind}.mx")
-    for name, address in (("backup.mx", BACKUP), ("dropping.mx", DROPPING), ("rejecting.mx", REJECTING), ("implicit", BACKUP)):
+    for name, address in (("backup.mx", BACKUP), ("dropping.mx", DROPPING), ("rejecting.mx", REJECTING), ("implicit", BACKUP), *ALONE):
         plain.add(name, "A", address)
     plain.add("both.mx", "AAAA", "fd00::1")
     plain.add("both.mx", "A", BACKUP)
@@ -69,12 +69,14 @@ def zones() -> list[Zone]:
     return [plain, signed, bogus]
 
 
+ALONE = (("dropping.alone", DROPPING), ("rejecting.alone", REJECTING))
+"""Exchangers that nobody else's mail finds out about: one that could not be reached lately is tried behind the others."""
 MX = {
     "preferred": ("20 backup.mx", "10 valid.mx"),
     "dropped": ("10 dropping.mx", "20 backup.mx"),
     "rejected": ("10 rejecting.mx", "20 backup.mx"),
-    "prohibited": ("10 rejecting.mx",),
-    "blocked": ("10 rejecting.mx", "20 dropping.mx"),
+    "prohibited": ("10 rejecting.alone",),
+    "blocked": ("10 rejecting.alone", "20 dropping.alone"),
     "null": ("0 .",),
     "aliased": ("10 alias.mx",),
     "both": ("10 both.mx",),

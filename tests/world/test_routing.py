@@ -25,8 +25,8 @@ def test_what_the_names_say_decides(around: World, case: Case) -> None:
 
 def test_a_blocked_port_is_told_with_the_address(around: World) -> None:
     """Who reads the log sees which address did not answer, of several the last: it said nothing at all, or that it is prohibited."""
-    assert around.outcome("a@blocked.example")["hop"] == f"dropping.mx.example[{DROPPING}]:25"
-    assert around.outcome("a@prohibited.example")["hop"] == f"rejecting.mx.example[{REJECTING}]:25"
+    assert around.outcome("a@blocked.example")["hop"] == f"dropping.alone.example[{DROPPING}]:25"
+    assert around.outcome("a@prohibited.example")["hop"] == f"rejecting.alone.example[{REJECTING}]:25"
 
 
 def test_a_long_answer_is_asked_for_over_tcp(around: World) -> None:
