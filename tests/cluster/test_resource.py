@@ -55,6 +55,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"routes": [{"name": "a", "match": {"recipientDomains": ["example.com"]}}]}, "the last route must have no match"),
     ({"routes": [{"name": "a", "pacing": {}}]}, "pacing needs a preset or at least one limit"),
     ({"routes": [{"name": "a", "smarthosts": [{"host": "smtp.example.com>"}]}]}, "must be a host name or an IP address"),
+    (
+        {"routes": [{"name": "a", "smarthosts": [{"host": "a.example", "tls": "Opportunistic", "credentialsRef": {"name": "provider"}}]}]},
+        "credentials are sent under TLS only: with credentialsRef, tls must be Verify or Required",
+    ),
     ({"spool": {"lifetime": "soon"}}, "must be a duration such as 30s, 15m, 1h30m or 5d"),
     ({"limits": {"messageSize": "1Ki"}}, "must be at least 64Ki"),
     ({"limits": {"connections": 10, "connectionsPerClient": 11}}, "connectionsPerClient must not be more than connections"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import traceback
 from typing import TYPE_CHECKING
 
 import pytest
@@ -360,3 +361,20 @@ async def test_what_was_said_is_shown_nowhere(mechanism: str) -> None:
     assert deferral(outcome) == "535 5.7.8 (the text is withheld: it repeats what was sent)"
     shown = f"{logs} {outcome!r} {fault.value!r} {fault.value} {fault.value.outcome!r} {target!r} {target} {session!r} {hop(sink)!r}"
     assert not [said for said in (*SAID, USERNAME) if said in shown]
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+async def test_a_server_that_echoes_gets_nothing_of_it_into_a_log(mechanism: str) -> None:
+    """What is no reply is shown otherwise, as far as it helps."""
+    async with AuthenticatingSink(USERNAME, PASSWORD, tls=server_context(), mechanisms=(mechanism,)) as sink:
+        echo = f"AUTH PLAIN {PLAIN}" if mechanism == "PLAIN" else SAID[2]
+        sink.answer("AUTH" if mechanism == "PLAIN" else "response", Raw(f"{echo}\r\n".encode()), matching=echo)
+
+        assert deferral(await Sender().send(hop(sink))) == "451 4.5.0 The next hop does not speak SMTP: it repeats what it is sent"
+        with pytest.raises(HopUnusableError) as fault:
+            await open_session(
+                Hop("localhost", sink.host, sink.port, HopTls.VERIFY, credentials()), Settings("gateway.example", trusting())
+            )
+
+    shown = "".join(traceback.format_exception(fault.value))
+    assert not [said for said in SAID if said in shown]

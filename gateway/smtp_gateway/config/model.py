@@ -146,6 +146,11 @@ class Senders(Model):
     """Addresses, `*@domain`, or `*@*.domain` for every domain beneath it; for the envelope's sender, and for From and Sender."""
 
 
+CREDENTIAL_LENGTH = 4096
+"""Octets of a username, and of a password: RFC 4616 section 2 asks for at least 255, and what both make in base64 fits the 12,288 of one
+line (RFC 4954 section 4)."""
+
+
 def _speakable(secret: SecretStr) -> SecretStr:
     """Refuse what no password is (RFC 4013 section 2.3): most often it is the end of the line that an editor put there."""
     value = secret.get_secret_value()
@@ -161,9 +166,6 @@ def _speakable(secret: SecretStr) -> SecretStr:
     return secret
 
 
-CREDENTIAL_LENGTH = 4096
-"""Octets of a username, and of a password: RFC 4616 section 2 asks for at least 255, and what both make in base64 fits the 12,288 of one
-line (RFC 4954 section 4)."""
 CredentialText = Annotated[SecretStr, AfterValidator(_speakable)]
 """Whoever logs in by it is shown as the Secret that holds it, so the username is kept out of logs like the password."""
 

@@ -11,7 +11,13 @@ import base64
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from smtp_gateway.delivery.faults import CredentialsRefusedError, ForeignProtocolError, NoMechanismError, NotEncryptedError
+from smtp_gateway.delivery.faults import (
+    CredentialsRefusedError,
+    ForeignProtocolError,
+    NoMechanismError,
+    NotEncryptedError,
+    SessionError,
+)
 from smtp_gateway.delivery.oauth2 import object_in, sentence
 from smtp_gateway.mail.outcome import Phase, judge
 
@@ -28,8 +34,8 @@ _TOLD = 3
 _SUCCEEDED = 235
 _CHALLENGE = 334
 _CANCEL = "*"
-_TELLING = 12
-"""Characters of what was said that a reply may not repeat in a row. Three quarters as many octets of a password are worth nothing alone."""
+_TELLING = 8
+"""Characters in a row of what was said that a reply may not repeat: six octets in base64. Fewer are a coincidence more often than a secret."""
 _WITHHELD = "(the text is withheld: it repeats what was sent)"
 
 
@@ -98,7 +104,13 @@ async def authenticate(session: Session, known: tuple[Mechanism, ...], patience:
         message = "The credentials are sent under TLS only, and there is none"
         raise NotEncryptedError(message)
     mechanism = chosen(known, session.mechanisms)
-    reply = await _said(session, mechanism, patience)
+    try:
+        reply = await _said(session, mechanism, patience)
+    except SessionError as fault:
+        if _tells(str(fault), mechanism):
+            message = "The next hop does not speak SMTP: it repeats what it is sent"
+            raise ForeignProtocolError(message) from None
+        raise
     if reply.negative:
         raise CredentialsRefusedError(judge(Phase.AUTH, discreet(reply, mechanism), str(session.hop)))
     if reply.code != _SUCCEEDED:
@@ -131,8 +143,12 @@ def explained(reply: Reply, challenge: str, mechanism: Mechanism) -> Reply:
 
 def discreet(reply: Reply, mechanism: Mechanism) -> Reply:
     """Return *reply* without its text where that repeats what was said: servers quote commands that they do not understand."""
-    repeated = any(_repeats(_pressed(reply.text), _pressed(said)) for said in (*mechanism.encoded, mechanism.secret))
-    return replace(reply, text=_WITHHELD) if repeated else reply
+    return replace(reply, text=_WITHHELD) if _tells(reply.text, mechanism) else reply
+
+
+def _tells(text: str, mechanism: Mechanism) -> bool:
+    """Tell whether *text* repeats what was said by *mechanism*."""
+    return any(_repeats(_pressed(text), _pressed(said)) for said in (*mechanism.encoded, mechanism.secret))
 
 
 def _pressed(text: str) -> str:
