@@ -16,7 +16,7 @@ from tests.pipeline.test_delivery_auth import SAID
 from tests.pipeline.test_gateway import measured, page
 from tests.support.authenticating import PASSWORD, REFUSED, USERNAME, AuthenticatingSink
 from tests.support.conversation import Conversation
-from tests.support.gateway import authority, config, running, trusting
+from tests.support.gateway import authority, config, reception, running, trusting
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ WRONG = "Wrong-Donkey-0815"
 MAILS, CHANGES = 200, 8
 
 
-def relaying(port: int, password: str, retry: float) -> Config:
+def relaying(port: int, password: str, retry: float, username: str = USERNAME) -> Config:
     """Return a configuration whose only smarthost is told *password*, and whose mail is tried again every *retry* seconds."""
-    credentials = PasswordCredentials(identity="provider", username=SecretStr(USERNAME), password=SecretStr(password))
+    credentials = PasswordCredentials(identity="provider", username=SecretStr(username), password=SecretStr(password))
     smarthost = Smarthost(host="localhost", port=port, credentials=credentials)
     curve = Retry(initial=retry, maximum=retry, factor=1.0, jitter=0.0)
     return config().model_copy(update={"routes": (Route(name="default", smarthosts=(smarthost,), retry=curve),)})
@@ -97,3 +97,24 @@ async def test_a_password_that_changes_under_load_loses_nothing(tmp_path: Path, 
         expected
     )
     assert all(taken.tls for taken in provider.taken)
+
+
+async def test_a_gateway_is_the_smarthost_of_another(tmp_path: Path) -> None:
+    """With a login of its own there: what the one says is what the other asks for, and a wrong password is refused in its words."""
+    async with reception(tmp_path / "inner") as inner:
+        for password, event in (("secret", "delivered"), ("guess", "deferred")):
+            outer = relaying(inner.port, password, 7200.0, "app")
+            with capture_logs() as logs:
+                async with (
+                    running(tmp_path / password, outer, surroundings()) as gateway,
+                    Conversation.with_server(gateway.ports["submission"]) as client,
+                ):
+                    await client.authenticated(trusting())
+                    await client.send(b"x\r\n.\r\n")
+                    await eventually(lambda: any(line["event"] == event for line in logs))  # noqa: B023 awaited before the next turn
+            (told,) = (line for line in logs if line["event"] == event)
+
+            assert told["reply"].startswith(
+                "250 2.0.0 Ok: queued as" if event == "delivered" else "535 5.7.8 Authentication credentials invalid"
+            )
+    assert [message.envelope.sender for message in inner.spool.messages] == ["a@example.com"]
