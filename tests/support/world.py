@@ -96,7 +96,7 @@ def throttle(kube: Kube) -> None:
 
 
 def demand(kube: Kube, username: str, password: str) -> None:
-    """Let the sink of *kube*'s namespace take mail on port 587 from who says this from now on, in sessions that begin."""
+    """Let the sink of *kube*'s namespace take mail on port 587 from who says this from now on, and from nobody else, also in sessions that are open."""
     write = f"cat > {RECORD}.new && mv {RECORD}.new {RECORD}.credentials"
     kube("exec", "-i", "deployment/sink", "--", "sh", "-c", write, stdin=f"{username}\n{password}")
 

@@ -29,7 +29,7 @@ class Session:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, record: Path, tls: ssl.SSLContext | None) -> None:
         """Begin with nobody and nothing; with *tls* somebody is demanded."""
         self.reader, self.writer, self.record, self.tls = reader, writer, record, tls
-        self.welcome = tls is None
+        self.response = ""
         self.sender: str | None = None
         self.recipients: list[str] = []
 
@@ -53,7 +53,7 @@ class Session:
             await self.say("220 2.0.0 Go ahead")
             await self.writer.start_tls(self.tls)
         elif verb == "AUTH" and self.encrypted:
-            self.welcome = argument.split() == ["PLAIN", known(self.record)]
+            self.response = argument.removeprefix("PLAIN ")
             await self.say("235 2.7.0 Welcome" if self.welcome else "535 5.7.8 Username and password not accepted")
         elif verb == "MAIL" and not self.welcome:
             await self.say("530 5.7.0 Authentication required")
@@ -71,6 +71,11 @@ class Session:
             await self.say("250 2.0.0 Ok")
         else:
             await self.say("221 2.0.0 Bye" if verb == "QUIT" else "503 5.5.1 Not now")
+
+    @property
+    def welcome(self) -> bool:
+        """Whether mail is taken: nothing is demanded, or what was said is right still."""
+        return self.tls is None or self.response == known(self.record)
 
     @property
     def encrypted(self) -> bool:
