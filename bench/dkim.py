@@ -19,7 +19,8 @@ import uvloop
 from pydantic import SecretStr
 
 from smtp_gateway.config import signing_keys
-from smtp_gateway.config.model import Config, DkimKey, Listener, Route
+from smtp_gateway.config.model import Config, Listener, Route
+from smtp_gateway.config.outgoing import DkimKey
 from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.mail.body import beginning, size_of
 from smtp_gateway.mail.envelope import Envelope, MessageId

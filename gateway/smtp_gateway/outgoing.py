@@ -32,7 +32,8 @@ from smtp_gateway.policy.senders import AllowedSenders
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from smtp_gateway.config.model import Config, DkimKey, Rewrite, Route
+    from smtp_gateway.config.model import Config, Route
+    from smtp_gateway.config.outgoing import DkimKey, Rewrite
     from smtp_gateway.config.signing_keys import SigningKey
     from smtp_gateway.spool.api import Entry
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from smtp_gateway.config import signing_keys
 from smtp_gateway.config.grants import Grant
-from smtp_gateway.config.model import Config, DkimKey, Login
+from smtp_gateway.config.model import Config, Login
+from smtp_gateway.config.outgoing import DkimKey
 from smtp_gateway.config.rendered import MAX_SHARDS, ConfigTooLargeError, config_hash, new_salt, render, salt_in
 from smtp_gateway.config.report import Cause, PodReport, UpstreamReport
 from smtp_gateway.config.resource import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from smtp_gateway.config.model import Rewrite, SenderRule
+from smtp_gateway.config.outgoing import Rewrite, SenderRule
 from tests.clients.tools import Tools
 from tests.clients.verifiers import opendkim, rspamd
 from tests.support.background import background

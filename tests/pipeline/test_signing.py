@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smtp_gateway.config import signing_keys
-from smtp_gateway.config.model import Config, DkimKey, HopTls, Listener, Rewrite, Route, SenderRule, Smarthost
+from smtp_gateway.config.model import Config, HopTls, Listener, Route, Smarthost
+from smtp_gateway.config.outgoing import DkimKey, Rewrite, SenderRule
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.telemetry.observer import NullObserver
 from tests.support.dispatching import working

@@ -9,7 +9,7 @@ import dkim
 from pydantic import SecretStr
 
 from smtp_gateway.config import signing_keys
-from smtp_gateway.config.model import DkimKey
+from smtp_gateway.config.outgoing import DkimKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -16,9 +16,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.alias_generators import to_camel
 
-from smtp_gateway.config import signing_keys
 from smtp_gateway.config.grants import Grant
 from smtp_gateway.config.hashes import hashed
+from smtp_gateway.config.outgoing import DkimKey, Rewrite
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
@@ -279,26 +279,6 @@ class Pacing(Model):
     connections: Annotated[int, Field(ge=1)] | None = None
 
 
-class SenderRule(Model):
-    """What some senders become."""
-
-    match: tuple[str, ...] = ()
-    """Addresses, `*@domain`, or `*@*.domain` for every domain beneath it; empty means every sender."""
-    address: str
-    """An address, or `*@domain`, which keeps the local part."""
-
-
-class Rewrite(Model):
-    """Who a message is from on its way to the next hops of one route: in the envelope and in the header."""
-
-    senders: Annotated[tuple[SenderRule, ...], Field(min_length=1)]
-    """The first that means an address counts; what none means stays."""
-    original_header: str | None = None
-    """The field that keeps a From that was changed."""
-    reply_to: bool = False
-    """Whether a From that was changed becomes Reply-To, where there is none."""
-
-
 class Route(Model):
     """Where some mail goes; a recipient takes the first route that matches it and who sends to it."""
 
@@ -322,22 +302,6 @@ class Route(Model):
     def matches_all(self) -> bool:
         """Whether all mail may take it."""
         return not (self.recipient_domains or self.sender_domains or self.logins)
-
-
-def _able_to_sign(key: SecretStr) -> SecretStr:
-    """Refuse what is no key of DKIM."""
-    signing_keys.read(key.get_secret_value().encode())
-    return key
-
-
-class DkimKey(Model):
-    """A key that signs the mail of one domain."""
-
-    domain: Annotated[str, Field(min_length=1, max_length=253)]
-    """Its own mail, and that of the domains beneath it for which no nearer one has a key."""
-    selector: Annotated[str, Field(min_length=1, max_length=63)]
-    private_key: Annotated[SecretStr, AfterValidator(_able_to_sign)]
-    """PEM (`smtp_gateway.config.signing_keys`)."""
 
 
 class Limits(Model):
@@ -441,7 +405,7 @@ class Config(Model):
             ("certificate name", [login.name for login in self.client_certificates.logins] if self.client_certificates else []),
             ("identity with senders", [senders.identity for senders in self.senders]),
             ("route name", [route.name for route in self.routes]),
-            ("DKIM selector", [signing_keys.record_name(key.domain.lower(), key.selector.lower()) for key in self.dkim]),
+            ("DKIM selector", [key.record_name for key in self.dkim]),
         ):
             twice = sorted(value for value, times in Counter(values).items() if times > 1)
             if twice:

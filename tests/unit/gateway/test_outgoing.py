@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smtp_gateway.config import signing_keys
-from smtp_gateway.config.model import Config, DkimKey, Listener, ListenerAuth, ListenerTls, Rewrite, Route, SenderRule
+from smtp_gateway.config.model import Config, Listener, ListenerAuth, ListenerTls, Route
+from smtp_gateway.config.outgoing import DkimKey, Rewrite, SenderRule
 from smtp_gateway.content.dkim import MOST
 from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.mail.body import Body, DamagedBodyError, beginning, size_of

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr, ValidationError
 
-from smtp_gateway.config import model, rendered
+from smtp_gateway.config import outgoing, rendered
 from smtp_gateway.config.resource import SecretContentError, configured, referenced_secrets, to_config
 from smtp_gateway.config.resource.translation import Held
 from tests.support.resources import gateway, refusal, secret
@@ -83,7 +83,7 @@ def test_a_selector_is_one_keys() -> None:
 def test_a_pod_loads_no_key_that_cannot_sign() -> None:
     """Whatever rendered it: it goes on with the configuration before, and says so without the key."""
     with pytest.raises(ValidationError, match="is not a private key in PEM") as refused:
-        model.DkimKey(domain="example.com", selector="k1", private_key=SecretStr("wonderland"))
+        outgoing.DkimKey(domain="example.com", selector="k1", private_key=SecretStr("wonderland"))
     assert "wonderland" not in str(refused.value)
 
 
@@ -99,10 +99,10 @@ def test_rules_arrive_in_the_configuration() -> None:
     """In their order; Reply-To is left alone unless it is asked for."""
     rules = [{"match": ["*@internal.local", "*@*.internal.local"], "address": "*@example.com"}, {"address": "noreply@example.com"}]
     routes = [{"name": "default", "rewrite": {"senders": rules, "originalHeader": "X-Original-From", "replyTo": "Original"}}]
-    expected = model.Rewrite(
+    expected = outgoing.Rewrite(
         senders=(
-            model.SenderRule(match=("*@internal.local", "*@*.internal.local"), address="*@example.com"),
-            model.SenderRule(address="noreply@example.com"),
+            outgoing.SenderRule(match=("*@internal.local", "*@*.internal.local"), address="*@example.com"),
+            outgoing.SenderRule(address="noreply@example.com"),
         ),
         original_header="X-Original-From",
         reply_to=True,
@@ -110,7 +110,7 @@ def test_rules_arrive_in_the_configuration() -> None:
 
     assert to_config(gateway(routes=routes), ()).routes[0].rewrite == expected
     routes = [{"name": "default", "rewrite": {"senders": rules}}]
-    assert to_config(gateway(routes=routes), ()).routes[0].rewrite == model.Rewrite(senders=expected.senders)
+    assert to_config(gateway(routes=routes), ()).routes[0].rewrite == outgoing.Rewrite(senders=expected.senders)
     assert to_config(gateway(), ()).routes[0].rewrite is None
 
 

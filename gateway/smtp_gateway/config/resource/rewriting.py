@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from smtp_gateway.config import model
+from smtp_gateway.config import outgoing
+from smtp_gateway.config.model import Model
 from smtp_gateway.config.resource.words import SenderPattern, matching
 from smtp_gateway.config.rules import Rule
 
@@ -36,7 +37,7 @@ class ReplyTo(StrEnum):
     """Where there is none, the From that was changed becomes it."""
 
 
-class SenderRule(model.Model):
+class SenderRule(Model):
     """What some senders become."""
 
     match: Annotated[tuple[SenderPattern, ...], Field(min_length=1, max_length=8)] | None = Field(
@@ -54,7 +55,7 @@ EVERYBODY_RULE = Rule(
 )
 
 
-class Rewrite(model.Model):
+class Rewrite(Model):
     """Who mail on a route is from, for next hops that take it from some senders alone."""
 
     senders: Annotated[tuple[SenderRule, ...], Field(min_length=1, max_length=8), EVERYBODY_RULE] = Field(
@@ -70,9 +71,9 @@ class Rewrite(model.Model):
     )
 
 
-def to_rewrite(rewrite: Rewrite | None) -> model.Rewrite | None:
+def to_rewrite(rewrite: Rewrite | None) -> outgoing.Rewrite | None:
     """Return what pods are told of *rewrite*."""
     if rewrite is None:
         return None
-    rules = tuple(model.SenderRule(match=rule.match or (), address=rule.address) for rule in rewrite.senders)
-    return model.Rewrite(senders=rules, original_header=rewrite.original_header, reply_to=rewrite.reply_to is ReplyTo.ORIGINAL)
+    rules = tuple(outgoing.SenderRule(match=rule.match or (), address=rule.address) for rule in rewrite.senders)
+    return outgoing.Rewrite(senders=rules, original_header=rewrite.original_header, reply_to=rewrite.reply_to is ReplyTo.ORIGINAL)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, SecretStr
 
-from smtp_gateway.config import model, signing_keys
+from smtp_gateway.config import signing_keys
+from smtp_gateway.config.model import Model
+from smtp_gateway.config.outgoing import DkimKey
 from smtp_gateway.config.resource.translation import SecretContentError
 from smtp_gateway.config.resource.words import SecretReference, matching
 from smtp_gateway.config.rules import Rule
@@ -34,7 +36,7 @@ Selector = Annotated[
 """RFC 6376 section 3.1."""
 
 
-class Dkim(model.Model):
+class Dkim(Model):
     """A key that signs the mail of one domain (DKIM, RFC 6376)."""
 
     domain: SigningDomain = Field(
@@ -81,7 +83,7 @@ def signing_key_in(secret: Mapping[str, Any]) -> SecretStr:
     return SecretStr(pem.decode("ascii", "replace"))
 
 
-def to_dkim(keys: tuple[Dkim, ...], secrets: Mapping[str, Mapping[str, Any]]) -> tuple[model.DkimKey, ...]:
+def to_dkim(keys: tuple[Dkim, ...], secrets: Mapping[str, Mapping[str, Any]]) -> tuple[DkimKey, ...]:
     """Return what pods are told of *keys*, which are in *secrets* by their names. Raises `SecretContentError`."""
     found = {name: signing_key_in(secrets[name]) for name in key_secrets(keys)}
-    return tuple(model.DkimKey(domain=key.domain, selector=key.selector, private_key=found[key.key_ref.name]) for key in keys)
+    return tuple(DkimKey(domain=key.domain, selector=key.selector, private_key=found[key.key_ref.name]) for key in keys)

@@ -19,6 +19,7 @@ from smtp_gateway.config.resource.rewriting import to_rewrite
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from smtp_gateway.config.outgoing import DkimKey
     from smtp_gateway.config.resource.bouncing import BouncesSpec
     from smtp_gateway.config.resource.gateway import SmtpGateway, Spec
     from smtp_gateway.config.resource.listening import Listener
@@ -35,7 +36,7 @@ class Held:
     credentials: Mapping[str, model.Credentials] = field(default_factory=dict)
     certificates: Mapping[str, model.ClientCertificate] = field(default_factory=dict)
     authorities: Mapping[str, str] = field(default_factory=dict)
-    dkim: tuple[model.DkimKey, ...] = ()
+    dkim: tuple[DkimKey, ...] = ()
 
 
 class SecretContentError(Exception):
