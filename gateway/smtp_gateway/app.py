@@ -198,6 +198,7 @@ class Gateway:
         stack.push_async_callback(self._dispatch.stop, 0.0)
         self._recovering = Recovering(self._spool, self._dispatch, config, self._surroundings.clock)
         self._upstreams = Upstreams(config, self._probe(config), self._recovering.restored)
+        self._dispatch.tell_misses(self._upstreams.doubt)
         self._intake = Intake(self._spool, config, self._observer, self._dispatch)
         if settings.socket is not None:
             await QueueSocket(self._spool, self._dispatch, self._observer).open(stack, settings.socket)

@@ -196,6 +196,10 @@ class Dispatch:
         self._world.reachability.forget()
         self.wake()
 
+    def tell_misses(self, doubt: Callable[[str], object]) -> None:
+        """Call *doubt* with the name of a route whenever an attempt over it ends without a session."""
+        self._faring.doubt = doubt
+
     async def run(self) -> None:
         """Deliver until `stop` is called."""
         loop = asyncio.get_running_loop()

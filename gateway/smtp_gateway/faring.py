@@ -57,6 +57,8 @@ class Faring:
         self._chance = chance
         self.circuits = Circuits()
         self.pacing = Pacing(config, share, chance.clock)
+        self.doubt: Callable[[str], object] = lambda _route: None
+        """Told the name of a route when an attempt over it ended without a session."""
 
     def reconfigure(self, config: Config, share: Share) -> None:
         """Pace as *config* says. Circuits are forgotten, because destinations may stand for other next hops; `Pacing` says what it keeps."""
@@ -96,6 +98,7 @@ class Faring:
         )
 
     def _miss(self, batch: Batch, missed: Deferred) -> None:
+        self.doubt(batch.route.name)
         before = self.circuits.of(batch.destination)
         now, rest = self._chance.clock(), schedule.wait(batch.route.retry, before.rests + 1, self._chance.jitter())
         after = circuit.after_miss(before, missed, now, rest)

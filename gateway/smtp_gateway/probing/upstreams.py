@@ -1,5 +1,7 @@
 """All smarthosts of the routes, each probed by a task of its own: never twice at a time, often while it fails, seldom while it is well.
 
+Mail that does not reach its route's smarthosts is a reason to look at once (`Upstreams.doubt`), so that what is told does not lag behind.
+
 A smarthost that several routes name is probed once. What was found stays known while a configuration names it the same way; a new or
 changed one is probed at once. A fault that nobody foresaw is logged, and the probes go on.
 """
@@ -27,6 +29,9 @@ WELL = 60.0
 """Seconds between two probes of a smarthost that is well: a connection a minute from each pod is what a load balancer's check costs."""
 FAILED = 15.0
 """Seconds until the next probe after one that failed, so that a repair is seen within the minute."""
+SETTLED = 5.0
+"""Seconds for which a probe that came through is believed whatever mail meets: a smarthost that takes every other connection is not to be
+probed all the time."""
 JITTER = 0.2
 """The largest part by which a wait is shortened at random: pods that start together do not go on together."""
 
@@ -66,6 +71,10 @@ class Standing:
     def gone(self) -> bool:
         """Whether the last probe came to nothing that its host has said: a refusal may be about what it was sent, and then haste is wrong."""
         return self.finding is not None and self.finding.cause not in {None, Cause.REJECTED}
+
+    def doubtful(self, now: float) -> bool:
+        """Tell whether mail that did not get through at *now* is a reason for another probe: the last one came through, a while ago."""
+        return bool(self.reachable) and now - (self.checked_at or 0.0) >= SETTLED
 
     def after(self, finding: Finding, now: float) -> Standing:
         """Return what is known after a probe that ended at *now*."""
@@ -133,6 +142,15 @@ class Upstreams:
         """Names of routes that have no smarthost that could be reached, and one at least that did not even refuse; and of those with others
         than before, for what mail came to with the old ones says nothing any more."""
         self._changed = asyncio.Event()
+        self._doubts: dict[Smarthost, asyncio.Event] = {}
+        """Ends the pause of each smarthost that is not being probed."""
+
+    def doubt(self, route: str) -> None:
+        """Probe now what was well of *route*: an attempt has just ended without a session."""
+        now = self._sources.clock()
+        for one in self:
+            if one.route == route and one.standing.doubtful(now) and one.smarthost in self._doubts:
+                self._doubts[one.smarthost].set()
 
     def reconfigure(self, config: Config, probe: Callable[[Smarthost], Awaitable[Finding]]) -> None:
         """Probe those of *config* from now on, and by *probe*."""
@@ -173,7 +191,19 @@ class Upstreams:
                 _log.exception("probe failed", host=smarthost.host, port=smarthost.port)
             else:
                 self._note(smarthost, finding)
-            await self._sources.sleep(pause(self._standings.get(smarthost, UNKNOWN), self._sources.chance()))
+            await self._pause(smarthost)
+
+    async def _pause(self, smarthost: Smarthost) -> None:
+        """Wait until the next probe is due, or there is doubt."""
+        doubted = self._doubts[smarthost] = asyncio.Event()
+        due = self._sources.sleep(pause(self._standings.get(smarthost, UNKNOWN), self._sources.chance()))
+        waits = [asyncio.ensure_future(due), asyncio.ensure_future(doubted.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            del self._doubts[smarthost]
+            for each in waits:
+                each.cancel()
 
     def _note(self, smarthost: Smarthost, finding: Finding) -> None:
         """Keep what was found, and log it when it is another than before."""

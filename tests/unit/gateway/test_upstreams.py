@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from smtp_gateway.config.model import Config, Listener, Route, Smarthost
 from smtp_gateway.config.report import Cause
 from smtp_gateway.probing.probe import Finding
-from smtp_gateway.probing.upstreams import FAILED, UNKNOWN, WELL, Sources, Standing, Upstreams, pause
+from smtp_gateway.probing.upstreams import FAILED, SETTLED, UNKNOWN, WELL, Sources, Standing, Upstreams, pause
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -46,12 +46,13 @@ class World:
     def __init__(self, configuration: Config) -> None:
         """Prepare."""
         self.probed: list[str] = []
+        self.now = NOW
         self.pauses: dict[asyncio.Future[None], float] = {}
         self.finding: Finding | Exception = WELL_FOUND
         self.hanging: set[str] = set()
         self.at_once = 0
         self.restored: list[str] = []
-        self.upstreams = Upstreams(configuration, self.probe, self.restored.append, Sources(lambda: NOW, lambda: 0.0, self.sleep))
+        self.upstreams = Upstreams(configuration, self.probe, self.restored.append, Sources(lambda: self.now, lambda: 0.0, self.sleep))
 
     async def probe(self, smarthost: Smarthost) -> Finding:
         """Answer."""
@@ -243,3 +244,36 @@ async def test_a_smarthost_that_refused_in_words_brings_nothing_back() -> None:
         await world.probed_again(WELL)
 
     assert world.restored == []
+
+
+async def test_mail_that_does_not_get_through_has_its_route_probed_at_once() -> None:
+    """What was well of it, and of no other route; a change for the worse is known without waiting for the next turn."""
+    third = Smarthost(host="third.example")
+    async with World(config((ONE, OTHER), (third,))) as world:
+        await world.paused(WELL, WELL, WELL)
+        world.now += SETTLED
+        world.finding = GONE
+        world.upstreams.doubt("r0")
+        await world.paused(WELL, FAILED, FAILED)
+        assert sorted(world.probed[3:]) == ["one.example", "other.example"]
+
+    assert [upstream.report.reachable for upstream in world.upstreams] == [False, False, True]
+
+
+async def test_doubt_makes_no_haste_about_what_was_just_seen_or_is_known() -> None:
+    """A smarthost that takes every other connection, one that is known not to answer, one that is being probed: none is probed for it."""
+    world = World(config((ONE, OTHER)))
+    world.hanging = {"other.example"}
+    async with world:
+        await world.paused(WELL)
+        world.now += SETTLED - 1
+        world.upstreams.doubt("r0")
+        world.finding = GONE
+        await world.probed_again(FAILED)
+        assert (len(world.probed), world.at_once) == (3, 1)
+        world.now += SETTLED
+        world.upstreams.doubt("r0")
+        world.upstreams.doubt("nobody's")
+        await world.probed_again(FAILED)
+
+    assert len(world.probed) == 4
