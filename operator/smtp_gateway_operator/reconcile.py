@@ -91,6 +91,8 @@ POLL = 15.0
 """Seconds between two looks at pods to which nothing happened."""
 SOON = 1.0
 """Seconds before the first look after something happened; doubled with each further one, up to `POLL`."""
+DRAINING = 3.0
+"""The most while pods are to go when they are empty: nothing else tells when they are, and the fleet's next step waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,8 @@ class Reconciler:
             return await self._reconcile(key, told)
         await self._say(key, known, told, at_once=at_once)
         known.looks += 1
-        return min(SOON * 2 ** min(known.looks - 1, 10), POLL) if known.question.pods else None
+        longest = DRAINING if known.rollout.draining else POLL
+        return min(SOON * 2 ** min(known.looks - 1, 10), longest) if known.question.pods else None
 
     async def _say(self, key: Key, known: _Known, told: Told, *, at_once: bool) -> None:
         found = _findings(known, told, known.there.live.get(Ref(SERVICE, key.namespace, key.name)))

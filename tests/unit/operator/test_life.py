@@ -9,6 +9,7 @@ import pytest
 from smtp_gateway_operator.cluster.api import DISRUPTION_BUDGET, POD, STATEFUL_SET, VOLUME_CLAIM, UnavailableError
 from smtp_gateway_operator.cluster.memory import Call
 from smtp_gateway_operator.names import LET_GO_ANNOTATION
+from smtp_gateway_operator.reconcile import DRAINING, POLL
 from tests.unit.operator.fleets import BACKLOG, Controlled, scaled_in_with_mail
 from tests.unit.operator.setting import KEY, ref, upstream
 
@@ -47,6 +48,16 @@ async def test_a_pod_with_mail_is_waited_for() -> None:
     setting.queues.clear()
     await setting.settle()
     assert await setting.size() == 1
+
+
+async def test_a_drain_is_looked_at_often() -> None:
+    """Nothing but a look tells that a pod is empty; without a drain pods are asked less and less often."""
+    setting = await scaled_in_with_mail()
+    assert [await setting.reconcile(KEY), *[await setting.look() for _ in range(3)]] == [1, 2, DRAINING, DRAINING]
+
+    setting.queues.clear()
+    await setting.settle()
+    assert max([await setting.look() or 0.0 for _ in range(10)]) == POLL
 
 
 async def test_held_messages_count() -> None:
