@@ -50,24 +50,23 @@ def kube(images: dict[str, str], pytestconfig: pytest.Config) -> Iterator[Kube]:
         kube("rollout", "status", "deployment/client", "--timeout=120s")
         yield kube
     finally:
-        kube("delete", "namespace", name, "--timeout=120s")
+        # All of them at once: most of it is waiting for their pods.
+        names = [one.namespace for one in pytestconfig.stash[_NAMESPACES]]
+        kube("delete", "namespace", *names, "--ignore-not-found", "--timeout=120s")
         _recycle_volumes()
 
 
 @pytest.fixture(scope="session")
-def sink(kube: Kube, images: dict[str, str], pytestconfig: pytest.Config) -> Iterator[Kube]:
-    """The namespace of the receiving server."""
+def sink(kube: Kube, images: dict[str, str], pytestconfig: pytest.Config) -> Kube:
+    """The namespace of the receiving server; it goes with that of the gateways."""
     sink = kube.within(f"{kube.namespace}-sink")
     pytestconfig.stash[_NAMESPACES].append(sink)
     sink.apply(world.namespace(sink.namespace))
-    try:
-        leaf = trustme.CA().issue_cert(f"sink.{sink.namespace}.svc")
-        certificate = (leaf.cert_chain_pems[0].bytes().decode(), leaf.private_key_pem.bytes().decode())
-        sink.apply(*world.sink(images["gateway"], certificate))
-        sink("rollout", "status", "deployment/sink", "--timeout=120s")
-        yield sink
-    finally:
-        sink("delete", "namespace", sink.namespace, "--timeout=120s")
+    leaf = trustme.CA().issue_cert(f"sink.{sink.namespace}.svc")
+    certificate = (leaf.cert_chain_pems[0].bytes().decode(), leaf.private_key_pem.bytes().decode())
+    sink.apply(*world.sink(images["gateway"], certificate))
+    sink("rollout", "status", "deployment/sink", "--timeout=120s")
+    return sink
 
 
 @pytest.fixture
@@ -83,7 +82,7 @@ def operator(kube: Kube, images: dict[str, str]) -> Iterator[str]:
     """The operator, installed as users install it; the name of its Deployment."""
     kube.helm("upgrade", "--install", RELEASE, CHART, "--take-ownership", "--wait", "--timeout=180s", *image_values(images))
     yield RELEASE
-    kube.helm("uninstall", RELEASE, "--wait")
+    kube.helm("uninstall", RELEASE)  # what it leaves for a moment goes with the namespace, which is waited for
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from tests.lab.project_images import Image, find_archive
 from tests.lab.provider import connect
 from tests.lab.relabelling import relabelled
 from tests.support import world
-from tests.support.fleets import arrive, notes, progress, uids, until_settled
+from tests.support.fleets import arrive, notes, progress, restored, uids, until_settled
 from tests.support.gateways import Gateway
 from tests.support.kept import Kept
 from tests.support.stream import Stream
@@ -31,13 +31,19 @@ WITHIN = 180
 """Seconds for one change; most take a few."""
 
 
+@pytest.fixture(scope="module")
+def shared(gateway: Gateway) -> Iterator[Gateway]:
+    """A gateway of two pods, for all of these tests."""
+    shared = Gateway(gateway.kube, "changed", gateway.smarthost)
+    shared.create(replicas=2)
+    yield shared
+    shared.delete()
+
+
 @pytest.fixture
-def changed(gateway: Gateway) -> Iterator[Gateway]:
-    """A gateway of two pods of its own."""
-    changed = Gateway(gateway.kube, "changed", gateway.smarthost)
-    changed.create(replicas=2)
-    yield changed
-    changed.delete()
+def changed(shared: Gateway) -> Gateway:
+    """The gateway of two pods, all well."""
+    return restored(shared, 2)
 
 
 def uid(gateway: Gateway, kind: str, name: str) -> str:
@@ -99,6 +105,31 @@ def test_twenty_changes_of_the_configuration_drop_nothing(changed: Gateway, sink
     assert [pod["status"]["containerStatuses"][0]["restartCount"] for pod in pods] == [0, 0]
 
 
+@pytest.mark.lab
+@pytest.mark.timeout(600)
+def test_volumes_that_cannot_grow_are_told_and_nothing_else_stops(changed: Gateway, sink: Kube) -> None:
+    """The StatefulSet is made anew without its pods and volumes, and mail flows all the while; the old size makes all well again."""
+    claims = [f"spool-{changed.name}-{number}" for number in range(2)]
+    before = uids(changed), [uid(changed, "pvc", claim) for claim in claims], uid(changed, "statefulset", changed.name)
+    with Stream(changed, "grown") as stream:
+        changed.kube.apply(changed.manifest(replicas=2, spool={"volume": {"size": "100Gi"}})[1])
+        eventually_sync(lambda: progress(changed)[:2] == ("False", "VolumesCannotGrow"), within=WITHIN, what="it says so", pause=0.5)
+        sentence = progress(changed)[2]
+        changed.wait("condition=Ready")
+        taken = len(stream.acknowledged)
+        eventually_sync(lambda: len(stream.acknowledged) > taken, within=60, what="mail flows", pause=0.5)
+        changed.kube.apply(changed.manifest(replicas=2)[1])
+        eventually_sync(lambda: progress(changed)[:2] == ("False", "Complete"), within=WITHIN, what="all is well again", pause=0.5)
+    arrive(stream, sink)
+
+    assert sentence.startswith("spec.spool.volume.size is 100Gi, and volumes keep their size: spool-changed-0 has ")
+    assert "only dynamically provisioned pvc can be resized" in sentence
+    assert (uids(changed), [uid(changed, "pvc", claim) for claim in claims]) == before[:2]
+    assert uid(changed, "statefulset", changed.name) != before[2]
+    assert stream.refused == 0
+    assert notes(changed, 0)["drained"] == "unknown"
+
+
 @pytest.fixture
 def other_image(images: dict[str, str], kube: Kube, operator: str, tmp_path: Path) -> Iterator[str]:
     """The tag of another good image for the pods; the first is put back afterwards."""
@@ -134,28 +165,3 @@ def test_an_upgrade_goes_pod_by_pod_and_loses_nothing(changed: Gateway, sink: Ku
 
     assert max(away) <= 1
     assert changed.kube.get("statefulset", changed.name)["spec"]["updateStrategy"]["rollingUpdate"]["partition"] == 2
-
-
-@pytest.mark.lab
-@pytest.mark.timeout(600)
-def test_volumes_that_cannot_grow_are_told_and_nothing_else_stops(changed: Gateway, sink: Kube) -> None:
-    """The StatefulSet is made anew without its pods and volumes, and mail flows all the while; the old size makes all well again."""
-    claims = [f"spool-{changed.name}-{number}" for number in range(2)]
-    before = uids(changed), [uid(changed, "pvc", claim) for claim in claims], uid(changed, "statefulset", changed.name)
-    with Stream(changed, "grown") as stream:
-        changed.kube.apply(changed.manifest(replicas=2, spool={"volume": {"size": "100Gi"}})[1])
-        eventually_sync(lambda: progress(changed)[:2] == ("False", "VolumesCannotGrow"), within=WITHIN, what="it says so", pause=0.5)
-        sentence = progress(changed)[2]
-        changed.wait("condition=Ready")
-        taken = len(stream.acknowledged)
-        eventually_sync(lambda: len(stream.acknowledged) > taken, within=60, what="mail flows", pause=0.5)
-        changed.kube.apply(changed.manifest(replicas=2)[1])
-        eventually_sync(lambda: progress(changed)[:2] == ("False", "Complete"), within=WITHIN, what="all is well again", pause=0.5)
-    arrive(stream, sink)
-
-    assert sentence.startswith("spec.spool.volume.size is 100Gi, and volumes keep their size: spool-changed-0 has ")
-    assert "only dynamically provisioned pvc can be resized" in sentence
-    assert (uids(changed), [uid(changed, "pvc", claim) for claim in claims]) == before[:2]
-    assert uid(changed, "statefulset", changed.name) != before[2]
-    assert stream.refused == 0
-    assert notes(changed, 0)["drained"] == "unknown"

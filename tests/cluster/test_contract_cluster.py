@@ -21,13 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 
-@pytest.fixture
-def namespace() -> Iterator[str]:
-    """A namespace of this test's own."""
-    name = f"smtp-gateway-contract-{secrets.token_hex(3)}"
+@pytest.fixture(scope="module")
+def kube() -> Kube:
+    """The cluster, with the definition of the resource."""
     kube = Kube(connect(), "default")
     kube("apply", "--server-side", "--force-conflicts", "-f", "crds/smtpgateways.yaml")
     kube("wait", "--for=condition=Established", "crd/smtpgateways.smtpgateway.io", "--timeout=60s")
+    return kube
+
+
+@pytest.fixture
+def namespace(kube: Kube) -> Iterator[str]:
+    """A namespace of this test's own."""
+    name = f"smtp-gateway-contract-{secrets.token_hex(3)}"
     kube("create", "namespace", name)
     kube.within(name)("wait", "--for=create", "serviceaccount/default", "--timeout=60s")  # no pod is admitted before
     yield name

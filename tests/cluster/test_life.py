@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.conftest import CHART, RELEASE
 from tests.support import world
-from tests.support.fleets import WAITING, WITHIN, arrive, evict, fill, notes, progress, size, told, uids, until_settled
+from tests.support.fleets import WAITING, WITHIN, arrive, evict, fill, notes, progress, restored, size, told, uids, until_settled
 from tests.support.gateways import Gateway
 from tests.support.kube import CommandError, Kube
 from tests.support.stream import Stream
@@ -19,13 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+@pytest.fixture(scope="module")
+def shared(gateway: Gateway) -> Iterator[Gateway]:
+    """A gateway of two pods, for all of these tests."""
+    shared = Gateway(gateway.kube, "fleet", gateway.smarthost)
+    shared.create(replicas=2)
+    yield shared
+    shared.delete()
+
+
 @pytest.fixture
-def fleet(gateway: Gateway) -> Iterator[Gateway]:
-    """A gateway of two pods of its own."""
-    fleet = Gateway(gateway.kube, "fleet", gateway.smarthost)
-    fleet.create(replicas=2)
-    yield fleet
-    fleet.delete()
+def fleet(shared: Gateway) -> Gateway:
+    """The gateway of two pods, all well."""
+    return restored(shared, 2)
 
 
 def scale(gateway: Gateway, replicas: int) -> None:

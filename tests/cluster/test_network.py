@@ -25,14 +25,20 @@ MISSPELT: dict[str, Any] = {"requiredDuringScheduling": {}}
 """An affinity with a field that Kubernetes does not have."""
 
 
-@pytest.fixture
-def bare(kube: Kube, operator: str) -> Iterator[Gateway]:
-    """A gateway without pods, which has everything else."""
+@pytest.fixture(scope="module")
+def shared(kube: Kube, operator: str) -> Iterator[Gateway]:
+    """A gateway without pods, which has everything else, for all of these tests."""
     assert operator
-    bare = Gateway(kube, "bare", "sink.example")
-    bare.create(replicas=0)
-    yield bare
-    bare.delete()
+    shared = Gateway(kube, "bare", "sink.example")
+    yield shared
+    shared.delete()
+
+
+@pytest.fixture
+def bare(shared: Gateway) -> Gateway:
+    """The gateway without pods, all well."""
+    shared.create(replicas=0)
+    return shared
 
 
 def becomes(gateway: Gateway, holds: Callable[[dict[str, Any]], bool], what: str, **spec: Any) -> dict[str, Any]:

@@ -27,13 +27,13 @@ SELECTOR = "app.kubernetes.io/name=smtp-gateway-operator"
 @pytest.fixture
 def stream(gateway: Gateway, images: dict[str, str]) -> Iterator[str]:
     """Mail that is sent all the time, from a pod that needs no API server for it; the subject that it has."""
-    subject = f"stream {secrets.token_hex(4)}"
+    token = secrets.token_hex(4)
+    subject, name = f"stream {token}", f"stream-{token}"
     message = {"sender": "app@example.com", "recipients": ["one@example.net"]}
-    gateway.kube.apply(*world.stream(images["gateway"], gateway.job(587, subject=subject, message=message)))
+    gateway.kube.apply(*world.stream(images["gateway"], gateway.job(587, subject=subject, message=message), name))
     eventually_sync(lambda: acknowledged(gateway, subject), within=120, what="the first mail is taken", pause=1)
     yield subject
-    # With its pod: one that has not ended yet would be taken for that of the next test.
-    gateway.kube("delete", "deployment/stream", "secret/stream", "--cascade=foreground", "--timeout=60s")
+    gateway.kube("delete", f"deployment/{name}", f"secret/{name}", "--wait=false")
 
 
 def acknowledged(gateway: Gateway, subject: str) -> set[str]:
@@ -197,7 +197,7 @@ def elsewhere(kube: Kube) -> Iterator[Kube]:
     other = kube.within(f"{kube.namespace}-two")
     other.apply(world.namespace(other.namespace))
     yield other
-    other("delete", "namespace", other.namespace, "--timeout=120s")
+    other("delete", "namespace", other.namespace, "--wait=false")
 
 
 @pytest.mark.timeout(400)

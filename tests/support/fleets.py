@@ -48,6 +48,13 @@ def until_settled(gateway: Gateway, replicas: int) -> None:
     eventually_sync(lambda: settled(gateway, replicas), within=WITHIN, what=f"{replicas} pods: {progress(gateway)}", pause=0.5)
 
 
+def restored(gateway: Gateway, replicas: int) -> Gateway:
+    """Return a fleet that tests share as it was made, whatever the test before did to it."""
+    gateway.create(replicas=replicas)
+    until_settled(gateway, replicas)
+    return gateway
+
+
 def notes(gateway: Gateway, number: int) -> dict[str, str]:
     """Return what the volume claim of a pod says."""
     found: dict[str, str] = gateway.kube.get("pvc", f"spool-{gateway.name}-{number}")["metadata"].get("annotations") or {}

@@ -44,9 +44,15 @@ class Gateway:
         return [login, {"apiVersion": API_VERSION, "kind": "SmtpGateway", "metadata": {"name": self.name}, "spec": whole | spec}]
 
     def create(self, **spec: Any) -> None:
-        """Apply it, and wait until it is Ready."""
+        """Apply it, and wait until it is Ready. One that tests share is made again what it was by this, whatever the test before did to it."""
         self.kube.apply(*self.manifest(**spec))
         self.wait("condition=Ready")
+
+    def refresh(self) -> None:
+        """Let the kubelet look at the pods now, and refresh what they mount. By itself it does so once a minute or two."""
+        self.kube(
+            "annotate", "pods", "-l", f"app.kubernetes.io/instance={self.name}", "--overwrite", f"tests/looked={secrets.token_hex(4)}"
+        )
 
     def wait(self, condition: str, within: int = READY_WITHIN) -> None:
         """Wait as users do, with `kubectl wait`."""

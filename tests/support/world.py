@@ -70,18 +70,19 @@ def client(image: str) -> list[dict[str, Any]]:
     return [_scripts("mail_client.py"), _deployment("client", _pod(image, "mail_client.py", ["-c", "import signal; signal.pause()"]))]
 
 
-def stream(image: str, job: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a pod that sends mail for ever, as *job* says, without anybody's help; see `acknowledged`."""
+def stream(image: str, job: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return a pod that sends mail for ever, as *job* says, without anybody's help; see `acknowledged`. *name* is its Deployment's."""
     pod = _pod(image, "mail_client.py", ["/scripts/mail_client.py", "/job/job.json"])
     pod["containers"][0]["volumeMounts"].append({"name": "job", "mountPath": "/job"})
-    pod["volumes"].append({"name": "job", "secret": {"secretName": "stream"}})
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "stream"}, "stringData": {"job.json": json.dumps(job)}}
-    return [_scripts("mail_client.py"), secret, _deployment("stream", pod)]
+    pod["volumes"].append({"name": "job", "secret": {"secretName": name}})
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"job.json": json.dumps(job)}}
+    return [_scripts("mail_client.py"), secret, _deployment(name, pod)]
 
 
 def acknowledged(kube: Kube, subject: str) -> set[str]:
-    """Return the Subject lines of what the stream of *kube*'s namespace was told to be safe so far."""
-    return {f"Subject: {subject} {int(line):06}" for line in kube("logs", "deployment/stream", "--tail=-1").split()}
+    """Return the Subject lines of what the stream that sends *subject*, and is called like it, was told to be safe so far."""
+    deployment = f"deployment/{subject.replace(' ', '-')}"
+    return {f"Subject: {subject} {int(line):06}" for line in kube("logs", deployment, "--tail=-1").split()}
 
 
 def received(kube: Kube) -> list[Received]:

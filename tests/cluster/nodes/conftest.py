@@ -1,17 +1,19 @@
 """The lab with a second node, for the length of these tests.
 
-All that the tests stand on (operator, next hop, client) runs on the first node: the second is cordoned but while a test uses it.
+All that the tests stand on (operator, next hop, client) runs on the first node: the second is cordoned until that is there. One fleet is
+for all tests; the test that loses the second node for good comes last.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.lab.layout import FIRST, SECOND
 from tests.lab.provider import connect
 from tests.support import machines
+from tests.support.fleets import until_settled
 from tests.support.gateways import Gateway
 from tests.support.kube import Kube
 
@@ -25,6 +27,7 @@ SPREAD = {
     "nodeTaintsPolicy": "Honor",
 }
 """One pod a node, of the nodes that take any."""
+SPREAD_OUT: dict[str, Any] = {"replicas": 2, "podTemplate": {"topologySpreadConstraints": [SPREAD]}}
 
 
 @pytest.fixture(scope="session")
@@ -38,26 +41,30 @@ def images(images: dict[str, str]) -> Iterator[dict[str, str]]:
         machines.bring_up(1)
 
 
-@pytest.fixture
-def second(kube: Kube) -> Iterator[str]:
-    """The name of the second node, which takes pods now; one that a test lost is there again."""
-    machines.bring_up(2)
-    kube("uncordon", SECOND.name)
-    yield SECOND.name
-    if kube.exists("node", SECOND.name):
-        kube("cordon", SECOND.name)
+@pytest.fixture(scope="module")
+def second(gateway: Gateway) -> str:
+    """The name of the second node, which takes pods now."""
+    gateway.kube("uncordon", SECOND.name)
+    return SECOND.name
 
 
-@pytest.fixture
-def fleet(gateway: Gateway, second: str) -> Iterator[Gateway]:
+@pytest.fixture(scope="module")
+def shared(gateway: Gateway, second: str) -> Iterator[Gateway]:
     """A gateway with one pod a node, each with a volume that its node alone has."""
-    fleet = Gateway(gateway.kube, "spread", gateway.smarthost)
-    fleet.create(replicas=2, podTemplate={"topologySpreadConstraints": [SPREAD]})
-    assert {node_of(fleet, pod) for pod in pods(fleet)} == {FIRST.name, second}
-    yield fleet
-    fleet.delete()
-    # A volume holds its pod fast to a node, and that of the next test is to be free.
-    fleet.kube("delete", "pvc", "-l", f"app.kubernetes.io/instance={fleet.name}", "--timeout=120s")
+    shared = Gateway(gateway.kube, "spread", gateway.smarthost)
+    shared.create(**SPREAD_OUT)
+    assert {node_of(shared, pod) for pod in pods(shared)} == {FIRST.name, second}
+    yield shared
+    shared.delete()
+
+
+@pytest.fixture
+def fleet(shared: Gateway, second: str) -> Gateway:
+    """The gateway with one pod a node, all well."""
+    shared.create(**SPREAD_OUT)
+    until_settled(shared, 2)
+    assert {node_of(shared, pod) for pod in pods(shared)} == {FIRST.name, second}
+    return shared
 
 
 def pods(gateway: Gateway) -> list[str]:

@@ -120,7 +120,7 @@ def test_draining_a_node_loses_nothing(fleet: Gateway, away: Kube, far: str, nea
 
 @pytest.fixture
 def doomed(fleet: Gateway) -> Iterator[str]:
-    """The second node, whose remains are taken away."""
+    """The second node, whose remains are taken away; nothing comes after it that needs one."""
     yield SECOND.name
     fleet.delete()
     machines.bring_up(1)
