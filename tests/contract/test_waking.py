@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.config.model import Config, Retry, Route
+from smtp_gateway.config.model import Config, Route
+from smtp_gateway.config.pace import Retry
 from smtp_gateway.spool.api import Selection, SpoolUnavailableError
 from smtp_gateway.spool.memory import MemorySpool
 from smtp_gateway.waking import NAME, PAGE, SLEEP, Waking, last_awake

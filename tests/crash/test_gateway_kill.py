@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from smtp_gateway.config.model import HopTls, Retry, Route, Smarthost
+from smtp_gateway.config.model import HopTls, Route, Smarthost
+from smtp_gateway.config.pace import Retry
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.spool.window import Bounds
 from smtp_gateway.telemetry.observer import NullObserver

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.config.model import Bounces, BounceTo, Retry
+from smtp_gateway.config.model import Bounces, BounceTo
+from smtp_gateway.config.pace import Retry
 from smtp_gateway.mail.dsn import NO_DSN, Asked, Dsn
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.telemetry.observer import NullObserver

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.config.model import Config, Retry, Route, Smarthost, TokenCredentials
+from smtp_gateway.config.model import Config, Route, Smarthost, TokenCredentials
+from smtp_gateway.config.pace import Retry
 from smtp_gateway.config.report import Cause
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.settings import Settings, Timeouts

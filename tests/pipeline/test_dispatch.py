@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.config.model import Retry, Route
+from smtp_gateway.config.model import Route
+from smtp_gateway.config.pace import Retry
 from smtp_gateway.mail.dsn import Asked, Dsn
 from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.spool.api import Recipient

@@ -11,7 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtp_gateway import dispatch
-from smtp_gateway.config.model import HopTls, Retry, Route, Smarthost
+from smtp_gateway.config.model import HopTls, Route, Smarthost
+from smtp_gateway.config.pace import Retry
 from smtp_gateway.routing.circuit import MISSES
 from smtp_gateway.spool.memory import MemorySpool
 from smtp_gateway.spool.window import Bounds

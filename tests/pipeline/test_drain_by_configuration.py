@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from smtp_gateway.config.model import Retry
+from smtp_gateway.config.pace import Retry
 from smtp_gateway.reporting import report
 from tests.support.admin import POD
 from tests.support.conversation import Conversation

@@ -9,7 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtp_gateway.app import Gateway, Settings
-from smtp_gateway.config.model import Listener, ListenerTls, Retry
+from smtp_gateway.config.model import Listener, ListenerTls
+from smtp_gateway.config.pace import Retry
 from smtp_gateway.dispatch import Dispatch
 from smtp_gateway.lifecycle import Phase
 from smtp_gateway.listener.server import BindError

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.config.model import Retry, Route
+from smtp_gateway.config.model import Route
+from smtp_gateway.config.pace import Retry
 from tests.support.dispatching import AROUND, config, over, working
 from tests.support.hostile import QUICK, Drip, Endless, Gone, Mute, Reset, unforeseen
 from tests.support.sink import EXTENSIONS, Cut, Raw, Sink

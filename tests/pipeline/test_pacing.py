@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.config.model import Pacing
+from smtp_gateway.config.pace import Pacing
 from smtp_gateway.daybook import NAME
 from smtp_gateway.dispatch import Surroundings
 from smtp_gateway.rates.throttle import AGAIN

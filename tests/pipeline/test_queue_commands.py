@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from smtp_gateway.config.model import Retry
+from smtp_gateway.config.pace import Retry
 from tests.support.gateway import Process, config, login, process
 from tests.support.mailq import Commands, send, session
 from tests.support.waiting import eventually, eventually_sync

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from smtp_gateway.config.model import Config, Listener, ListenerAuth, ListenerTls, Retry, Route
+from smtp_gateway.config.model import Config, Listener, ListenerAuth, ListenerTls, Route
+from smtp_gateway.config.pace import Retry
 from smtp_gateway.listener import usual
 from smtp_gateway.policy.relaying import Opening
 from tests.support.conversation import Conversation, plain

@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from smtp_gateway.config.model import Config, PasswordCredentials, Retry, Route, Smarthost
+from smtp_gateway.config.model import Config, PasswordCredentials, Route, Smarthost
+from smtp_gateway.config.pace import Retry
 from smtp_gateway.delivery.trust import Trust
 from smtp_gateway.dispatch import Surroundings
 from tests.pipeline.test_delivery_auth import SAID

@@ -25,7 +25,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from smtp_gateway.config.model import HopTls, Retry, Route, Smarthost
+from smtp_gateway.config.model import HopTls, Route, Smarthost
+from smtp_gateway.config.pace import Retry
 from smtp_gateway.dispatch import Surroundings
 from tests.support.conversation import Conversation
 from tests.support.dispatching import AROUND, LIFETIME, A, B, working

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from smtp_gateway.config.model import Config, HopTls, Retry, Route, Smarthost
+from smtp_gateway.config.model import Config, HopTls, Route, Smarthost
+from smtp_gateway.config.pace import Retry
 from tests.crash.marked import DOMAIN, SENDER, Owed, compose
 from tests.support.gateway import PATIENCE, config, running, trusting
 from tests.support.waiting import eventually

@@ -1,6 +1,6 @@
 """What an access token is asked for with: an authorization grant of OAuth 2.0 (RFC 6749), and the endpoint that takes it.
 
-Beneath `smtp_gateway.config.model`, which puts it into the configuration; the habits are those of its models.
+Beneath `smtp_gateway.config.model`, which puts it into the configuration.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from smtp_gateway.config.habits import Model
 
 HTTPS_PORT = 443
 LONGEST = 4096
@@ -56,10 +57,8 @@ Visible = Annotated[str, AfterValidator(_visible)]
 VisibleSecret = Annotated[SecretStr, AfterValidator(_visible_secret)]
 
 
-class Grant(BaseModel):
+class Grant(Model):
     """By which access tokens are asked for: a refresh token where there is one, the client's own credentials otherwise."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True)
 
     token_url: Annotated[str, AfterValidator(_endpoint)]
     client_id: Visible

@@ -13,12 +13,13 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from smtp_gateway.config.grants import Grant
+from smtp_gateway.config.habits import Model
 from smtp_gateway.config.hashes import hashed
 from smtp_gateway.config.outgoing import DkimKey, Rewrite
+from smtp_gateway.config.pace import Pacing, Retry
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
@@ -69,12 +70,6 @@ class IpFamily(StrEnum):
 
     IPV4 = "IPv4"
     IPV6 = "IPv6"
-
-
-class Model(BaseModel):
-    """The habits of every model here: frozen, nothing unknown, camelCase as in Kubernetes, no value in an error, which may be a secret."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True)
 
 
 class Listener(Model):
@@ -244,39 +239,6 @@ class Smarthost(Model):
             message = "an authority is asked only where certificates are verified"
             raise ValueError(message)
         return self
-
-
-class Retry(Model):
-    """The curve of retries: after attempt *n* the wait is `initial * factor**(n-1)`, at most `maximum`, each shortened at random.
-
-    The random part keeps messages that failed together from coming back together.
-    """
-
-    initial: Annotated[float, Field(gt=0)] = 30.0
-    """Seconds before the second attempt."""
-    maximum: Annotated[float, Field(gt=0)] = 3600.0
-    """Seconds, the longest wait between two attempts."""
-    factor: Annotated[float, Field(ge=1, le=10)] = 2.0
-    """By what each wait is longer than the one before; 2 is Postfix's and Exim's."""
-    jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.25
-    """The largest part by which a wait is shortened at random."""
-    lifetime: Annotated[float, Field(gt=0)] | None = None
-    """Seconds that mail on this route is retried before it is returned; None: as long as all mail (`Config.lifetime`)."""
-
-
-class Pacing(Model):
-    """How fast a route may be given mail by all pods together; None where nothing is said.
-
-    Messages are transactions that next hops take, recipients those of all of them.
-    """
-
-    messages_per_second: Annotated[int, Field(ge=1)] | None = None
-    messages_per_minute: Annotated[int, Field(ge=1)] | None = None
-    messages_per_day: Annotated[int, Field(ge=1)] | None = None
-    recipients_per_second: Annotated[int, Field(ge=1)] | None = None
-    recipients_per_minute: Annotated[int, Field(ge=1)] | None = None
-    recipients_per_day: Annotated[int, Field(ge=1)] | None = None
-    connections: Annotated[int, Field(ge=1)] | None = None
 
 
 class Route(Model):

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from smtp_gateway.config.model import Model, Port
+from smtp_gateway.config.habits import Model
+from smtp_gateway.config.model import Port
 
 
 class Condition(Model):

@@ -1,23 +1,19 @@
 """What is done to messages on their way out: keys that sign them, and who they are from.
 
-Beneath `smtp_gateway.config.model`, which puts it into the configuration; the habits are those of its models.
+Beneath `smtp_gateway.config.model`, which puts it into the configuration.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, SecretStr
 
 from smtp_gateway.config import signing_keys
+from smtp_gateway.config.habits import Model
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
-
-
-class SenderRule(_Model):
+class SenderRule(Model):
     """What some senders become."""
 
     match: tuple[str, ...] = ()
@@ -26,7 +22,7 @@ class SenderRule(_Model):
     """An address, or `*@domain`, which keeps the local part."""
 
 
-class Rewrite(_Model):
+class Rewrite(Model):
     """Who a message is from on its way to the next hops of one route: in the envelope and in the header."""
 
     senders: Annotated[tuple[SenderRule, ...], Field(min_length=1)]
@@ -43,7 +39,7 @@ def _able_to_sign(key: SecretStr) -> SecretStr:
     return key
 
 
-class DkimKey(_Model):
+class DkimKey(Model):
     """A key that signs the mail of one domain."""
 
     domain: Annotated[str, Field(min_length=1, max_length=253)]

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pydantic import ConfigDict
 
-from smtp_gateway.config.model import Model
+from smtp_gateway.config.habits import Model
 
 REPLY_LENGTH = 300
 """Characters of a reply that are reported: a paragraph of a status message, of what may be 4,096."""

@@ -10,7 +10,7 @@ from smtp_gateway.rates.budget import Spent, Sums
 from smtp_gateway.rates.spacing import Spacing
 
 if TYPE_CHECKING:
-    from smtp_gateway.config.model import Pacing
+    from smtp_gateway.config.pace import Pacing
     from smtp_gateway.rates.sharing import Share
 
 MINUTE = 60

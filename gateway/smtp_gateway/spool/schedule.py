@@ -1,6 +1,6 @@
 """When a recipient is tried again, and when it has been tried long enough: pure functions over the spool's values.
 
-The curve is `config.model.Retry`'s; its table test is the specification. Each recipient has the time that its own route's curve gives it;
+The curve is `config.pace.Retry`'s; its table test is the specification. Each recipient has the time that its own route's curve gives it;
 the message is due with the earliest of them, and only those are tried then that are due (`due_now`).
 """
 
@@ -16,7 +16,7 @@ from smtp_gateway.spool.api import Attempted, Entry, Recipient, Settlement
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from smtp_gateway.config.model import Retry
+    from smtp_gateway.config.pace import Retry
 
 TOGETHER = 1.0
 """Seconds by which a recipient may be tried early because another one of its message is tried: one transaction then serves both. Shorter

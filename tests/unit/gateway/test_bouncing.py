@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from smtp_gateway.bouncing import ASKED_DELAY, Bouncing, Fate, Told
-from smtp_gateway.config.model import Bounces, BounceTo, Retry, Route
+from smtp_gateway.config.model import Bounces, BounceTo, Route
+from smtp_gateway.config.pace import Retry
 from smtp_gateway.content.report import Kind
 from smtp_gateway.mail.dsn import Asked, Dsn
 from smtp_gateway.mail.envelope import MessageId

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from smtp_gateway.config.model import Config, Listener, Pacing, Route, Smarthost
+from smtp_gateway.config.model import Config, Listener, Route, Smarthost
+from smtp_gateway.config.pace import Pacing
 from smtp_gateway.faring import Chance, Faring
 from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.mail.outcome import Deferred, Delivered, Outcome, unreachable

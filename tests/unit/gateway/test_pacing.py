@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtp_gateway.config.model import Config, Listener, Route, Smarthost
-from smtp_gateway.config.model import Pacing as Pace
+from smtp_gateway.config.pace import Pacing as Pace
 from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.mail.outcome import Deferred, Delivered, Outcome
 from smtp_gateway.mail.reply import Reply

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from smtp_gateway.config import model
+from smtp_gateway.config.pace import Pacing as Pace
 from smtp_gateway.config.resource import to_config
 from smtp_gateway.config.resource.pacing import PRESETS, Preset
 from tests.support.resources import gateway, refusal
@@ -18,7 +18,7 @@ def paced(**pacing: Any) -> dict[str, Any]:
     return {"routes": [{"name": "default", "smarthosts": [{"host": "smtp.example"}], "pacing": pacing}]}
 
 
-def pace(**pacing: Any) -> model.Pacing | None:
+def pace(**pacing: Any) -> Pace | None:
     """Return what the pods are told."""
     return to_config(gateway(**paced(**pacing)), ()).routes[0].pacing
 
@@ -29,16 +29,16 @@ def test_every_preset_is_known() -> None:
     for published in PRESETS.values():
         assert published.source.startswith("https://")
         assert published.note
-        assert published.pacing != model.Pacing()
+        assert published.pacing != Pace()
 
 
 def test_what_is_written_wins_over_the_preset() -> None:
     """And the preset says the rest."""
-    assert pace(preset="Microsoft365") == model.Pacing(messages_per_minute=30, recipients_per_day=10_000, connections=3)
-    assert pace(preset="Microsoft365", connections=1, messagesPerDay=50) == model.Pacing(
+    assert pace(preset="Microsoft365") == Pace(messages_per_minute=30, recipients_per_day=10_000, connections=3)
+    assert pace(preset="Microsoft365", connections=1, messagesPerDay=50) == Pace(
         messages_per_minute=30, messages_per_day=50, recipients_per_day=10_000, connections=1
     )
-    assert pace(recipientsPerSecond=14) == model.Pacing(recipients_per_second=14)
+    assert pace(recipientsPerSecond=14) == Pace(recipients_per_second=14)
     assert to_config(gateway(), ()).routes[0].pacing is None
 
 
@@ -71,6 +71,6 @@ def test_the_documentation_has_every_preset_with_its_numbers_and_its_source() ->
     ]
 
 
-def limits(pacing: model.Pacing) -> str:
+def limits(pacing: Pace) -> str:
     """Return *pacing* as the page has it."""
     return ", ".join(f"`{name}: {value}`" for name, value in pacing.model_dump(by_alias=True, exclude_none=True).items())

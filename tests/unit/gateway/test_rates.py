@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtp_gateway.config.model import Pacing
+from smtp_gateway.config.pace import Pacing
 from smtp_gateway.rates.budget import DAY, NOTHING, QUARTER, Spent, Sums
 from smtp_gateway.rates.meter import CLAIM, Limits, Meter, limits_of
 from smtp_gateway.rates.sharing import WHOLE, Share

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from smtp_gateway.config import model
+from smtp_gateway.config import model, pace
 from smtp_gateway.config.certificate import new_authority
 from smtp_gateway.config.resource import (
     SecretContentError,
@@ -93,7 +93,7 @@ def test_routes_are_translated() -> None:
                 host="mx.corp.svc", port=2525, alternate_ports=(587, 465), tls=model.HopTls.OPPORTUNISTIC, priority=10, weight=3
             ),
         ),
-        retry=model.Retry(initial=5, maximum=5400, factor=1.5, jitter=0, lifetime=2 * 86400),
+        retry=pace.Retry(initial=5, maximum=5400, factor=1.5, jitter=0, lifetime=2 * 86400),
     )
     assert config.routes[1] == model.Route(name="default", tls=model.HopTls.VERIFY)
 
@@ -140,7 +140,7 @@ def test_what_is_left_out_is_as_the_gateway_has_it() -> None:
     """The schema's defaults are the configuration's: one curve, one lifetime, one reserve."""
     config = to_config(gateway(), ())
 
-    assert config.routes[0].retry == model.Retry()
+    assert config.routes[0].retry == pace.Retry()
     assert (config.lifetime, config.reserve) == (model.Config.model_fields["lifetime"].default, None)
     assert to_config(gateway(spool={"reserve": "64Mi"}), ()).reserve == 64 * 2**20
 

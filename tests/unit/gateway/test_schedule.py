@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtp_gateway.config.model import Retry
+from smtp_gateway.config.pace import Retry
 from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.mail.outcome import Deferred, Delivered, Failed, Outcome
 from smtp_gateway.mail.reply import Reply

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from smtp_gateway.config.model import Model
+from smtp_gateway.config.habits import Model
 from smtp_gateway.config.resource.exposure import Network, TrafficPolicy
 from smtp_gateway.config.rules import Rule
 

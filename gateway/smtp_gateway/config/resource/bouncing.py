@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from smtp_gateway.config.model import BounceTo, Model
+from smtp_gateway.config.habits import Model
+from smtp_gateway.config.model import BounceTo
 from smtp_gateway.config.resource.words import Duration, Mailbox, Name
 from smtp_gateway.config.rules import Rule
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from smtp_gateway.config.model import IpFamily, Model
+from smtp_gateway.config.habits import Model
+from smtp_gateway.config.model import IpFamily
 
 
 class DeliverySpec(Model):

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from smtp_gateway.config.model import IpFamily, Model, Port
+from smtp_gateway.config.habits import Model
+from smtp_gateway.config.model import IpFamily, Port
 from smtp_gateway.config.resource.words import Annotations, Labels, matching, without_repetition
 from smtp_gateway.config.rules import Rule
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from smtp_gateway.config.model import Model
+from smtp_gateway.config.habits import Model
 from smtp_gateway.config.resource.bouncing import BOUNCES_ROUTE_RULE, BouncesField, BouncesSpec
 from smtp_gateway.config.resource.delivering import DeliverySpec
 from smtp_gateway.config.resource.exposure import (

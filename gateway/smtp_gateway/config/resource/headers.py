@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from smtp_gateway.config.model import ClientAddress, Model
+from smtp_gateway.config.habits import Model
+from smtp_gateway.config.model import ClientAddress
 
 
 class HeadersSpec(Model):

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from smtp_gateway.config.model import ListenerAuth, ListenerTls, Model, Port
+from smtp_gateway.config.habits import Model
+from smtp_gateway.config.model import ListenerAuth, ListenerTls, Port
 from smtp_gateway.config.resource.admitting import ProxyProtocol
 from smtp_gateway.config.resource.relaying import ALLOWANCE_RULE, CLEARTEXT_RULE, CLOSED_RULE, Risk, TrustedNetwork
 from smtp_gateway.config.resource.words import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from smtp_gateway.config.model import Model
+from smtp_gateway.config.habits import Model
 from smtp_gateway.config.resource.words import Duration, Labels
 
 

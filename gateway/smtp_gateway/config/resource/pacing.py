@@ -13,8 +13,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from smtp_gateway.config import model
-from smtp_gateway.config.model import Model
+from smtp_gateway.config import pace
+from smtp_gateway.config.habits import Model
 from smtp_gateway.config.rules import Rule
 
 
@@ -39,7 +39,7 @@ class Preset(StrEnum):
 class Published:
     """What one provider publishes."""
 
-    pacing: model.Pacing
+    pacing: pace.Pacing
     source: str
     """The provider's own page; each number is on it."""
     note: str
@@ -50,37 +50,37 @@ _LEARN = "https://learn.microsoft.com/en-us/exchange/troubleshoot/send-emails"
 PRESETS = {
     Preset.AMAZON_SES_SANDBOX: Published(
         # "Quotas are based on the number of recipients": 1 a second, 200 in 24 hours.
-        model.Pacing(recipients_per_second=1, recipients_per_day=200),
+        pace.Pacing(recipients_per_second=1, recipients_per_day=200),
         "https://docs.aws.amazon.com/ses/latest/dg/quotas.html",
         "Limits of production accounts differ from one to the next: write those of yours as recipientsPerSecond and recipientsPerDay.",
     ),
     Preset.GOOGLE_WORKSPACE: Published(
         # 2,000 messages a day; of recipients, 3,000 a day outside of the own domain, for which all are taken here.
-        model.Pacing(messages_per_day=2000, recipients_per_day=3000),
+        pace.Pacing(messages_per_day=2000, recipients_per_day=3000),
         "https://support.google.com/a/answer/166852",
         "Beyond them a user may be shut out for a day. Recipients within the own domain count as if they were outside.",
     ),
     Preset.GOOGLE_WORKSPACE_RELAY: Published(
         # 4.6 million recipients in 24 hours, 319,444 in ten minutes.
-        model.Pacing(recipients_per_minute=31_944, recipients_per_day=4_600_000),
+        pace.Pacing(recipients_per_minute=31_944, recipients_per_day=4_600_000),
         "https://support.google.com/a/answer/2956491",
         "Each sender that is a user of the organisation has 10,000 messages a day besides; with one such sender write messagesPerDay: 10000.",
     ),
     Preset.MICROSOFT_365: Published(
         # "30 messages per minute", "10,000 recipients per day", "up to three concurrent connections".
-        model.Pacing(messages_per_minute=30, recipients_per_day=10_000, connections=3),
+        pace.Pacing(messages_per_minute=30, recipients_per_day=10_000, connections=3),
         f"{_LEARN}/smtp-submission-improvements",
         "Beyond the recipients of a day mail is refused for good (554 5.2.0), and the gateway returns it to its sender.",
     ),
     Preset.POSTMARK: Published(
         # "limit the total number of connections to our SMTP endpoint to 10 concurrent connections, per IP"
-        model.Pacing(connections=10),
+        pace.Pacing(connections=10),
         "https://postmarkapp.com/support/article/do-we-have-rate-limits-for-smtp",
         "Asked for, and not enforced.",
     ),
     Preset.SOCKET_LABS: Published(
         # "Maximum of 10 simultaneous connections per account"
-        model.Pacing(connections=10),
+        pace.Pacing(connections=10),
         "https://help.socketlabs.com/docs/smtp-server-restrictions",
         "More are answered 421 4.4.5.",
     ),
@@ -125,8 +125,8 @@ PACING_RULE = Rule(
 )
 
 
-def to_pacing(pacing: Pacing) -> model.Pacing:
+def to_pacing(pacing: Pacing) -> pace.Pacing:
     """Return the limits: what is written, and of what is not, the preset's."""
-    written = {name: value for name in model.Pacing.model_fields if (value := getattr(pacing, name)) is not None}
-    base = model.Pacing() if pacing.preset is None else PRESETS[pacing.preset].pacing
+    written = {name: value for name in pace.Pacing.model_fields if (value := getattr(pacing, name)) is not None}
+    base = pace.Pacing() if pacing.preset is None else PRESETS[pacing.preset].pacing
     return base.model_copy(update=written)

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from smtp_gateway.config import outgoing
-from smtp_gateway.config.model import Model
+from smtp_gateway.config.habits import Model
 from smtp_gateway.config.resource.words import SenderPattern, matching
 from smtp_gateway.config.rules import Rule
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from smtp_gateway.config.model import SUBMISSIONS_PORT, HopTls, Model, Port
+from smtp_gateway.config.habits import Model
+from smtp_gateway.config.model import SUBMISSIONS_PORT, HopTls, Port
 from smtp_gateway.config.resource.pacing import PACING_RULE, Pacing
 from smtp_gateway.config.resource.rewriting import Rewrite
 from smtp_gateway.config.resource.words import Duration, Host, MailDomain, Name, SecretName, SecretReference

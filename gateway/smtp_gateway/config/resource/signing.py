@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, SecretStr
 
 from smtp_gateway.config import signing_keys
-from smtp_gateway.config.model import Model
+from smtp_gateway.config.habits import Model
 from smtp_gateway.config.outgoing import DkimKey
 from smtp_gateway.config.resource.translation import SecretContentError
 from smtp_gateway.config.resource.words import SecretReference, matching

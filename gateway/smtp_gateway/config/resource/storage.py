@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from smtp_gateway.config import units
-from smtp_gateway.config.model import Model
+from smtp_gateway.config.habits import Model
 from smtp_gateway.config.resource.words import Duration, Quantity
 from smtp_gateway.config.rules import Rule
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from smtp_gateway.config import model, units
+from smtp_gateway.config import model, pace, units
 from smtp_gateway.config.certificate import certificates_in
 from smtp_gateway.config.hashes import HashError, hashed
 from smtp_gateway.config.resource.admitting import connections_per_client
@@ -217,8 +217,8 @@ def _to_smarthost(hop: Smarthost, held: Held) -> model.Smarthost:
     )
 
 
-def _to_retry(retry: Retry) -> model.Retry:
-    return model.Retry(
+def _to_retry(retry: Retry) -> pace.Retry:
+    return pace.Retry(
         initial=units.seconds(retry.initial),
         maximum=units.seconds(retry.maximum),
         factor=retry.factor_percent / 100,
