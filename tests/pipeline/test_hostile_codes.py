@@ -2,8 +2,8 @@
 
 The expectations are the RFCs' and not the code's. RFC 5321 section 4.2.1: the first digit decides, whatever the others are; section
 4.3.2: what goes on after a phase is 220, 250 and 354. A 5yz is final for the mail (section 4.2.1), with these exceptions, each temporary
-because it does not speak about the mail: anything before MAIL, 530 (RFC 4954 section 6, RFC 3207 section 4: other settings are asked
-for), and 552 at RCPT (RFC 5321 section 4.5.3.1.10: too many recipients).
+because it does not speak about the mail: anything before MAIL, what is said of credentials (RFC 4954 section 6, RFC 3207 section 4: other
+settings are asked for), and 552 at RCPT (RFC 5321 section 4.5.3.1.10: too many recipients).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ FINAL = (
     *(500, 501, 502, 503, 504, 510, 511, 512, 517, 521, 523, 530, 531, 533, 534, 535, 538, 541),
     *(550, 551, 552, 553, 554, 555, 556, 557, 571, 579, 590, 599),
 )
+CREDENTIALS = (530, 534, 535, 538)
 CODES = (*POSITIVE, *INTERMEDIATE, *TRANSIENT, *FINAL)
 """RFC 5321, 4954, 3207, 7504, 7505, those that servers use without one (541, 571, 579, 590), and codes that nobody has defined."""
 
@@ -64,7 +65,7 @@ def expected(phase: str, code: int) -> str:
     """Return what *code* in *phase* makes of a recipient in one attempt."""
     if goes_on(phase, code):
         return "delivered"
-    final = code in FINAL and code != 530 and phase in {"MAIL", "RCPT", "DATA", "body"}
+    final = code in FINAL and code not in CREDENTIALS and phase in {"MAIL", "RCPT", "DATA", "body"}
     return "bounced" if final and (phase, code) != ("RCPT", 552) else "deferred"
 
 
