@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from smtp_gateway.config.model import Config, Route
 
 REMEMBERED = 10_000
-"""Domains, or pairs of sender and domain, whose ways are kept, some 200 octets each; beyond that all are looked up anew, so that a list of made-up domains fills nothing."""
+"""Domains, or pairs of sender and domain, whose ways are kept, some 200 octets each; beyond that all are looked up anew, so that a list of
+made-up domains fills nothing."""
 
 
 class Originator(Protocol):
