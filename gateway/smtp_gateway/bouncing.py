@@ -116,7 +116,8 @@ class Bouncing:
         to, fate = _addressee(entry, body, due.outcomes, self._bounces)
         if not to:
             return Told(due.settlement, kind, fate)
-        whole = fate is Fate.SENDER and kind is Kind.FAILURE and entry.dsn.ret == FULL
+        # RET=FULL is disregarded for what may travel under TLS alone: the notice may not (RFC 8689 section 5).
+        whole = fate is Fate.SENDER and kind is Kind.FAILURE and entry.dsn.ret == FULL and not entry.requiretls
         whole = whole and isinstance(body, bytes) and is_returnable(body, smtputf8=entry.smtputf8)
         original = Original(entry.id, entry.sender, entry.accepted_at, beginning(body), entry.dsn, entry.smtputf8, whole)
         report = Report(self._new_id(due.now), self._hostname, due.now, to, original, due.outcomes, due.ends)

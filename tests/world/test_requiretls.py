@@ -39,8 +39,8 @@ def test_it_goes_to_a_domain_that_dnssec_vouches_for(around: World) -> None:
     ids=["unsigned-domain", "not-announced", "self-signed", "no-starttls"],
 )
 def test_it_comes_back_where_it_cannot_go(around: World, recipient: str, reply: str) -> None:
-    """At once, with the code that says why, and nobody got it; the notice quotes no more than the header section."""
-    around.submit(recipient, message=b"Subject: %s\r\n\r\na secret\r\n" % recipient.encode(), options=REQUIRED)
+    """At once, with the code that says why, and nobody got it; the notice quotes no more than the header section, whatever was asked for."""
+    around.submit(recipient, message=b"Subject: %s\r\n\r\na secret\r\n" % recipient.encode(), options=(*REQUIRED, "RET=FULL"))
 
     line = around.outcome(recipient)
     assert line["event"] == "bounced"

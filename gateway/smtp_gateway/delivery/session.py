@@ -174,6 +174,7 @@ async def _encrypt(session: Session, settings: Settings) -> Session:
 
 
 async def _shake_hands(hop: Hop, connection: Connection, settings: Settings) -> Encryption:
+    """Put TLS on *connection* by the terms of *hop*, and return what was agreed on. Raises `HandshakeError`."""
     context = await settings.trust.context(hop.terms)
     await connection.start_tls(context, hop.host.rstrip("."), settings.timeouts.start_tls)
     return Encryption(*connection.tls, verified=hop.tls is HopTls.VERIFY)
