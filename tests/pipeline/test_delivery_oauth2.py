@@ -20,7 +20,7 @@ from smtp_gateway.dispatch import Surroundings
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Deferred, Delivered, Outcome
 from smtp_gateway.probing.probe import Probe
-from smtp_gateway.resolver import Nameserver, Resolver
+from smtp_gateway.resolver import Resolver
 from tests.pipeline.test_delivery_tls import server_context
 from tests.pipeline.test_delivery_tls import trusting as trusting_hops
 from tests.pipeline.test_gateway import measured, page
@@ -204,7 +204,7 @@ async def test_without_a_token_the_other_addresses_of_a_host_are_not_tried(endpo
         sink.host, sink.port = "0.0.0.0", 0
         await sink.start()
         names.add("many.example.", "A", *(f"127.0.0.{number}" for number in range(1, 4)))
-        sender = Sender(Resolver(Nameserver("127.0.0.1", names.port), patience=2))
+        sender = Sender(names.resolver(2))
         target = smarthost(sink, endpoint).model_copy(update={"host": "many.example."})
 
         assert deferral(await sender.send(target)) == "451 4.7.0 No access token: localhost answered 503 without a reason"
