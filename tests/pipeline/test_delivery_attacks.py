@@ -14,7 +14,7 @@ from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.delivery.trust import Trust
 from smtp_gateway.mail.envelope import Envelope
 from smtp_gateway.mail.outcome import Deferred, Delivered, Outcome
-from smtp_gateway.resolver import Nameserver, Resolver
+from smtp_gateway.resolver import Resolver
 from tests.support.dns import NameServer
 from tests.support.forgery import Forged, Signer
 from tests.support.messages import BODY
@@ -36,8 +36,7 @@ async def deliver(sink: Sink, tls: HopTls = HopTls.VERIFY, host: str = f"{HOST}.
     """Deliver one message to *sink*, which is behind every name, and return what it came to."""
     async with NameServer() as names:
         names.add(host, "A", "127.0.0.1")
-        resolver = Resolver(Nameserver("127.0.0.1", names.port), patience=2)
-        client = Client(resolver, Settings("gateway.example", Trust(AUTHORITY.trusting()), TIMEOUTS))
+        client = Client(names.resolver(2), Settings("gateway.example", Trust(AUTHORITY.trusting()), TIMEOUTS))
         hop = Smarthost(host=host, port=sink.port, tls=tls)
         outcomes = await client.deliver(Mail(Envelope("me@here.example", (A,)), body), (hop,))
         client.close()
