@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.postfix import make_queues
 from tests.clients.jobs import HOST, PATIENCE, Outcome
 from tests.clients.tools import Tools
-from tests.support.mail_programs import GROUP, OWNER, make_accounts
+from tests.support.mail_programs import GROUP, OWNER, POSTFIX_PLACES, make_accounts
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
@@ -21,19 +21,12 @@ if TYPE_CHECKING:
 
     from tests.clients.jobs import Job
 
-POSTFIX = """\
-compatibility_level = 3.6
-queue_directory = {folder}/spool
-data_directory = {folder}/data
-daemon_directory = {root}/usr/lib/postfix/sbin
-command_directory = {root}/usr/sbin
-shlib_directory = {root}/usr/lib/postfix
-mail_owner = {owner}
-setgid_group = {group}
+POSTFIX = (
+    POSTFIX_PLACES
+    + """\
 import_environment = MAIL_CONFIG TZ LANG=C LD_LIBRARY_PATH={root}/usr/lib/postfix SASL_PATH={sasl}
 export_environment = MAIL_CONFIG TZ LANG=C LD_LIBRARY_PATH={root}/usr/lib/postfix
 maillog_file = {folder}/maillog
-maillog_file_prefixes = {folder}
 myhostname = postfix.client.example
 mydestination =
 inet_interfaces = loopback-only
@@ -49,6 +42,7 @@ smtp_sasl_auth_enable = yes
 smtp_sasl_password_maps = texthash:{folder}/etc/passwords
 smtp_sasl_security_options = noanonymous
 """
+)
 _MASTER = """\
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup

@@ -15,10 +15,35 @@ from bench.relay import GROUP, OWNER
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CACHE", "GROUP", "OWNER", "exim", "folder", "libraries", "make_accounts", "opensmtpd", "postfix", "sasl", "unbound"]
+__all__ = [
+    "CACHE",
+    "GROUP",
+    "OWNER",
+    "POSTFIX_PLACES",
+    "exim",
+    "folder",
+    "libraries",
+    "make_accounts",
+    "opensmtpd",
+    "postfix",
+    "sasl",
+    "unbound",
+]
 
 CACHE = Path("/var/cache/smtp-gateway-clients")
 """Root's alone to write, and not below the home of root, which the account that the servers run as cannot enter."""
+POSTFIX_PLACES = """\
+compatibility_level = 3.6
+queue_directory = {folder}/spool
+data_directory = {folder}/data
+daemon_directory = {root}/usr/lib/postfix/sbin
+command_directory = {root}/usr/sbin
+shlib_directory = {root}/usr/lib/postfix
+mail_owner = {owner}
+setgid_group = {group}
+maillog_file_prefixes = {folder}
+"""
+"""How Postfix's `main.cf` begins, whose files are below `root` and whose queue is below `folder`."""
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
 

@@ -9,6 +9,7 @@ import subprocess
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from bench.processes import end
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
@@ -42,11 +43,6 @@ def _takes(place: tuple[str, int]) -> bool:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End it, and whatever is left of its session."""
-    process.terminate()
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    end(process)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.postfix import make_queues
 from tests.support import mail_programs
 from tests.support.gateway import write_pair
-from tests.support.mail_programs import GROUP, OWNER
+from tests.support.mail_programs import GROUP, OWNER, POSTFIX_PLACES
 from tests.support.waiting import eventually_sync
 from tests.world.daemon import daemon
 from tests.world.exchangers import PORT
@@ -58,19 +58,12 @@ class Receiver:
         return [octets for octets in kept if f"\r\nMessage-ID: <{message_id}>\r\n".encode() in octets]
 
 
-POSTFIX = """\
-compatibility_level = 3.6
-queue_directory = {folder}/spool
-data_directory = {folder}/data
-daemon_directory = {root}/usr/lib/postfix/sbin
-command_directory = {root}/usr/sbin
-shlib_directory = {root}/usr/lib/postfix
-mail_owner = {owner}
-setgid_group = {group}
+POSTFIX = (
+    POSTFIX_PLACES
+    + """\
 import_environment = MAIL_CONFIG TZ LANG=C LD_LIBRARY_PATH={root}/usr/lib/postfix
 export_environment = MAIL_CONFIG TZ LANG=C LD_LIBRARY_PATH={root}/usr/lib/postfix
 maillog_file = {folder}/log/maillog
-maillog_file_prefixes = {folder}
 myhostname = {host}
 mydestination =
 mynetworks =
@@ -90,6 +83,7 @@ virtual_minimum_uid = 1
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
 """
+)
 _MASTER = """\
 {address}:25 inet n - n - - smtpd
 cleanup unix n - n - 0 cleanup
