@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from smtp_gateway.config.model import HopTls, Smarthost
+from smtp_gateway.config.model import ClientCertificate, HopTls, PasswordCredentials, Smarthost
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.settings import Settings, Timeouts
 from smtp_gateway.delivery.transaction import Mail
@@ -20,7 +20,7 @@ from tests.support.conversation import Conversation
 from tests.support.forgery import Forged, Signer
 from tests.support.gateway import trusting
 from tests.support.messages import BODY
-from tests.support.sink import EXTENSIONS, Sink
+from tests.support.sink import EXTENSIONS, Answer, Cut, Sink
 
 if TYPE_CHECKING:
     import ssl
@@ -62,10 +62,11 @@ async def test_it_is_kept_with_its_message_and_no_other(way_in: Reception, clien
     assert not second.requiretls
 
 
-async def deliver(*sinks: Sink, envelope: Envelope = LETTER, tls: HopTls = HopTls.VERIFY) -> Outcome:
-    """Deliver one message to the first of *sinks* that will do, and return what it came to."""
+async def deliver(*sinks: Sink, envelope: Envelope = LETTER, tls: HopTls = HopTls.VERIFY, **terms: Any) -> Outcome:
+    """Deliver one message to the first of *sinks* that will do, by *terms*, and return what it came to."""
     client = Client(Resolver(), Settings("gateway.example", Trust(AUTHORITY.trusting()), Timeouts(*[5.0] * 10)))
-    outcomes = await client.deliver(Mail(envelope, BODY), tuple(Smarthost(host="localhost", port=sink.port, tls=tls) for sink in sinks))
+    hops = tuple(Smarthost(host="localhost", port=sink.port, tls=tls, **terms) for sink in sinks)
+    outcomes = await client.deliver(Mail(envelope, BODY), hops)
     client.close()
     return outcomes[A]
 
@@ -118,6 +119,24 @@ async def test_it_waits_while_one_may_yet_promise_it() -> None:
 
         for order in ((unusable, away), (away, unusable)):
             assert isinstance(await deliver(*order), Deferred)
+
+
+NO_VERDICT: dict[str, tuple[Answer | None, dict[str, Any]]] = {
+    "no mechanism": (None, {"credentials": PasswordCredentials(identity="ours", username="us", password="secret")}),
+    "useless certificate": (None, {"client_certificate": ClientCertificate(identity="ours", chain="no certificate", key="no key")}),
+    "cut in the handshake": (Cut(b"220 2.0.0 Go ahead\r\n"), {}),
+}
+
+
+@pytest.mark.parametrize("kind", NO_VERDICT)
+async def test_it_waits_for_what_says_nothing_of_the_next_hops_tls(kind: str) -> None:
+    """Credentials and certificates of ours are ours to mend, and a connection that is lost may hold the next time."""
+    answer, terms = NO_VERDICT[kind]
+    async with Sink(tls=RIGHT, extensions=PROMISING) as sink:
+        if answer is not None:
+            sink.answer("STARTTLS", answer)
+
+        assert isinstance(await deliver(sink, **terms), Deferred)
 
 
 @pytest.mark.parametrize(("tls", "extensions", "asked"), [(RIGHT, PROMISING, True), (RIGHT, EXTENSIONS, False), (None, PROMISING, False)])

@@ -87,7 +87,7 @@ class Client:
 
     async def _portion(self, hops: Sequence[Smarthost], mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:
         """Hand *mail* over for as many recipients as fit into one transaction."""
-        missed: list[Outcome] = []
+        missed: list[HopUnusableError] = []
         behind: Sequence[Smarthost] = ()
         for hop in self._reachability.in_order(hops):
             if behind and hop in behind:
@@ -95,11 +95,11 @@ class Client:
             try:
                 return await self._over(hop, mail, recipients)
             except LeadsBackError as fault:
-                missed, behind = missed or [fault.outcome], hops[hops.index(hop) :]
+                missed, behind = missed or [fault], hops[hops.index(hop) :]
             except HopUnusableError as fault:
-                missed.append(fault.outcome)
+                missed.append(fault)
                 self._reachability.told(hop, fault.outcome)
-        last = requiretls.outcome(missed) if mail.envelope.demands_tls and missed else missed[-1] if missed else UNEXPECTED
+        last = UNEXPECTED if not missed else requiretls.outcome(missed) if mail.envelope.demands_tls else missed[-1].outcome
         return dict.fromkeys(recipients, last)
 
     async def _over(self, hop: Smarthost, mail: Mail, recipients: tuple[str, ...]) -> dict[str, Outcome]:

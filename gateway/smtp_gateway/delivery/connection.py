@@ -7,6 +7,7 @@ After an error the connection is of no further use; `leave` says QUIT where that
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -19,12 +20,12 @@ from smtp_gateway.delivery.faults import (
     NoAnswerError,
     NoConnectionError,
     SessionError,
+    UnjudgedHandshakeError,
 )
 from smtp_gateway.delivery.patience import Patience
 from smtp_gateway.delivery.replies import MalformedReplyError, ReplyParser
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterable
 
     from smtp_gateway.mail.body import Body
@@ -169,15 +170,16 @@ class Connection(asyncio.Protocol):
         """
         if self._transport is None or self._transport.is_closing():
             message = "TLS handshake failed: connection lost"
-            raise HandshakeError(message)
+            raise UnjudgedHandshakeError(message)
         try:
             transport = await self._loop.start_tls(self._transport, self, context, server_hostname=hostname, ssl_handshake_timeout=patience)
         except (OSError, ValueError) as fault:  # SSLError and TimeoutError are OSErrors; a name that is none for SNI is a ValueError
             message = f"TLS handshake failed: {fault or type(fault).__name__}"
-            raise HandshakeError(message) from fault
+            kind = HandshakeError if _is_judgement(fault) else UnjudgedHandshakeError
+            raise kind(message) from fault
         if transport is None:
             message = "TLS handshake failed: connection lost"
-            raise HandshakeError(message)
+            raise UnjudgedHandshakeError(message)
         self._transport = transport
         self._incoming.clear()
 
@@ -275,6 +277,11 @@ class Connection(asyncio.Protocol):
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+def _is_judgement(fault: OSError | ValueError) -> bool:
+    """Tell whether *fault* says something of the next hop's TLS, and not only that its connection has ended or that nothing came."""
+    return isinstance(fault, ssl.SSLError | ValueError) and not isinstance(fault, ssl.SSLEOFError | ssl.SSLZeroReturnError)
 
 
 async def open_connection(address: str, port: int, patience: float) -> Connection:

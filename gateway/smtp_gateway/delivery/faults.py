@@ -70,6 +70,10 @@ class HandshakeError(SessionError):
     enhanced = "4.7.5"
 
 
+class UnjudgedHandshakeError(HandshakeError):
+    """The same, and the next hop's TLS may be good: the connection was lost, or what this side believes and shows is of no use."""
+
+
 class NoMechanismError(SessionError):
     """The next hop is to be told credentials, and offers no way to tell it."""
 
@@ -94,6 +98,12 @@ class HopUnusableError(Exception):
     def lasting(self) -> bool:
         """Whether it would be the same again at any of the next hop's addresses, which the next hop then need not be asked at."""
         return isinstance(self.__cause__, TokenUnavailableError)
+
+    @property
+    def unencrypted(self) -> bool:
+        """Whether it is because the next hop has not the TLS that was asked for."""
+        cause = self.__cause__
+        return isinstance(cause, NotEncryptedError | HandshakeError) and not isinstance(cause, UnjudgedHandshakeError)
 
 
 class CredentialsRefusedError(HopUnusableError):

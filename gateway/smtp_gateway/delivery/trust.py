@@ -1,6 +1,6 @@
 """Whom next hops are believed by and what they are shown: the TLS contexts of handshakes with them, each built once and in a thread.
 
-What can go wrong is `HandshakeError`: a certificate or an authority that OpenSSL cannot use, whatever was looked at before.
+What can go wrong is `UnjudgedHandshakeError`: a certificate or an authority that OpenSSL cannot use, whatever was looked at before.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from smtp_gateway.config.model import HopTls
-from smtp_gateway.delivery.faults import HandshakeError
+from smtp_gateway.delivery.faults import UnjudgedHandshakeError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,7 +51,7 @@ class Trust:
     async def context(self, terms: Terms) -> ssl.SSLContext:
         """Return the context for *terms*. In a thread at first, because the system's authorities are a file of some 200 KB.
 
-        Raises `HandshakeError` when the certificate or the authority in *terms* is of no use to OpenSSL.
+        Raises `UnjudgedHandshakeError` when the certificate or the authority in *terms* is of no use to OpenSSL.
         """
         if not terms.usual:
             return await self._other(terms)
@@ -84,19 +84,19 @@ def _without_verification() -> ssl.SSLContext:
 
 
 def _particular(terms: Terms) -> ssl.SSLContext:
-    """Return a context that believes only the authority in *terms*, if there is one, and shows the certificate. Raises `HandshakeError`."""
+    """Return a context that believes only the authority in *terms*, if there is one, and shows the certificate. Raises `UnjudgedHandshakeError`."""
     try:
         context = ssl.create_default_context(cadata=terms.authority) if terms.tls is HopTls.VERIFY else _without_verification()
     except ssl.SSLError as fault:
         message = f"The authority that should vouch for it cannot be used: {fault.reason or fault}"
-        raise HandshakeError(message) from fault
+        raise UnjudgedHandshakeError(message) from fault
     if terms.client_certificate is not None:
         _show(terms.client_certificate, context)
     return context
 
 
 def _show(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
-    """Show *certificate* to those who ask for one. Raises `HandshakeError`.
+    """Show *certificate* to those who ask for one. Raises `UnjudgedHandshakeError`.
 
     OpenSSL is given certificates by the name of a file. This one has none but its descriptor's, so that the key is never on a disk.
     """
@@ -107,6 +107,6 @@ def _show(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
         context.load_cert_chain(f"/proc/self/fd/{file}", password="")  # one that is asked for on a terminal would be waited for
     except ssl.SSLError as fault:
         message = f"The client certificate in Secret {certificate.identity} cannot be used: {fault.reason or fault}"
-        raise HandshakeError(message) from fault
+        raise UnjudgedHandshakeError(message) from fault
     finally:
         os.close(file)
