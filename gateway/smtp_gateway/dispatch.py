@@ -94,6 +94,15 @@ class Surroundings:
     """Seconds before a result that the spool could not write is offered again."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """A message in an attempt, and what is made of it: the configuration that chose its routes rewrites and signs it."""
+
+    entry: Entry
+    body: Body
+    outgoing: Outgoing | None
+
+
 class Dispatch:
     """The conductor behind the spool."""
 
@@ -291,11 +300,11 @@ class Dispatch:
 
     async def _attempt(self, entry: Entry, in_hand: bytes | None) -> None:
         """Try once to deliver what is still owed, and write down the result."""
-        config, tried = self._config, schedule.due_now(entry, self._world.clock())
+        config, outgoing, tried = self._config, self._outgoing, schedule.due_now(entry, self._world.clock())
         owed = self._batches(tried)
         try:
             body = in_hand or await self._spool.body(entry.id)
-            outcomes = await self._deliver(entry, body, owed)
+            outcomes = await self._deliver(_Leaving(entry, body, outgoing), owed)
         except DamagedBodyError as fault:
             age = accounting.age(entry, self._world.clock())
             _log.error("damaged", message_id=entry.id, sender=entry.sender, reason=str(fault), age=age)
@@ -314,15 +323,15 @@ class Dispatch:
         accounting.tell(accounting.Settled(tried, owed, decision.outcomes, told.notice), self._observer, self._world.clock())
         bouncing.tell(told, entry, self._observer)
 
-    async def _deliver(self, entry: Entry, body: Body, owed: tuple[Batch, ...]) -> Mapping[str, Outcome]:
-        """Hand *entry* to the next hops of each batch, a few batches at a time."""
+    async def _deliver(self, leaving: _Leaving, owed: tuple[Batch, ...]) -> Mapping[str, Outcome]:
+        """Hand a message to the next hops of each batch, a few batches at a time."""
         if len(owed) == 1:  # nearly always, and then a task and a place of its own would cost more than they are worth
-            return await self._deliver_batch(entry, body, owed[0])
+            return await self._deliver_batch(leaving, owed[0])
         places = asyncio.Semaphore(BATCHES)
 
         async def one(batch: Batch) -> Mapping[str, Outcome]:
             async with places:
-                return await self._deliver_batch(entry, body, batch)
+                return await self._deliver_batch(leaving, batch)
 
         outcomes: dict[str, Outcome] = {}
         # All are waited for, whatever one of them comes to: none may go on behind the settlement.
@@ -332,24 +341,24 @@ class Dispatch:
             outcomes |= found
         return outcomes
 
-    async def _deliver_batch(self, entry: Entry, body: Body, batch: Batch) -> Mapping[str, Outcome]:
+    async def _deliver_batch(self, leaving: _Leaving, batch: Batch) -> Mapping[str, Outcome]:
         """Deliver to *batch*'s recipients, unless their destination rests. What nobody foresaw defers them and no others."""
-        if resting := self._faring.resting(entry.id, batch):
+        if resting := self._faring.resting(leaving.entry.id, batch):
             return dict.fromkeys(batch.recipients, resting)
         began = self._world.ticks()
-        outcomes = await self._hand_over(entry, body, batch)
-        self._faring.note(entry.id, batch, outcomes, began)
+        outcomes = await self._hand_over(leaving, batch)
+        self._faring.note(leaving.entry.id, batch, outcomes, began)
         return outcomes
 
-    async def _hand_over(self, entry: Entry, body: Body, batch: Batch) -> Mapping[str, Outcome]:
-        started = self._world.ticks()
+    async def _hand_over(self, leaving: _Leaving, batch: Batch) -> Mapping[str, Outcome]:
+        entry, started = leaving.entry, self._world.ticks()
         envelope = Envelope(entry.sender, batch.recipients, entry.smtputf8, entry.body_8bit, entry.dsn, entry.requiretls)
         try:
             hops = await next_hops(batch.way, self._mx_terms, strict=envelope.demands_tls)
             if isinstance(hops, tuple):
-                mail = Mail(envelope, body)
-                if self._outgoing is not None:
-                    mail = await self._outgoing.mail(mail, entry, batch.route)
+                mail = Mail(envelope, leaving.body)
+                if leaving.outgoing is not None:
+                    mail = await leaving.outgoing.mail(mail, entry, batch.route)
                 return await self._client.deliver(mail, hops)
         except DamagedBodyError:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from smtp_gateway.config import signing_keys
 from smtp_gateway.config.model import Config, HopTls, Listener, Route, Smarthost
 from smtp_gateway.config.outgoing import DkimKey, Rewrite, SenderRule
 from smtp_gateway.spool.disk import DiskSpool
+from smtp_gateway.spool.memory import MemorySpool
 from smtp_gateway.telemetry.observer import NullObserver
 from tests.support.dispatching import working
 from tests.support.signing import dkim_key, published, verdicts
@@ -17,6 +19,9 @@ from tests.support.sink import Sink
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from smtp_gateway.mail.body import Body
+    from smtp_gateway.mail.envelope import MessageId
 
 BODY = b"From: Me <me@here.example>\r\nSubject: Hello\r\n\r\n..dots \r\n.\r\n"
 KEYS = dkim_key(), dkim_key("corp.example", "c1", "ed25519")
@@ -68,6 +73,38 @@ async def test_the_key_in_force_signs(sink: Sink) -> None:
     (taken,) = sink.taken
     assert b"\ts=k2; t=1700000000;" in taken.content
     assert verdicts(taken.content, published(later.dkim)) == [True]
+
+
+class SlowSpool(MemorySpool):
+    """A spool that reads no body before it may."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        super().__init__()
+        self.asked, self.may = asyncio.Event(), asyncio.Event()
+
+    async def body(self, message_id: MessageId) -> Body:
+        """Wait first."""
+        self.asked.set()
+        await self.may.wait()
+        return await super().body(message_id)
+
+
+async def test_an_attempt_ends_by_the_configuration_that_it_began_with(sink: Sink) -> None:
+    """The next hop that was chosen gets the sender that it takes, although its route has another name by then, or rewrites no more."""
+    rewrite = Rewrite(senders=(SenderRule(address="noreply@corp.example"),))
+    spool = SlowSpool()
+    async with working(config(Route(name="provider", smarthosts=(hop(sink),), rewrite=rewrite)), spool) as world:
+        world.clock.now = NOW
+        await world.put("a@x.example", body=BODY)
+        await spool.asked.wait()
+        world.dispatch.reconfigure(config(Route(name="default", smarthosts=(hop(sink),)), keys=()))
+        spool.may.set()
+        await world.settled()
+
+    (taken,) = sink.taken
+    assert taken.sender == "noreply@corp.example"
+    assert verdicts(taken.content, published(KEYS)) == [True]
 
 
 async def test_a_large_body_is_signed_from_its_file(sink: Sink, tmp_path: Path) -> None:
