@@ -30,11 +30,11 @@ from smtp_gateway.delivery.tokens import Tokens
 from smtp_gateway.delivery.transaction import Mail
 from smtp_gateway.delivery.trust import Trust
 from smtp_gateway.faring import Chance, Faring
-from smtp_gateway.mail.body import Body, DamagedBodyError
+from smtp_gateway.mail.body import DamagedBodyError
 from smtp_gateway.mail.envelope import Envelope, MessageId
 from smtp_gateway.mail.identifier import ENTROPY, message_id
 from smtp_gateway.mail.outcome import UNEXPECTED, Outcome
-from smtp_gateway.outgoing import Outgoing
+from smtp_gateway.outgoing import Leaving, Outgoing
 from smtp_gateway.rates.sharing import WHOLE, Share
 from smtp_gateway.resolver import Resolver
 from smtp_gateway.routing.exchangers import SMTP_PORT, MxTerms, next_hops
@@ -60,6 +60,8 @@ STRIDE = 50
 """Messages that are leased in one turn of the event loop, in less than half a millisecond: others wait for that."""
 FULL_AGAIN = 5.0
 """Seconds after which a full window is looked at for what stands in the way, even if nothing happens."""
+LAST_WORDS = 0.5
+"""Seconds in which attempts that are interrupted may write down what some of their next hops have answered."""
 LOOK_AGAIN = 60.0
 """Seconds after which the queue is looked at even if nothing is due, because the system's clock may have been set."""
 
@@ -92,15 +94,6 @@ class Surroundings:
     """What of the routes' pace is this pod's."""
     unwritten_pause: float = 5.0
     """Seconds before a result that the spool could not write is offered again."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Leaving:
-    """A message in an attempt, and what is made of it: the configuration that chose its routes rewrites and signs it."""
-
-    entry: Entry
-    body: Body
-    outgoing: Outgoing | None
 
 
 class Dispatch:
@@ -227,9 +220,10 @@ class Dispatch:
             self._spool.release(entry.id)
         if self._attempts:
             _, late = await asyncio.wait(self._attempts, timeout=grace)
-            for attempt in late:
-                attempt.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            while late:  # once more where the spool does not take what they have come to
+                for attempt in late:
+                    attempt.cancel()
+                _, late = await asyncio.wait(late, timeout=LAST_WORDS)
         self._client.close()
 
     def _look(self) -> float:
@@ -301,17 +295,19 @@ class Dispatch:
     async def _attempt(self, entry: Entry, in_hand: bytes | None) -> None:
         """Try once to deliver what is still owed, and write down the result."""
         config, outgoing, tried = self._config, self._outgoing, schedule.due_now(entry, self._world.clock())
-        owed = self._batches(tried)
+        owed, outcomes = self._batches(tried), dict[str, Outcome]()
         try:
             body = in_hand or await self._spool.body(entry.id)
-            outcomes = await self._deliver(_Leaving(entry, body, outgoing), owed)
+            await self._deliver(Leaving(entry, body, outgoing, outcomes), owed)
         except DamagedBodyError as fault:
             age = accounting.age(entry, self._world.clock())
             _log.error("damaged", message_id=entry.id, sender=entry.sender, reason=str(fault), age=age)
             return
         except asyncio.CancelledError:
-            self._spool.release(entry.id)
-            raise
+            if not outcomes:
+                self._spool.release(entry.id)
+                raise
+            owed = tuple(batch for batch in owed if batch.recipients[0] in outcomes)  # the others have not been tried
         # The next one need not wait until this one's result is written down.
         self._window.answered(entry.id, self._world.ticks())
         self._go_on()
@@ -323,34 +319,33 @@ class Dispatch:
         accounting.tell(accounting.Settled(tried, owed, decision.outcomes, told.notice), self._observer, self._world.clock())
         bouncing.tell(told, entry, self._observer)
 
-    async def _deliver(self, leaving: _Leaving, owed: tuple[Batch, ...]) -> Mapping[str, Outcome]:
+    async def _deliver(self, leaving: Leaving, owed: tuple[Batch, ...]) -> None:
         """Hand a message to the next hops of each batch, a few batches at a time."""
         if len(owed) == 1:  # nearly always, and then a task and a place of its own would cost more than they are worth
-            return await self._deliver_batch(leaving, owed[0])
+            await self._deliver_batch(leaving, owed[0])
+            return
         places = asyncio.Semaphore(BATCHES)
 
-        async def one(batch: Batch) -> Mapping[str, Outcome]:
+        async def one(batch: Batch) -> None:
             async with places:
-                return await self._deliver_batch(leaving, batch)
+                await self._deliver_batch(leaving, batch)
 
-        outcomes: dict[str, Outcome] = {}
         # All are waited for, whatever one of them comes to: none may go on behind the settlement.
-        for found in await asyncio.gather(*(one(batch) for batch in owed), return_exceptions=True):
-            if isinstance(found, BaseException):
-                raise found
-            outcomes |= found
-        return outcomes
+        for fault in await asyncio.gather(*(one(batch) for batch in owed), return_exceptions=True):
+            if fault is not None:
+                raise fault
 
-    async def _deliver_batch(self, leaving: _Leaving, batch: Batch) -> Mapping[str, Outcome]:
+    async def _deliver_batch(self, leaving: Leaving, batch: Batch) -> None:
         """Deliver to *batch*'s recipients, unless their destination rests. What nobody foresaw defers them and no others."""
         if resting := self._faring.resting(leaving.entry.id, batch):
-            return dict.fromkeys(batch.recipients, resting)
+            leaving.outcomes.update(dict.fromkeys(batch.recipients, resting))
+            return
         began = self._world.ticks()
         outcomes = await self._hand_over(leaving, batch)
+        leaving.outcomes.update(outcomes)
         self._faring.note(leaving.entry.id, batch, outcomes, began)
-        return outcomes
 
-    async def _hand_over(self, leaving: _Leaving, batch: Batch) -> Mapping[str, Outcome]:
+    async def _hand_over(self, leaving: Leaving, batch: Batch) -> Mapping[str, Outcome]:
         entry, started = leaving.entry, self._world.ticks()
         envelope = Envelope(entry.sender, batch.recipients, entry.smtputf8, entry.body_8bit, entry.dsn, entry.requiretls)
         try:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from smtp_gateway.config.model import Config, Route
     from smtp_gateway.config.outgoing import DkimKey, Rewrite
     from smtp_gateway.config.signing_keys import SigningKey
+    from smtp_gateway.mail.outcome import Outcome
     from smtp_gateway.spool.api import Entry
 
 KEPT = 256
@@ -157,6 +158,18 @@ class Outgoing:
                 loop = asyncio.get_running_loop()
                 fields.append(field.signed(await loop.run_in_executor(self._thread, signing_keys.signature, signer.key, field.octets)))
         return b"".join(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A message in an attempt."""
+
+    entry: Entry
+    body: Body
+    outgoing: Outgoing | None
+    """What is made of it by the configuration that chose its routes; None: nothing."""
+    outcomes: dict[str, Outcome]
+    """What it has come to so far, by recipient: known also when the attempt is interrupted."""
 
 
 def _rewriting(rewrite: Rewrite) -> Rewriting:

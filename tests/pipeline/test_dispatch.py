@@ -262,6 +262,20 @@ async def test_stop_releases_what_does_not_finish(sink: Sink) -> None:
         assert entry.recipients == (Recipient(A),)
 
 
+async def test_stop_keeps_what_was_delivered_of_a_message(sink: Sink) -> None:
+    """Who has it already does not get it again because another next hop of the same message had not answered."""
+    async with Sink() as other:
+        other.answer("body", Hang())
+        async with working(config(over(other, "other", ("y.example",)), over(sink))) as world:
+            await world.put(A, "b@y.example")
+            await eventually(lambda: "DATA" in other.commands and world.counts.attempts == 1)
+            await world.dispatch.stop(0)
+
+            assert world.counts.seen == [("delivered", "default", 1)]
+            (entry,) = world.spool.lease(NOW, 1)
+            assert entry.recipients == (Recipient("b@y.example"),)
+
+
 async def test_mail_goes_to_the_exchangers_of_its_domain() -> None:
     """Without configured next hops: by preference, over TLS where offered, and to the next exchanger when one is away."""
     async with NameServer() as names, Sink() as sink:

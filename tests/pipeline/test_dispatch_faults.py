@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
+from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.spool.api import Entry, Settlement, SpoolUnavailableError
 from smtp_gateway.spool.disk import DiskSpool
 from smtp_gateway.spool.memory import MemorySpool
 from smtp_gateway.telemetry.observer import NullObserver
 from tests.support.dispatching import A, B, config, over, working
 from tests.support.messages import new_message, octets
+from tests.support.sink import Hang, Sink
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
     from pathlib import Path
-
-    from tests.support.sink import Sink
 
     Logs = list[MutableMapping[str, Any]]
 
@@ -148,3 +148,21 @@ async def test_a_result_that_cannot_be_written_is_kept(sink: Sink, logs: Logs) -
 
     assert len(sink.taken) == 1
     assert [log["event"] for log in logs].count("result not written") == 3
+
+
+class BrokenSpool(FullSpool):
+    """A spool that cannot write any more."""
+
+    refusals = -1
+
+
+async def test_stop_ends_although_nothing_can_be_written(sink: Sink) -> None:
+    """What was delivered of an interrupted message is offered to the spool for a moment, and not for ever."""
+    async with Sink() as other:
+        other.answer("body", Hang())
+        async with working(config(over(other, "other", ("y.example",)), over(sink)), BrokenSpool()) as world:
+            message_id = MessageId(await world.put(A, "b@y.example"))
+            await eventually(lambda: "DATA" in other.commands and world.counts.attempts == 1)
+            await world.dispatch.stop(0)
+
+            assert not world.dispatch.delivering(message_id)
