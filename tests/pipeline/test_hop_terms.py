@@ -158,6 +158,18 @@ async def test_the_certificate_takes_the_place_of_a_password(offered: tuple[str,
         assert [line for line in sink.commands if line.startswith("AUTH")] == said
 
 
+async def test_a_session_that_has_forgotten_a_certificate_is_replaced() -> None:
+    """As one that has forgotten a password is: the message goes in a fresh one, and the old one is not used again."""
+    async with Sink(tls=asking()) as sink:
+        client = Client(Resolver(), Settings("gateway.example", Trust(), TIMEOUTS))
+        hop, mail = smarthost(sink, client_certificate=shown()), Mail(Envelope("me@here.example", (A,)), BODY)
+        await client.deliver(mail, (hop,))
+        sink.answer("MAIL", "530 5.7.0 Authentication required", times=1)
+
+        assert isinstance((await client.deliver(mail, (hop,)))[A], Delivered)
+        assert sink.sessions == 2
+
+
 async def test_a_certificate_that_is_not_taken_for_a_password() -> None:
     """Is a refusal like that of a password; and credentials go before it."""
     password = PasswordCredentials(identity="provider", username="app", password="right")

@@ -102,8 +102,10 @@ class Transaction:
 
     @property
     def forgotten(self) -> bool:
-        """Whether the next hop asks who we are, after it was told: credentials were withdrawn, or count for so long only."""
-        return self.session.hop.credentials is not None and bool(self.replies) and self.replies[0].code == _WHO_ARE_YOU
+        """Whether the next hop asks who we are, after it was told or shown: credentials were withdrawn, or count for so long only."""
+        hop = self.session.hop
+        told = hop.credentials is not None or hop.client_certificate is not None
+        return told and bool(self.replies) and self.replies[0].code == _WHO_ARE_YOU
 
     async def run(self) -> Outcome:
         """Hand the message over; return the outcome of all recipients that are not in `told`.
