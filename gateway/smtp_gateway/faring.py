@@ -26,7 +26,7 @@ from smtp_gateway.spool import schedule
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from smtp_gateway.config.model import Config
+    from smtp_gateway.config.model import Config, Smarthost
     from smtp_gateway.mail.envelope import MessageId
     from smtp_gateway.mail.outcome import Deferred, Outcome
     from smtp_gateway.rates.sharing import Share
@@ -56,6 +56,7 @@ class Faring:
         self._observer = observer
         self._chance = chance
         self.circuits = Circuits()
+        self._hops = _hops_of(config)
         self.pacing = Pacing(config, share, chance.clock)
         self.doubt: Callable[[str], object] = lambda _route: None
         """Told the name of a route when an attempt over it ended without a session."""
@@ -63,6 +64,7 @@ class Faring:
     def reconfigure(self, config: Config, share: Share) -> None:
         """Pace as *config* says. Circuits are forgotten, because destinations may stand for other next hops; `Pacing` says what it keeps."""
         self.circuits.forget()
+        self._hops = _hops_of(config)
         self.pacing.reconfigure(config, share)
 
     def resting(self, message_id: MessageId, batch: Batch) -> Deferred | None:
@@ -73,8 +75,10 @@ class Faring:
         return resting
 
     def note(self, message_id: MessageId, batch: Batch, outcomes: Mapping[str, Outcome], began: float) -> None:
-        """Remember what an attempt that *began* at a tick came to."""
+        """Remember what an attempt that *began* at a tick came to, if it was with next hops that its route still leads to."""
         self.pacing.came_to(message_id, batch, outcomes, self._chance.ticks())
+        if self._hops.get(batch.route.name) != batch.route.smarthosts:
+            return
         if (asked := throttling(outcomes.values())) is not None:
             self._slow_down(batch, asked, began)
         elif (missed := unreached(outcomes.values())) is not None:
@@ -106,3 +110,7 @@ class Faring:
         if after.rests > before.rests:
             reply = str(missed.reply)
             _log.warning("destination rests", destination=batch.destination, seconds=round(rest, 1), hop=missed.hop, reply=reply)
+
+
+def _hops_of(config: Config) -> dict[str, tuple[Smarthost, ...]]:
+    return {route.name: route.smarthosts for route in config.routes}

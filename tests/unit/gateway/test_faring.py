@@ -133,3 +133,16 @@ def test_what_a_rest_defers_is_not_of_the_days_budget() -> None:
     assert tested.faring.resting(entry.id, BATCH) == REFUSED
 
     assert tested.faring.pacing.spent()["r"].sum(tested.now).messages == 0
+
+
+def test_old_next_hops_say_nothing_of_new_ones() -> None:
+    """An attempt that was under way when its route was led elsewhere neither lets the new next hops rest nor slows them down."""
+    where = Destination()
+    other = ROUTE.model_copy(update={"smarthosts": (Smarthost(host="other.example"),)})
+    where.faring.reconfigure(CONFIG.model_copy(update={"routes": (other,)}), WHOLE)
+    for outcome in (*[REFUSED] * MISSES, TURNED_AWAY):
+        where.comes_to(outcome)
+
+    assert where.faring.resting(MessageId("m"), BATCH) is None
+    assert where.ceiling == AT_FIRST
+    assert where.observer.routes == []
