@@ -79,6 +79,38 @@ class Waiting(NamedTuple):
     messages: int
 
 
+RESTS = 1.0
+"""Seconds for which a gate is left alone whose mail was found to wait for time alone: a look at five thousand lanes takes a quarter of a second,
+and there would be one with each message that comes or goes anywhere. It is also how late a budget is noticed that was given back."""
+
+
+class _Look:
+    """One look at the lanes of a gate: what is asked of them, and what they wait for."""
+
+    def __init__(self, paces: Paces, terms: Terms, now: float) -> None:
+        self._paces = paces
+        self._terms = terms
+        self._now = now
+        self.again = math.inf
+        """When the first of those may start that have to wait although the gate is open."""
+        self.crowded = False
+        """Whether anything waits for a place, which may become free at any time."""
+
+    def has_place(self, identity: str) -> bool:
+        free = self._terms.has_place(identity)
+        self.crowded = self.crowded or not free
+        return free
+
+    def fits(self, entry: Entry, destinations: Destinations) -> bool:
+        until = self._paces.holds_until(entry, destinations, self._now)
+        if until > self._now:
+            self.again = min(self.again, until)
+            return False
+        free = self._terms.fits(entry, destinations)
+        self.crowded = self.crowded or not free
+        return free
+
+
 class Paced:
     """What waits for its pace."""
 
@@ -88,6 +120,8 @@ class Paced:
         self._rows: dict[str, Lanes] = {}
         """By gate; none is empty."""
         self._ids: set[MessageId] = set()
+        self._rests: dict[str, float] = {}
+        """Until when a gate is left alone."""
         self.opens_at = math.inf
         """When the first of them may start, as far as that is a matter of time: at the last `start`."""
 
@@ -105,7 +139,10 @@ class Paced:
 
     def add(self, gate: str, entry: Entry, destinations: Destinations) -> None:
         """Let *entry* wait for *gate*."""
-        self._rows.setdefault(gate, Lanes()).add(entry, destinations)
+        row = self._rows.setdefault(gate, Lanes())
+        if not row.has((entry.identity, destinations)):
+            self._rests.pop(gate, None)
+        row.add(entry, destinations)
         self._ids.add(entry.id)
 
     def start(self, terms: Terms, now: float) -> list[Entry]:
@@ -115,20 +152,19 @@ class Paced:
 
     def _through(self, gate: str, terms: Terms, now: float) -> Iterator[Entry]:
         """Yield what starts through *gate*, and note when it is to be asked again."""
-        row, again = self._rows[gate], math.inf
-
-        def fits(entry: Entry, destinations: Destinations) -> bool:
-            nonlocal again
-            until = self._paces.holds_until(entry, destinations, now)
-            if until > now:
-                again = min(again, until)
-            return until <= now and terms.fits(entry, destinations)
-
+        row, look = self._rows[gate], _Look(self._paces, terms, now)
+        if (again := self._rests.get(gate, now)) > now:
+            self.opens_at = min(self.opens_at, again)
+            return
+        again = math.inf
         while row:
             if (opens := self._paces.opens_at(gate)) > now:
                 again = opens
                 break
-            if (lane := row.ready(terms.has_place, fits)) is None:
+            if (lane := row.ready(look.has_place, look.fits)) is None:
+                again = look.again
+                if not look.crowded:
+                    self._rests[gate] = min(again, now + RESTS)
                 break
             entry = row.take(lane)
             self._taken(gate, entry)
@@ -153,6 +189,7 @@ class Paced:
         """Take all."""
         entries = [entry for row in self._rows.values() for _, lane in row for entry in lane]
         self._rows.clear()
+        self._rests.clear()
         self._ids.clear()
         return entries
 
@@ -160,4 +197,5 @@ class Paced:
         self._ids.discard(entry.id)
         if not self._rows[gate]:
             del self._rows[gate]
+            self._rests.pop(gate, None)
         return entry

@@ -204,6 +204,33 @@ def test_a_day_has_its_budget_and_bounces_are_not_of_it() -> None:
     assert len(simulation.run(DAY + 2 * QUARTER)) == 2
 
 
+def test_mail_that_waits_for_a_day_is_not_looked_at_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the window is asked within a second; a bounce goes at once all the same, and what is given back is used soon."""
+    world, asked = Simulation(config(Pace(messages_per_day=1), mx=True)), list[str]()
+    first = world.put("u@slow.example")
+    assert world.window.start(0.0) == [first]
+    for number in range(9):
+        world.put(f"u@d{number}.slow.example")
+    original = world.pacing.holds_until
+
+    def holds_until(entry: Entry, destinations: frozenset[str], now: float) -> float:
+        asked.append(entry.id)
+        return original(entry, destinations, now)
+
+    monkeypatch.setattr(world.pacing, "holds_until", holds_until)
+    for _ in range(100):
+        assert world.window.start(1.0) == []
+    assert len(asked) == 9
+
+    bounce = world.put("u@slow.example", sender="", identity="")
+    assert world.window.start(1.0) == [bounce]
+    (batch,) = world.batches(first)
+    world.pacing.give_back(first.id, batch, 0, 1.0)
+    world.window.start(1.0)
+    assert world.window.paced.opens_at == 2.0
+    assert len(world.window.start(2.0)) == 1
+
+
 def test_what_no_next_hop_took_is_not_of_the_day() -> None:
     """Ten attempts at a next hop that takes nothing, and the budget of three is whole."""
     simulation = Simulation(config(Pace(messages_per_day=3, connections=3)))
