@@ -173,9 +173,9 @@ class Pacing:
             meter.spend(Sums(0 if taken else -cost.messages, taken - cost.recipients), at, now)
 
     def slow_down(self, destination: str, began: float, now: float) -> Throttle | None:
-        """Slow *destination* down, which asked for less in an attempt that *began* then; None when that was before it was last slowed down."""
+        """Slow *destination* down, which asked for less in an attempt that *began* then; None when that is no news (`Throttle.heeds`)."""
         before = self._throttles.get(destination)
-        if before is not None and began < before.cut_at:
+        if before is not None and not before.heeds(began, now):
             return None
         meter, recent = self._meters.get(route_of(destination)), self._recent.get(destination)
         observed = 0.0 if recent is None else recent.rate(now)

@@ -1,7 +1,9 @@
 """A destination that asked for less: half as fast at once, and slowly faster again.
 
-Additive increase and multiplicative decrease, as TCP avoids congestion (RFC 5681 section 3.1). Answers of attempts that began before the last cut tell nothing new: they were on their way when it was made. Without another such answer
-the rate is back at what was too fast after five minutes. Then that is not too fast any more, and the rate doubles every five minutes, or
+Additive increase and multiplicative decrease, as TCP avoids congestion (RFC 5681 section 3.1). Answers of attempts that began before the
+last cut tell nothing new: they were on their way when it was made. Those that come within `TRIAL` of it do not either: a next hop that
+takes nothing for a moment says so to each message, and one cut for each would leave a message a minute of any rate. Without another
+such answer the rate is back at what was too fast after five minutes. Then that is not too fast any more, and the rate doubles every five minutes, or
 a destination that took nothing for an hour would be slow for days. At twice what was too fast first the limit ends, or at the
 route's own pace where that is lower.
 """
@@ -16,6 +18,9 @@ from smtp_gateway.rates.spacing import SLACK
 HALF = 0.5
 AGAIN = 300.0
 """Seconds after which the rate that was too fast is tried again, and in which it doubles from then on."""
+TRIAL = 30.0
+"""Seconds that a rate is tried before answers count against it: three cuts in the first minute and a half are an eighth of what was too
+fast, and an outage of 20 s costs one."""
 SLOWEST = 1 / 60
 """Messages a second below which nothing is slowed down: one has to go now and then, to learn whether more may."""
 OVER = 2.0
@@ -42,6 +47,10 @@ class Throttle:
         if passed > 1:
             return self.peak * 2 ** min(passed - 1, _MOST)
         return max(self.peak * (HALF + (1 - HALF) * passed), SLOWEST)
+
+    def heeds(self, began: float, now: float) -> bool:
+        """Tell whether an answer at *now* to an attempt that *began* then is about this rate, and not about what came before it."""
+        return began >= self.cut_at and now >= self.cut_at + TRIAL
 
     def over(self, now: float) -> bool:
         """Tell whether it limits nothing any more."""

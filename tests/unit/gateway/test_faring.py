@@ -15,6 +15,7 @@ from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.mail.outcome import Deferred, Delivered, Outcome, unreachable
 from smtp_gateway.mail.reply import Reply
 from smtp_gateway.rates.sharing import WHOLE
+from smtp_gateway.rates.throttle import TRIAL
 from smtp_gateway.routing.circuit import AFTER_REST, AT_FIRST, MISSES
 from smtp_gateway.routing.table import Table
 from smtp_gateway.spool.api import Entry, Recipient
@@ -80,7 +81,7 @@ def test_who_is_turned_away_for_being_too_much_is_slowed_down_and_not_at_rest(li
     tested = Destination()
     for _ in range(2 * MISSES):
         tested.comes_to(TURNED_AWAY)
-        tested.now += 1
+        tested.now += TRIAL
 
     assert tested.faring.circuits.of(WHERE).misses == 0
     assert tested.faring.resting(MessageId("m"), BATCH) is None
@@ -100,12 +101,26 @@ def test_answers_that_were_on_their_way_halve_nothing_again() -> None:
         tested.comes_to(TURNED_AWAY, began=104.0)
     once = tested.rate
     assert tested.ceiling == (AT_FIRST + 6) // 2
-    tested.now = 106.0
+    tested.now = 105.0 + TRIAL
     tested.comes_to(TURNED_AWAY)
 
     assert once == pytest.approx(0.7, abs=0.1)
     assert len(tested.observer.routes) == 21
     assert tested.rate < 0.4
+
+
+def test_a_moment_in_which_nothing_is_taken_costs_one_cut() -> None:
+    """A next hop that says to each message of 20 s that it is too much is slowed down once: else it would have a message a minute after it."""
+    tested = Destination()
+    for _ in range(6):
+        tested.comes_to(SENT)
+    tested.comes_to(TURNED_AWAY)
+    once = tested.rate
+    for _ in range(20):
+        tested.now += 1
+        tested.comes_to(TURNED_AWAY)
+
+    assert tested.rate >= once
 
 
 def test_other_misses_are_the_circuits_and_slow_nothing_down(lines: list[MutableMapping[str, object]]) -> None:
