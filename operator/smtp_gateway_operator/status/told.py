@@ -22,8 +22,8 @@ STALE = timedelta(seconds=60)
 NAMED = 3
 """Findings that a message names; more would bury the first."""
 
-Hop = tuple[str, str, int]
-"""Route, host and port of one smarthost."""
+Hop = tuple[str, str, int, str]
+"""Route, host, port and Secret of one smarthost: two accounts at one host are two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def heard(before: Heard | None, answer: PodReport | str, now: datetime) -> Heard
 
 
 def _hop(probe: UpstreamReport) -> Hop:
-    return probe.route, probe.host, probe.port
+    return probe.route, probe.host, probe.port, probe.credentials
 
 
 def named(findings: list[str]) -> str:

@@ -54,6 +54,20 @@ def test_one_failed_probe_is_not_believed() -> None:
     assert reachable(after(good, bad, good, worse)) == [True]
 
 
+def test_two_accounts_at_one_host_are_two_smarthosts() -> None:
+    """The failures of one are never taken for the success of the other, however often they are reported."""
+    good = [upstream(credentials="one", at=1), upstream(credentials="other", at=1)]
+    bad = [upstream(credentials="one", cause="AuthenticationRejected", at=2), good[1]]
+    worse = [upstream(credentials="one", cause="AuthenticationRejected", at=3), good[1]]
+
+    found, counted = None, []
+    for number, upstreams in enumerate([good, bad, bad, worse, worse, worse]):
+        found = heard(found, report("mail-0", upstreams=upstreams), NOW + number * LOOK)
+        counted.append(reachable(found))
+
+    assert counted == [[True, True]] * 3 + [[False, True]] * 3
+
+
 def test_a_first_failure_is_believed_at_once() -> None:
     """Nothing better is known of a next hop that was never reached."""
     assert reachable(after(upstream(cause="Refused"))) == [False]
