@@ -64,6 +64,13 @@ def test_the_key_is_not_shown() -> None:
     assert not [shown for shown in (repr(config), str(config), config.model_dump_json()) if KEY.splitlines()[1] in shown]
 
 
+def test_what_else_is_in_the_secret_is_not_read() -> None:
+    """Such as the keystores that cert-manager writes beside the pair, which are no text."""
+    beside = secret({"tls.crt": PAIR.certificate, "tls.key": PAIR.key, "keystore.p12": b"\x30\x82\xff"}, "kubernetes.io/tls")
+
+    assert client_certificate_of(beside) == client_certificate_of(holding(PAIR))
+
+
 ENCRYPTED = serialization.load_pem_private_key(PAIR.key, None).private_bytes(
     serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"a passphrase")
 )

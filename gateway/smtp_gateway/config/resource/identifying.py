@@ -21,7 +21,7 @@ def client_certificate_of(secret: Mapping[str, Any]) -> model.ClientCertificate:
 
     Raises `SecretContentError` for what pods could not show: one of the two missing or unreadable, another's key, a passphrase.
     """
-    name, values = secret["metadata"]["name"], values_of(secret)
+    name, values = secret["metadata"]["name"], values_of(secret, (CERTIFICATE_KEY, PRIVATE_KEY))
     missing = [key for key in (CERTIFICATE_KEY, PRIVATE_KEY) if not values.get(key)]
     if missing:
         message = f"Secret {name} has no {' and no '.join(missing)}, which a client certificate needs"

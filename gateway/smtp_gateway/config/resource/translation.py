@@ -17,7 +17,7 @@ from smtp_gateway.config.resource.pacing import to_pacing
 from smtp_gateway.config.resource.rewriting import to_rewrite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from smtp_gateway.config.outgoing import DkimKey
     from smtp_gateway.config.resource.bouncing import BouncesSpec
@@ -80,10 +80,11 @@ def _check_hashes(name: str, passwords: Iterable[str]) -> None:
         raise SecretContentError(message) from error
 
 
-def values_of(secret: Mapping[str, Any]) -> dict[str, str]:
-    """Return what *secret* holds, as text. Raises `SecretContentError`."""
+def values_of(secret: Mapping[str, Any], keys: Collection[str] | None = None) -> dict[str, str]:
+    """Return what *secret* holds, or of that the *keys* alone, as text. Raises `SecretContentError`."""
+    found = {key: value for key, value in (secret.get("data") or {}).items() if keys is None or key in keys}
     try:
-        decoded = {key: base64.b64decode(value, validate=True).decode() for key, value in (secret.get("data") or {}).items()}
+        decoded = {key: base64.b64decode(value, validate=True).decode() for key, value in found.items()}
     except ValueError as error:
         message = f"Secret {secret['metadata']['name']} holds a value that is not text in UTF-8"
         raise SecretContentError(message) from error
