@@ -42,6 +42,11 @@ class State:
     port_25_blocked: bool = False
     """Whether no mail exchanger answers."""
 
+    @property
+    def blocked(self) -> bool:
+        """Whether mail cannot leave for that: where every route has smarthosts, none of it goes to exchangers."""
+        return self.port_25_blocked and any(not route.smarthosts for route in self.config.routes)
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:
@@ -76,7 +81,7 @@ def report(pod: str, sources: Sources) -> PodReport:
         accepting=state.not_ready is None,
         draining=state.draining,
         sessions=state.sessions,
-        port_25_blocked=state.port_25_blocked,
+        port_25_blocked=state.blocked,
         spool_problem=sources.spool.healthy() or "",
         queue=queue,
         routes=tuple(_route(route.name, sources, paces.get(route.name)) for route in state.config.routes),
@@ -108,7 +113,7 @@ def gauges(sources: Sources) -> Iterator[Reading]:
         yield "spool_volume_bytes", (), space.size
         yield "spool_free_bytes", (), space.free
     yield "draining", (), state.draining
-    yield "port_25_blocked", (), state.port_25_blocked
+    yield "port_25_blocked", (), state.blocked
     yield "config_info", (state.config_hash,), 1
     yield "config_last_load_successful", (), not state.config_problem
     if sources.certificate.not_after is not None:

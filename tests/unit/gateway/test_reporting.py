@@ -92,6 +92,17 @@ async def test_a_blocked_port_is_told() -> None:
     assert ("port_25_blocked", (), True) in list(gauges(asked))
 
 
+async def test_a_blocked_port_that_no_route_needs_is_not_told() -> None:
+    """Whoever gave all mail smarthosts, as the runbook says, is not woken by what was seen before."""
+    cured = config((ONE,))
+    cured = cured.model_copy(update={"routes": (cured.routes[-1].model_copy(update={"smarthosts": (ONE,)}),)})
+    state = State(cured, "abc", "", None, draining=False, port_25_blocked=True)
+    asked = replace(await sources(), state=lambda: state)
+
+    assert not report("mail-0", asked).port_25_blocked
+    assert ("port_25_blocked", (), False) in list(gauges(asked))
+
+
 async def test_gauges_say_the_same() -> None:
     """By the names of the table; what is not known has none."""
     said = list(gauges(await sources([WELL, AWAY, UNPROBED], paces={"r0": pacing.Standing(0, 0.0, 1.0, 0)})))
