@@ -78,6 +78,13 @@ def test_a_secret_that_holds_no_credentials_is_told_without_its_contents(data: d
     assert str(refused.value) == sentence
 
 
+def test_what_else_is_in_the_secret_is_not_read() -> None:
+    """Other keys are ignored, whatever they hold: here something that is no text."""
+    beside = secret({"username": b"apikey", "password": PASSWORD.encode(), "logo.png": b"\x89PNG\xff"})
+
+    assert credentials_of(beside) == credentials_of(SPOKEN)
+
+
 @pytest.mark.parametrize("tls", ["None", "Opportunistic"])
 def test_credentials_want_tls(tls: str) -> None:
     """Where the connection may be in the clear there are none: in the resource, and in what pods are told."""

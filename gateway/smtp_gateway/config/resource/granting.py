@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 GRANT_KEYS = ("tokenUrl", "clientId", "clientSecret", "refreshToken", "scope", "clientAuthentication")
 """Keys that a Secret of credentials by OAuth 2.0 has, beside `username`; each is a field of `Grant`. `ca.crt` may be there too."""
+CREDENTIAL_KEYS = ("username", "password", *GRANT_KEYS, AUTHORITY_KEY)
+"""All that is read of a Secret of credentials, of whichever kind."""
 _NEEDED = ("username", "tokenUrl", "clientId")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr, ValidationError
 
 from smtp_gateway.config import model
-from smtp_gateway.config.resource.granting import grants, token_credentials
+from smtp_gateway.config.resource.granting import CREDENTIAL_KEYS, grants, token_credentials
 from smtp_gateway.config.resource.identifying import client_certificate_of
 from smtp_gateway.config.resource.signing import key_secrets, to_dkim
 from smtp_gateway.config.resource.translation import (
@@ -71,7 +71,7 @@ def credentials_of(secret: Object) -> model.Credentials:
 
     Raises `SecretContentError` for values that no smarthost could be told.
     """
-    name, values = secret["metadata"]["name"], values_of(secret)
+    name, values = secret["metadata"]["name"], values_of(secret, CREDENTIAL_KEYS)
     try:
         return token_credentials(name, values) if grants(name, values) else _password_credentials(name, values)
     except ValidationError as error:
