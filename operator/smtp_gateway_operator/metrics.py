@@ -57,7 +57,12 @@ class Documented:
 
 
 METRICS = (
-    Documented(f"{PREFIX}_reconcile_total", "counter", ("result",), "Reconciles that ended: `success`, or `error` when one was given up."),
+    Documented(
+        f"{PREFIX}_reconcile_total",
+        "counter",
+        ("result",),
+        "Reconciles that ended: `success`, also where a Secret of the user's is waited for, or `error` when one was given up.",
+    ),
     Documented(f"{PREFIX}_reconcile_errors_total", "counter", ("error",), "Reconciles that were given up, by the kind of error."),
     Documented(f"{PREFIX}_reconcile_duration_seconds", "histogram", (), "How long reconciles took."),
     Documented(f"{PREFIX}_queue_depth", "gauge", (), "Gateways that wait for a worker."),
@@ -111,11 +116,14 @@ class Metrics:
         self._registry.register(_QueueCollector(queue))
 
     @contextmanager
-    def timed(self) -> Iterator[None]:
-        """Count and time one reconcile, whatever comes of it."""
+    def timed(self, awaited: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
+        """Count and time one reconcile, whatever comes of it; what is *awaited* is no failure."""
         begin = time.perf_counter()
         try:
             yield
+        except awaited:
+            self._results.labels("success").inc()
+            raise
         except (Exception, asyncio.CancelledError) as error:  # cancelled: broken off by the work queue because it took too long
             self._results.labels("error").inc()
             self._errors.labels(type(error).__name__).inc()

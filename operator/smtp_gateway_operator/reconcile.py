@@ -51,7 +51,7 @@ from smtp_gateway_operator.status.signing import records
 from smtp_gateway_operator.status.transitions import Transition, event_of
 from smtp_gateway_operator.stepping import Stepping, There
 from smtp_gateway_operator.steps.growing import extents
-from smtp_gateway_operator.workqueue import Occasion, PutOffError
+from smtp_gateway_operator.workqueue import AwaitedError, Occasion, PutOffError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,7 +164,7 @@ class Reconciler:
         try:
             if occasion is Occasion.LOOK and known is not None:
                 return await self._look(key, known, at_once=False)
-            with self._metrics.timed():
+            with self._metrics.timed(AwaitedError):
                 return await self._reconcile(key)
         except NamespaceTerminatingError:
             self._log.info("namespace is being deleted", gateway=str(key))
@@ -181,7 +181,7 @@ class Reconciler:
             return None
         following = await self._look(key, known, at_once=True, may_step=told is None)
         if known.problem is not None and known.problem.condition != CONFIG_VALID and known.problem.reason != Reason.PAUSED:
-            raise PutOffError
+            raise AwaitedError if known.problem.awaited else PutOffError
         return following
 
     async def _found(self, key: Key, told: Told | None) -> _Known | None:

@@ -47,6 +47,10 @@ class PutOffError(Exception):
         self.seconds = seconds
 
 
+class AwaitedError(PutOffError):
+    """Work that did what it could, has told what it waits for, which is somebody else's to bring, and is to be tried again later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How hard the queue works; times in seconds."""

@@ -70,6 +70,11 @@ class Problem:
     passing: bool = False
     """Whether it ends without anybody's help."""
 
+    @property
+    def awaited(self) -> bool:
+        """Whether the operator waits for what the resource refers to, which is no failure of its own; that it may not read it is one."""
+        return self.condition == REFERENCES_RESOLVED and self.reason != Reason.SECRET_FORBIDDEN
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:

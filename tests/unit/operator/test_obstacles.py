@@ -48,6 +48,18 @@ async def test_a_secret_that_goes_missing_takes_nothing_away(setting: Setting) -
     assert await setting.exists(STATEFUL_SET, "mail")
 
 
+async def test_a_missing_secret_is_no_failure_of_the_operator(setting: Setting) -> None:
+    """It comes back for it and brings about what it can, so nobody is woken for an operator that fails; that it may not read one is a failure."""
+    await setting.change(logins=[{"secretRef": {"name": "late"}}])
+    assert await setting.put_off()
+    assert 'reconcile_total{result="success"} 1.0' in setting.metrics.exposition().decode()
+    assert 'result="error"' not in setting.metrics.exposition().decode()
+
+    setting.cluster.fail("get", ForbiddenError('secrets "late" is forbidden'), SECRET)
+    assert await setting.put_off()
+    assert 'reconcile_total{result="error"} 1.0' in setting.metrics.exposition().decode()
+
+
 async def test_the_arrival_of_a_secret_resolves_it(setting: Setting) -> None:
     """Once the Secret is there, the next reconcile makes everything and says so."""
     await setting.change(logins=[{"secretRef": {"name": "late"}}])
