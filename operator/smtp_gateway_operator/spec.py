@@ -37,7 +37,7 @@ from smtp_gateway.config.resource import (
     to_config,
 )
 from smtp_gateway.config.sentences import sentence_of
-from smtp_gateway.config.units import amount
+from smtp_gateway.config.units import amount, seconds
 
 __all__ = [
     "ADMIN_PORT",
@@ -76,6 +76,7 @@ __all__ = [
     "referenced_secrets",
     "render",
     "salt_in",
+    "seconds",
     "sentence_of",
     "signing_keys",
     "to_config",

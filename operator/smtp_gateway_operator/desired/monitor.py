@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from smtp_gateway_operator import names
+from smtp_gateway_operator.spec import seconds
 
 if TYPE_CHECKING:
     from smtp_gateway_operator.names import Owner
@@ -17,6 +18,7 @@ def pod_monitors(owner: Owner, spec: Spec) -> tuple[dict[str, Any], ...]:
     if not wanted.enabled:
         return ()
     metadata = names.metadata(owner, owner.name)
+    interval = f"{seconds(wanted.interval):.0f}s"  # Prometheus does not know every spelling of ours
     return (
         {
             "apiVersion": "monitoring.coreos.com/v1",
@@ -24,7 +26,7 @@ def pod_monitors(owner: Owner, spec: Spec) -> tuple[dict[str, Any], ...]:
             "metadata": metadata | {"labels": dict(wanted.labels) | metadata["labels"]},
             "spec": {
                 "selector": {"matchLabels": names.selector(owner.name)},
-                "podMetricsEndpoints": [{"port": names.METRICS_PORT, "path": "/metrics", "interval": wanted.interval}],
+                "podMetricsEndpoints": [{"port": names.METRICS_PORT, "path": "/metrics", "interval": interval}],
             },
         },
     )

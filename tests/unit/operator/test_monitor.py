@@ -28,9 +28,17 @@ async def test_it_selects_the_pods_and_names_their_port(setting: Setting) -> Non
     monitor, pod = await setting.get(POD_MONITOR), (await setting.get(STATEFUL_SET))["spec"]["template"]
     assert monitor["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    assert endpoint == {"port": "http-metrics", "path": "/metrics", "interval": "1m"}
+    assert endpoint == {"port": "http-metrics", "path": "/metrics", "interval": "60s"}
     assert endpoint["port"] in [port["name"] for port in pod["spec"]["containers"][0]["ports"]]
     assert {"release": "kps", "app.kubernetes.io/instance": "mail"}.items() <= monitor["metadata"]["labels"].items()
+
+
+async def test_every_interval_of_the_resource_is_one_of_prometheus(setting: Setting) -> None:
+    """Which wants larger units before smaller ones, each once, and would be refused otherwise."""
+    await setting.change(monitoring={"podMonitor": {"enabled": True, "interval": "30s1m"}})
+    await setting.put_off()
+
+    assert (await setting.get(POD_MONITOR))["spec"]["podMetricsEndpoints"][0]["interval"] == "90s"
 
 
 async def test_it_follows_and_goes(setting: Setting) -> None:
