@@ -36,16 +36,16 @@ class Tier:
 
 
 TIERS = (
-    Tier("unit", "no socket, disk or sleep", 180, ("tests/unit", "tests/golden"), measured=True),
-    Tier("loopback", "loopback and a disk", 300, ("tests/contract", "tests/pipeline"), measured=True),
-    Tier("faults", "a disk, and faults put into it", 120, ("tests/faults",), measured=True),
+    Tier("unit", "no socket, disk or sleep", 240, ("tests/unit", "tests/golden"), measured=True),
+    Tier("loopback", "loopback and a disk", 400, ("tests/contract", "tests/pipeline"), measured=True),
+    Tier("faults", "a disk, and faults put into it", 30, ("tests/faults",), measured=True),
     Tier("volume", "root, and loop devices", 120, ("tests/volume",), measured=True),
     Tier("crash", "processes to kill", 300, ("tests/crash",)),
-    Tier("clients", "root, Go, and mail programs from Debian, npm and Maven", 240, ("tests/clients",)),
+    Tier("clients", "root, Go, and mail programs from Debian, npm and Maven", 200, ("tests/clients",)),
     Tier("world", "root, and name and mail servers from Debian in a network of its own", 150, ("tests/world",)),
     Tier("chart", "helm", 1200, ("tests/chart",), cluster=("up",)),
     Tier("cluster", "a real Kubernetes and both images", 1200, ("tests/cluster", "--ignore=tests/cluster/nodes"), cluster=("up", "images")),
-    Tier("nodes", "a second node, to break it", 600, ("tests/cluster/nodes",), cluster=("up", "images"), lab=True),
+    Tier("nodes", "a second node, to break it", 450, ("tests/cluster/nodes",), cluster=("up", "images"), lab=True),
 )
 """The first tier that asks for the cluster pays for building it: about 12 minutes of Go when nothing is cached."""
 COVERED = 90
