@@ -95,6 +95,7 @@ def test_a_smarthost_that_goes_away_under_load_costs_nothing(relayed: Gateway, s
     with Stream(relayed, "failover") as stream:
         eventually_sync(lambda: stream.acknowledged & world.subjects(sink), within=60, what="the first one gets mail", pause=0.5)
         assert not world.subjects(second)
+        eventually_sync(lambda: told(relayed, "UpstreamReachable")[1] == "Reachable", AWAY_TOLD_WITHIN, "both are found", pause=1)
         world.scale_sink(sink, 0)
         try:
             eventually_sync(lambda: world.subjects(second), within=FAILOVER_WITHIN, what="the second one gets mail", pause=0.5)
