@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.postfix import make_queues
 from tests.clients.jobs import HOST, PATIENCE, Outcome
 from tests.clients.tools import Tools
-from tests.support.mail_programs import GROUP, OWNER, POSTFIX_PLACES, make_accounts
+from tests.support.mail_programs import GROUP, OWNER, POSTFIX_PLACES, POSTFIX_SERVICES, make_accounts
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
@@ -43,24 +43,14 @@ smtp_sasl_password_maps = texthash:{folder}/etc/passwords
 smtp_sasl_security_options = noanonymous
 """
 )
-_MASTER = """\
+_MASTER = (
+    POSTFIX_SERVICES
+    + """\
 pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
 showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
 discard unix - - n - - discard
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
 """
+)
 _JUDGED = re.compile(r"to=<.*status=(\w+)")
 EXIM = """\
 exim_user = {owner}

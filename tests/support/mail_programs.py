@@ -20,6 +20,7 @@ __all__ = [
     "GROUP",
     "OWNER",
     "POSTFIX_PLACES",
+    "POSTFIX_SERVICES",
     "exim",
     "folder",
     "libraries",
@@ -44,6 +45,22 @@ setgid_group = {group}
 maillog_file_prefixes = {folder}
 """
 """How Postfix's `main.cf` begins, whose files are below `root` and whose queue is below `folder`."""
+POSTFIX_SERVICES = """\
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+"""
+"""What Postfix's `master.cf` has in any case: all that takes a message from its queue to where it goes."""
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
 

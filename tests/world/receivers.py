@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.postfix import make_queues
 from tests.support import mail_programs
 from tests.support.gateway import write_pair
-from tests.support.mail_programs import GROUP, OWNER, POSTFIX_PLACES
+from tests.support.mail_programs import GROUP, OWNER, POSTFIX_PLACES, POSTFIX_SERVICES
 from tests.support.waiting import eventually_sync
 from tests.world.daemon import daemon
 from tests.world.exchangers import PORT
@@ -84,24 +84,14 @@ virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
 """
 )
-_MASTER = """\
+_MASTER = (
+    POSTFIX_SERVICES
+    + """\
 {address}:25 inet n - n - - smtpd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
 virtual unix - n n - - virtual
 anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
 """
+)
 EXIM = """\
 exim_user = {owner}
 exim_group = {group}
