@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import postfix, relay
+from bench import interpreter, postfix, relay
 from bench.machine import ticks
 from bench.measure import Measurement, SplitError, per_message, warm_up
 from bench.postal import demand_login, free_port, send
@@ -47,7 +46,8 @@ def unmodified(setting: Setting) -> Relay:
     port = free_port()
     relay.certificate(setting)
     whom = "logins" if setting.secured else "everybody"
-    return relay.start(setting, [sys.executable, "-m", "bench.unmodified", str(setting.folder), str(port), whom], port)
+    command = [str(setting.tools.python), "-m", "bench.unmodified", str(setting.folder), str(port), whom]
+    return relay.start(setting, command, port, interpreter.environment())
 
 
 def spooled(folder: Path) -> int:

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import debian
+from bench import debian, interpreter
 from bench.tools import HARAKA
 from smtp_gateway import __version__
 
@@ -56,7 +56,7 @@ def facts(tools: Tools, relays: Sequence[str]) -> dict[str, str]:
         "memory": _field("/proc/meminfo", "MemTotal"),
         "kernel": platform.release(),
         "disk": _said("stat", "--file-system", "--format=%T", str(tools.cache)),
-        "python": platform.python_version(),
+        "python": interpreter.told(tools.python),
         "go": _said("go", "env", "GOVERSION"),
     }
     return found | {name: _VERSIONS[name](tools) for name in relays}

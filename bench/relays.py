@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from bench import exim, haraka, postfix, relay
+from bench import exim, haraka, interpreter, postfix, relay
 from bench.postal import free_port
 
 if TYPE_CHECKING:
@@ -19,8 +18,8 @@ def gateway(setting: Setting) -> Relay:
     port = free_port()
     whom = "implicit" if setting.implicit else "logins" if setting.secured else "everybody"
     relay.certificate(setting)
-    command = [sys.executable, "-m", "bench.gateway", str(setting.folder), str(port), str(setting.next_hop), whom]
-    return relay.start(setting, command, port)
+    command = [str(setting.tools.python), "-m", "bench.gateway", str(setting.folder), str(port), str(setting.next_hop), whom]
+    return relay.start(setting, command, port, interpreter.environment())
 
 
 RELAYS: dict[str, Callable[[Setting], Relay]] = {

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import debian
+from bench import debian, interpreter
 from smtp_gateway.config.certificate import issue, new_authority
 
 if TYPE_CHECKING:
@@ -71,6 +71,11 @@ class Tools:
             subprocess.run(command, cwd=partial, check=True, capture_output=True, timeout=600)
             partial.rename(folder)
         return folder / "node_modules/Haraka"
+
+    @property
+    def python(self) -> Path:
+        """Return the interpreter that relays in Python run on."""
+        return interpreter.ensure(self.cache)
 
     @property
     def load(self) -> Path:

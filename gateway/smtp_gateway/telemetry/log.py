@@ -3,10 +3,13 @@
 Every line has `timestamp` (UTC), `level` and `event`; every line about a message has `message_id`, from its acceptance to its
 settlement. Libraries are heard from WARNING on, aiosmtpd only from ERROR: its warnings quote what clients send, and a client that
 sends a password where a command is expected would find it in the log.
+
+What is said in one turn of the event loop is written together (`smtp_gateway.telemetry.lines`).
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import sys
@@ -17,6 +20,8 @@ from typing import TYPE_CHECKING, TextIO
 import orjson
 import structlog
 
+from smtp_gateway.telemetry.lines import Lines
+
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
@@ -26,11 +31,12 @@ QUOTES_CLIENTS = "mail.log"
 
 def configure(stream: TextIO | None = None) -> None:
     """Write all logs of this process to *stream*, standard output by default."""
-    out = stream or sys.stdout
+    out = Lines(stream or sys.stdout)
+    atexit.register(out.flush)
     structlog.configure(
-        processors=[add_level_and_time, structlog.processors.format_exc_info, as_json],
+        processors=[as_line],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=lambda *_: out,
         # Without the cache the processor chain is assembled anew for every line.
         cache_logger_on_first_use=True,
     )
@@ -45,6 +51,13 @@ def configure(stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     hush()
+
+
+def as_line(logger: WrappedLogger, name: str, event: EventDict) -> str:
+    """Return *event* as one line: the whole chain in one call, because each message has two of them."""
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(logger, name, event)
+    return as_json(logger, name, add_level_and_time(logger, name, event))
 
 
 def add_level_and_time(_logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
