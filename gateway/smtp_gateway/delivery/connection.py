@@ -101,7 +101,8 @@ class Connection(asyncio.Protocol):
         self._expected.extend(patience)
         self._patience.begin(self._expected[0])
         try:
-            self._read()
+            if not self._incoming.empty:
+                self._read()
             while self._expected:
                 await self._news()
         except MalformedReplyError as fault:

@@ -65,14 +65,16 @@ class ReplyParser:
 
         Raises `MalformedReplyError`.
         """
-        while (line := self._next_line()) is not None:
+        while self._octets and (line := self._next_line()) is not None:
+            if not self._lines and line[3:4] != b"-" and len(line) <= _USUAL:
+                return _usual((line,))
             self._lines.append(line)
             if len(self._lines) > MAX_LINES:
                 message = "more lines than any reply has"
                 raise MalformedReplyError(message)
             if line[3:4] != b"-":
                 lines, self._lines = tuple(self._lines), []
-                return _usual(lines) if len(lines) == 1 and len(line) <= _USUAL else _reply(lines)
+                return _reply(lines)
             _parts(line)  # what is wrong with a line is found out with the line, not after a hundred more
         return None
 

@@ -285,7 +285,7 @@ class Connection(SMTP):
 
     def _depart(self) -> None:
         """Part with a client that was dismissed, when no transaction is open."""
-        if self._leaving and not self._over and self._state is State.COMMAND and not self._in_transaction:
+        if not self._over and self._state is State.COMMAND and not self._in_transaction:
             self._say(f"{reply.SHUTTING_DOWN}\r\n".encode())
             self._end()
 

@@ -49,8 +49,8 @@ class Conversation(ChunkPhase):
     def data_received(self, data: bytes) -> None:
         """Use *data*, or keep it until it can be used."""
         self._inbox.add(data)
-        self._queued = self._queued or not self._front.turns.admit(self._peer.identity or "", self)
-        if self._queued:
+        if self._queued or not self._front.turns.admit(self._peer.identity or "", self):
+            self._queued = True
             self._regulate()
         else:
             self._go_on()
@@ -65,19 +65,26 @@ class Conversation(ChunkPhase):
     def _go_on(self) -> None:
         """Use what has arrived, as far as the state allows."""
         try:
-            while self._step():
+            while self._inbox.octets and self._step():
                 pass
         except Exception as error:  # noqa: BLE001 whatever it is, the log gets the cause and the client keeps its message
             self._break(error)
-        self._depart()
+        if self._leaving:
+            self._depart()
         self._flush()
         if self._ended and not self._unread and self._state in {State.COMMAND, State.DATA, State.CHUNK}:
             self._end()
         self._regulate()
+        if self._state is State.SLOW:
+            self._arrived()
+
+    @abstractmethod
+    def _arrived(self) -> None:
+        """Let the task know that answers a command, and may wait for a line of an exchange: the session's part."""
 
     def _step(self) -> bool:
         """Use some of what has arrived; tell whether more may be done."""
-        if self._over or self._unread or not self._inbox.octets:
+        if self._over or self._unread:
             return False
         if self._state is State.COMMAND:
             return self._commands()
@@ -114,7 +121,8 @@ class Conversation(ChunkPhase):
 
     def _listens(self) -> bool:
         """Tell whether another command is taken now."""
-        self._depart()
+        if self._leaving:
+            self._depart()
         return self._state is State.COMMAND and not self._over
 
     def _usual(self, octets: bytes, position: int) -> int:

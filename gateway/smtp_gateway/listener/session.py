@@ -135,10 +135,6 @@ class Session(Transactions):
 
     # ---- lines of an exchange
 
-    def _go_on(self) -> None:
-        super()._go_on()
-        self._arrived()
-
     def connection_lost(self, error: Exception | None) -> None:
         """End, and let an exchange in progress know."""
         super().connection_lost(error)

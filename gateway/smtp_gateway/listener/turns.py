@@ -11,8 +11,12 @@ A login that is alone has the loop for itself: dividing turns makes the groups s
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHARE = 2
 """Reads of one login in a turn, which then takes a tenth of a millisecond."""
@@ -30,8 +34,9 @@ class Member(Protocol):
 class Turns:
     """What each login was given of this turn, and who waits for the next."""
 
-    def __init__(self) -> None:
-        """Begin with nobody."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with nobody; *clock* tells seconds."""
+        self._clock = clock
         self._last = ""
         self._shared_until = 0.0
         self._given: dict[str, int] = {}
@@ -40,15 +45,14 @@ class Turns:
 
     def admit(self, identity: str, session: Member) -> bool:
         """Tell whether *session*, which has something of *identity*, may go on in this turn; if not, it is called in a later one."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = self._clock()
         if identity != self._last:
             self._last, self._shared_until = identity, now + ALONE
         if not identity or now >= self._shared_until:
             return True
         if not self._ending:
             self._ending = True
-            loop.call_soon(self._next)
+            asyncio.get_running_loop().call_soon(self._next)
         given = self._given.get(identity, 0)
         if given < SHARE:
             self._given[identity] = given + 1

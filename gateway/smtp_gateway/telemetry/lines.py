@@ -6,7 +6,7 @@ turn in which it dies, some milliseconds. Whatever is said from `warning` on is 
 
 from __future__ import annotations
 
-from asyncio import _get_running_loop
+from asyncio import _get_running_loop  # None where there is none: asking costs no exception
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

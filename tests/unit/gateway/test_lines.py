@@ -1,120 +1,94 @@
+"""Log lines of one turn of the event loop are one write, and none is lost or overtaken."""
+
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import io
+import threading
 
-import pytest
-
-from smtp_gateway.listener.lines import (
-    AUTH_LIMIT,
-    BARE_LF,
-    CONTROL_CHARACTER,
-    Inbox,
-    LineTooLongError,
-    line_fault,
-    verb_of,
-)
-
-if TYPE_CHECKING:
-    from smtp_gateway.mail.reply import Reply
+from smtp_gateway.telemetry.lines import Lines
 
 
-def inbox(octets: bytes) -> Inbox:
-    """Return an inbox that holds *octets*."""
-    filled = Inbox()
-    filled.add(octets)
-    return filled
+class Stream(io.StringIO):
+    """A stream that remembers its writes."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        super().__init__()
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        """Write, and remember."""
+        self.writes.append(text)
+        return super().write(text)
 
 
-@pytest.mark.parametrize(
-    ("line", "fault"),
-    [
-        (b"NOOP\r\n", None),
-        (b"\r\n", None),
-        ("MAIL FROM:<ü@example.com> SMTPUTF8\r\n".encode(), None),
-        (b"NOOP\n", BARE_LF),
-        (b"\n", BARE_LF),
-        (b"NOOP\rQUIT\r\n", CONTROL_CHARACTER),
-        (b"NOOP \x00\r\n", CONTROL_CHARACTER),
-        (b"NOOP\t\r\n", CONTROL_CHARACTER),
-        (b"NOOP \x1b[2J\r\n", CONTROL_CHARACTER),
-        (b"NOOP \x7f\r\n", CONTROL_CHARACTER),
-        (b"NOOP\r\r\n", CONTROL_CHARACTER),
-    ],
-)
-def test_a_line_ends_with_crlf_and_holds_no_controls(line: bytes, fault: Reply | None) -> None:
-    """Everything else is refused before it becomes a command."""
-    assert line_fault(line) == fault
+def test_the_lines_of_one_turn_are_one_write() -> None:
+    """Nothing is written before the turn's end, and then everything in its order."""
+
+    async def talk() -> None:
+        lines.info("one")
+        lines.info("two")
+        assert stream.writes == []
+        await asyncio.sleep(0)
+        lines.info("three")
+        await asyncio.sleep(0)
+
+    stream = Stream()
+    lines = Lines(stream)
+    asyncio.run(talk())
+
+    assert stream.writes == ["one\ntwo\n", "three\n"]
 
 
-@pytest.mark.parametrize(
-    ("line", "verb"),
-    [
-        (b"mail FROM:<a@b>\r\n", "MAIL"),
-        (b"QUIT\r\n", "QUIT"),
-        (b"", ""),
-        (b"\r\n", ""),
-        (b"cGFzc3dvcmQ=\r\n", ""),
-        (b"\xff\r\n", ""),
-        (b"X" * 40 + b"\r\n", ""),
-    ],
-)
-def test_the_verb_is_letters_at_the_beginning(line: bytes, verb: str) -> None:
-    """What is no verb gives none."""
-    assert verb_of(line) == verb
+def test_a_warning_is_written_at_once_behind_what_was_said_before() -> None:
+    """Whoever looks for the cause of an end finds it, and what led to it."""
+
+    async def talk() -> str:
+        lines.info("one")
+        lines.warning("two")
+        lines.info("three")
+        lines.write("four\n")
+        return stream.getvalue()
+
+    stream = Stream()
+    lines = Lines(stream)
+
+    assert asyncio.run(talk()) == "one\ntwo\nthree\nfour\n"
 
 
-def test_lines_come_in_order_and_a_part_of_one_is_waited_for() -> None:
-    """Whatever ends with LF is a line, good or bad; what follows the last one stays."""
-    arrived = inbox(b"NOOP\r\nRSET\nQU")
+def test_what_is_said_outside_of_the_loop_is_written_at_once() -> None:
+    """Before it, after it, and in another thread, which leaves the loop's lines to the loop."""
 
-    assert arrived.line() == b"NOOP\r\n"
-    assert arrived.line() == b"RSET\n"
-    assert arrived.line() is None
-    arrived.add(b"IT\r\n")
-    assert arrived.line() == b"QUIT\r\n"
-    assert arrived.octets == b""
+    async def talk() -> str:
+        lines.info("loop")
+        thread = threading.Thread(target=lines.info, args=("thread",))
+        thread.start()
+        thread.join()
+        return stream.getvalue()
 
+    stream = Stream()
+    lines = Lines(stream)
+    lines.info("before")
+    before = stream.getvalue()
+    said = asyncio.run(talk())
+    lines.info("after")
 
-def test_an_overlong_line_is_read_to_its_end_and_forgotten() -> None:
-    """It takes no memory, and what it contained is not taken for commands."""
-    arrived = Inbox()
-    for _ in range(100):
-        arrived.add(b"QUIT\r" * 1000)
-        assert arrived.line() is None
-        assert len(arrived.octets) <= AUTH_LIMIT
-    arrived.add(b"\r\nRSET\r\n")
-
-    with pytest.raises(LineTooLongError):
-        arrived.line()
-    assert arrived.line() == b"RSET\r\n"
+    assert (before, said) == ("before\n", "before\nthread\n")
+    assert stream.getvalue() == "before\nthread\nloop\nafter\n"
 
 
-@pytest.mark.parametrize(("octets", "fits"), [(AUTH_LIMIT, True), (AUTH_LIMIT + 1, False)])
-def test_a_line_may_have_as_many_octets_as_auth_needs(octets: int, fits: bool) -> None:  # noqa: FBT001 a table's column
-    """12,288 octets, CRLF included (RFC 4954 section 4)."""
-    arrived = inbox(b"x" * (octets - 2) + b"\r\n")
+def test_what_was_gathered_when_the_loop_ended_is_written_in_the_end() -> None:
+    """`flush` is what the process calls last."""
 
-    if fits:
-        assert len(arrived.line() or b"") == octets
-    else:
-        with pytest.raises(LineTooLongError):
-            arrived.line()
+    async def talk() -> None:
+        lines.info("last words")
 
+    stream = Stream()
+    lines = Lines(stream)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(talk())
+    loop.close()
+    lines.flush()
 
-def test_taking_leaves_nothing() -> None:
-    """A body takes everything, and gives back what follows it."""
-    arrived = inbox(b"hello\r\n")
-
-    assert arrived.take() == b"hello\r\n"
-    assert arrived.take() == b""
-
-
-def test_forgetting_drops_what_was_received() -> None:
-    """The beginning of an endless line included."""
-    arrived = inbox(b"x" * (AUTH_LIMIT + 1))
-    assert arrived.line() is None
-    arrived.add(b"EHLO evil\r\n")
-
-    arrived.forget()
-    arrived.add(b"EHLO good\r\n")
-    assert arrived.line() == b"EHLO good\r\n"
+    assert stream.getvalue() == "last words\n"
