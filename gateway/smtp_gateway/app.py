@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from smtp_gateway import __version__
+from smtp_gateway import __version__, allocator
 from smtp_gateway.admin.pages import Pages
 from smtp_gateway.admin.port import PROBES, REPORTS, Place, open_port
 from smtp_gateway.admin.report import api
@@ -172,6 +172,7 @@ class Gateway:
         exception group when something in the background failed.
         """
         async with AsyncExitStack() as stack:
+            allocator.tune()
             _log.info("starting", version=__version__, config=self._hash, spool=str(self._settings.spool))
             await self._open(stack)
             # What start-up made lives as long as the process: the collector need not visit it again.

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from smtp_gateway.mail.body import Body
 
-BLOCK = 256 * 1024
-"""Octets of a body that are handed to the transport at once: enough to keep a fast peer busy, little to hold for a slow one."""
+BLOCK = 240 * 1024
+"""Octets of a body that are handed to the transport at once: enough to keep a fast peer busy, little to hold for a slow one. Less than
+what the allocator maps for itself (`smtp_gateway.allocator`)."""
 _END = b"\r\n.\r\n"
 _GOES_ON = "a body goes on behind its end of data"
 _COMMAND = re.compile(r"[^\x00-\x1f\x7f]*")

@@ -25,7 +25,7 @@ class StoredBody(Protocol):
         """Its beginning: the header section with the empty line that ends it, or 64 KiB where that is longer."""
 
     def blocks(self) -> AsyncIterator[bytes]:
-        """Read it in order, 256 KiB at a time, without blocking the event loop.
+        """Read it in order, a block at a time, without blocking the event loop.
 
         The last block is given only after the checksum of the whole was found right; `DamagedBodyError` is raised instead of it
         otherwise, so that a next hop never sees the end of data of a damaged body. Raises `OSError` when it cannot be read.

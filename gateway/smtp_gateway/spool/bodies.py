@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 LARGE = 256 * 1024
 """Octets above which a body has its own file: measured, below it SQLite is the faster one."""
-BLOCK = 256 * 1024
-"""Octets of a file that are read at once."""
+BLOCK = 240 * 1024
+"""Octets of a file that are read at once; less than what the allocator maps for itself (`smtp_gateway.allocator`)."""
 HEADERS = 64 * 1024
 """Octets of a body that are read for its header section; Postfix keeps as much (header_size_limit is 102,400 for one header)."""
 UNFINISHED = ".unfinished"
