@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from smtp_gateway import __version__
+from smtp_gateway import __version__, labels
 from smtp_gateway.admin.pages import Pages
 from smtp_gateway.admin.port import PROBES, REPORTS, Place, open_port
 from smtp_gateway.admin.report import api
@@ -134,7 +134,8 @@ class Gateway:
         """Why a newer configuration could not be loaded."""
         self._settings = settings
         self._surroundings = replace(surroundings or Surroundings(), share=partial(share_of, settings.pod))
-        self._metrics = PrometheusObserver()
+        self._metrics = PrometheusObserver(labels.WORDS)
+        self._metrics.expect(labels.names(config))
         self._observer = RecentOutcomes(self._metrics, time.monotonic)
         self._authentication = Authentication(config.logins, self._observer)
         self._certified = Certified(config.client_certificates)
@@ -227,7 +228,7 @@ class Gateway:
 
     async def _open_http(self, stack: AsyncExitStack) -> None:
         self._metrics.read(lambda: gauges(self._sources()))
-        pages = Pages(self.not_ready, self._metrics.page, CONTENT_TYPE).application()
+        pages = Pages(self.not_ready, self._metrics.exposition, CONTENT_TYPE).application()
         self.http_port = await open_port(stack, pages, Place(PROBES, self._settings.http_host, self._settings.http_port))
         _log.info("probes and metrics", port=self.http_port)
 
@@ -312,6 +313,7 @@ class Gateway:
         self._intake.reconfigure(config)
         self._dispatch.reconfigure(config)
         self._recovering.reconfigure(config)
+        self._metrics.expect(labels.names(config))
         self._observer.keep(frozenset(route.name for route in config.routes))
         self._surroundings.tokens.keep(config.grants)
         self._surroundings.trust.keep([Terms.of(smarthost) for route in config.routes for smarthost in route.smarthosts])

@@ -102,7 +102,7 @@ def _route(name: str, sources: Sources, pace: Standing | None) -> RouteReport:
 
 
 def gauges(sources: Sources) -> Iterator[Reading]:
-    """Yield what `smtp_gateway.telemetry.prometheus.READ_AT_SCRAPE` names."""
+    """Yield what `smtp_gateway.telemetry.table.READ_AT_SCRAPE` names."""
     state, now, depth = sources.state(), sources.clock(), sources.spool.depth()
     arrears = sources.spool.arrears(now, sources.on_time)
     yield "queue_messages", (), depth.messages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ import pytest
 import yaml
 
 from bench.debian import unpacked
-from smtp_gateway.telemetry.prometheus import METRICS, PrometheusObserver
+from smtp_gateway.telemetry.prometheus import PrometheusObserver
+from smtp_gateway.telemetry.table import METRICS
 from smtp_gateway_operator import metrics as operator
 from tests.chart.readme import CHART
 from tests.chart.test_chart import of_kind, render
@@ -66,7 +68,7 @@ def test_alerts_ask_for_metrics_that_exist() -> None:
 
 def test_prometheus_finds_the_metrics_well_named(promtool: Path) -> None:
     """The page of a gateway follows Prometheus' conventions for names, types and help."""
-    page = PrometheusObserver().page()
+    page = asyncio.run(PrometheusObserver().exposition())
 
     done = subprocess.run([promtool, "check", "metrics"], check=False, input=page, capture_output=True)
     assert (done.returncode, done.stderr.decode()) == (0, "")

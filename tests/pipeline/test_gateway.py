@@ -15,7 +15,7 @@ from smtp_gateway.dispatch import Dispatch
 from smtp_gateway.lifecycle import Phase
 from smtp_gateway.listener.server import BindError
 from smtp_gateway.spool.api import SpoolUnavailableError
-from smtp_gateway.telemetry.prometheus import METRICS
+from smtp_gateway.telemetry.table import METRICS
 from smtp_gateway.tls import CertificateError
 from tests.support.conversation import Conversation
 from tests.support.gateway import PATIENCE, config, running, trusting, write_pair

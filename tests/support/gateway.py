@@ -211,8 +211,9 @@ class RecordingObserver(NullObserver):
         """Remember."""
         self.events.append(("refused", listener, command, reply.code, reply.enhanced))
 
-    def accepted(self, peer: Peer, recipients: int, octets: int) -> None:
+    def accepted(self, peer: Peer, recipients: int, octets: int, seconds: float) -> None:
         """Remember."""
+        assert seconds >= 0
         self.events.append(("accepted", peer.identity, recipients, octets))
 
     def postponed(self, peer: Peer, reply: Reply) -> None:

@@ -15,8 +15,8 @@ from smtp_gateway.reporting import Sources, State, gauges, report
 from smtp_gateway.spool.api import Settlement
 from smtp_gateway.spool.memory import MemorySpool
 from smtp_gateway.telemetry.observer import NullObserver
-from smtp_gateway.telemetry.prometheus import READ_AT_SCRAPE
 from smtp_gateway.telemetry.recent import RecentOutcomes
+from smtp_gateway.telemetry.table import READ_AT_SCRAPE
 from tests.support.messages import NOW, new_message
 from tests.unit.gateway.test_upstreams import ONE, OTHER, WELL_FOUND, config
 
@@ -42,7 +42,7 @@ async def sources(
         await spool.put(message)
     await spool.hold(kept.id)
     outcomes = RecentOutcomes(NullObserver(), lambda: NOW)
-    outcomes.deferred("r0", 3)
+    outcomes.deferred("r0", "app", 3)
     certificate: Any = SimpleNamespace(not_after=not_after, problem=problem)
     known: Any = upstreams
     state = State(config((ONE,)), "abc", problem, problem or None, draining=False)

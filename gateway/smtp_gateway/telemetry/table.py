@@ -1,0 +1,261 @@
+"""The table of metrics: every one of them, with its labels and with how many series it can have. `docs/metrics.md` is printed from it.
+
+Labels are names that the configuration gives (listeners, routes, smarthosts, Secrets) or words of the protocol, never anything a client
+sends. Buckets are argued from what the bench measured (bench/README.md, bench/results).
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+
+from smtp_gateway.telemetry.bounds import IDLE, OTHER, PAIRS
+
+SYNC_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+"""Seconds. A sync of 8 KB took 35 to 135 µs of work on the bench's virtual disk, and its groups some milliseconds under load; flash without a
+cache that survives a power cut takes 1 to 10 ms, a disk that turns 5 to 25, network volumes as much. Above 0.1 s senders notice; what takes
+seconds is a volume that hangs."""
+ACCEPT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
+"""Seconds. At least one sync, so nothing is below the fastest of those; 32 ms was the median of a whole small mail beside a flood (bench,
+fairness). A submission client gives up after 10 minutes (RFC 5321 section 4.5.3.2.6), people after far less than 30 s."""
+ATTEMPT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Seconds. A hop next door over a connection that is kept answers in 2 to 5 ms, the bench's slow one in 50, a provider far away within 0.1
+to 2 s with TLS and its content filter; 30 to 300 s are the time-outs of phases (RFC 5321 section 4.5.3.2)."""
+AGE_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0, 86400.0, 432000.0)
+"""Seconds. Sent to arrival took 4.3 ms alone and 32 ms beside a flood (bench, fairness); 30 s is the first retry, 30 min to 4 h what a
+greylisting or an outage costs, and after 5 days mail is returned."""
+
+
+class Kind(StrEnum):
+    """The types of Prometheus' data model that are used here."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the documentation, and one metric."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    meaning: str
+    bound: str
+    """How many series there are at most, in the words of the page's head."""
+    buckets: tuple[float, ...] = ()
+
+
+PREFIX = "smtp_gateway_"
+"""Where the names of the gateway's own metrics begin."""
+_TOLD: tuple[tuple[str, Kind, str, str, str, tuple[float, ...]], ...] = (
+    ("build_info", Kind.GAUGE, "version", "Always 1; the label says which version runs.", "1", ()),
+    ("start_time_seconds", Kind.GAUGE, "", "When the process started, in seconds since the epoch.", "1", ()),
+    (
+        "refused_connections_total",
+        Kind.COUNTER,
+        "listener reason",
+        "Connections closed without a session: see docs/connections.md.",
+        "listeners × 5",
+        (),
+    ),
+    ("sessions_total", Kind.COUNTER, "listener", "SMTP sessions that clients opened.", "listeners", ()),
+    ("open_sessions", Kind.GAUGE, "listener", "SMTP sessions open now.", "listeners", ()),
+    (
+        "tls_sessions_total",
+        Kind.COUNTER,
+        "listener version",
+        "TLS handshakes with clients that came to their end, after STARTTLS or under implicit TLS: `TLSv1.2` or `TLSv1.3`.",
+        "listeners × 2",
+        (),
+    ),
+    (
+        "tls_handshake_failures_total",
+        Kind.COUNTER,
+        "listener reason",
+        "TLS handshakes that failed, after STARTTLS or under implicit TLS; docs/certificates.md has the reasons.",
+        "listeners × 10",
+        (),
+    ),
+    ("authentications_total", Kind.COUNTER, "mechanism result", "AUTH exchanges by result: `succeeded` or `failed`.", "3 × 2", ()),
+    (
+        "authentication_failures_total",
+        Kind.COUNTER,
+        "mechanism reason",
+        "AUTH exchanges without a login by reason: `credentials`, `authorization`, `banned`, `overloaded` or `incomplete`.",
+        "3 × 5",
+        (),
+    ),
+    (
+        "refusals_total",
+        Kind.COUNTER,
+        "listener command code",
+        "Commands answered with a 4yz or 5yz code; those that the gateway does not know are `other`.",
+        "listeners × 15 × 17",
+        (),
+    ),
+    (
+        "accepted_messages_total",
+        Kind.COUNTER,
+        "listener identity",
+        "Messages made durable.",
+        "listeners × identities",
+        (),
+    ),
+    ("accepted_recipients_total", Kind.COUNTER, "listener identity", "Recipients of accepted messages.", "listeners × identities", ()),
+    ("accepted_bytes_total", Kind.COUNTER, "listener identity", "Octets of accepted messages.", "listeners × identities", ()),
+    (
+        "accept_seconds",
+        Kind.HISTOGRAM,
+        "listener",
+        "Time that clients waited from the end of a message's data to its 250, the network apart.",
+        "listeners",
+        ACCEPT_BUCKETS,
+    ),
+    (
+        "postponed_messages_total",
+        Kind.COUNTER,
+        "listener code",
+        "Messages that the spool could not take: their clients keep them. `452` for want of space, else `451`.",
+        "listeners × 2",
+        (),
+    ),
+    ("spool_sync_seconds", Kind.HISTOGRAM, "", "Time one commit of the spool took to be durable.", "1", SYNC_BUCKETS),
+    ("spool_synced_messages_total", Kind.COUNTER, "", "Messages made durable by those commits.", "1", ()),
+    ("attempt_seconds", Kind.HISTOGRAM, "route", "Time one delivery attempt took, whatever came of it.", "routes", ATTEMPT_BUCKETS),
+    ("retries_total", Kind.COUNTER, "route", "Those attempts that were not the first of one of their recipients.", "routes", ()),
+    ("delivered_recipients_total", Kind.COUNTER, "route identity", "Recipients that a next hop took.", "routes × identities", ()),
+    (
+        "encrypted_recipients_total",
+        Kind.COUNTER,
+        "route version verified",
+        "Recipients that a next hop took under TLS: `TLSv1.2` or `TLSv1.3`, and whether its certificate was verified (`true`, `false`).",
+        "routes × 4",
+        (),
+    ),
+    (
+        "delivery_age_seconds",
+        Kind.HISTOGRAM,
+        "route",
+        "Time from acceptance to delivery, once a delivered transaction.",
+        "routes",
+        AGE_BUCKETS,
+    ),
+    (
+        "deferred_recipients_total",
+        Kind.COUNTER,
+        "route identity",
+        "Recipients put off to another attempt, once an attempt.",
+        "routes × identities",
+        (),
+    ),
+    ("bounced_recipients_total", Kind.COUNTER, "route identity", "Recipients that failed for good.", "routes × identities", ()),
+    ("throttles_total", Kind.COUNTER, "route", "Answers by which next hops asked for less: see docs/pacing.md.", "routes", ()),
+    (
+        "notices_total",
+        Kind.COUNTER,
+        "kind fate",
+        "Notices that were due: `failure`, `delay` or `success`, gone to the `sender` or the `postmaster`, `dropped` or `suppressed` (docs/bounces.md).",
+        "3 × 4",
+        (),
+    ),
+    ("removed_messages_total", Kind.COUNTER, "", "Messages that `smtp-gateway queue remove` took out of the queue.", "1", ()),
+)
+_READ = (
+    ("queue_messages", "", "Messages in the spool, those being delivered included.", "1"),
+    ("queue_oldest_seconds", "", "Age of the oldest message in the spool; 0 when it is empty.", "1"),
+    ("queue_held_messages", "", "Messages in the spool that a person holds.", "1"),
+    ("queue_lateness_seconds", "", "By how much the most overdue message is late; 0 when nothing is due.", "1"),
+    ("spool_volume_bytes", "", "Size of the spool's volume.", "1"),
+    ("spool_free_bytes", "", "What new mail may still use of the volume; 0 when it is refused for want of space.", "1"),
+    ("paced_messages", "route", "Messages that are due and wait for their pace.", "routes"),
+    (
+        "pace_messages_per_second",
+        "route",
+        "How fast this pod may give a route messages now; absent for routes without a pace.",
+        "routes",
+    ),
+    ("throttled_destinations", "route", "Destinations that asked for less and are given less.", "routes"),
+    (
+        "upstream_up",
+        "route host port credentials",
+        "Whether the last probe of a smarthost came through; absent before the first.",
+        "smarthosts",
+    ),
+    (
+        "upstream_failure",
+        "route host port credentials cause",
+        "1 for what the last probe of a smarthost failed by, in one word (docs/operations.md); absent while it comes through.",
+        "smarthosts",
+    ),
+    (
+        "upstream_last_success_timestamp_seconds",
+        "route host port credentials",
+        "When a probe of a smarthost last came through, in seconds since the epoch; absent when none has.",
+        "smarthosts",
+    ),
+    ("port_25_blocked", "", "Whether exchangers of several domains give no answer on port 25, and none of any domain does.", "1"),
+    ("draining", "", "Whether no new mail is taken because this pod is to become empty, or stops.", "1"),
+    (
+        "certificate_expiration_timestamp_seconds",
+        "",
+        "When the listeners' certificate in force expires, in seconds since the epoch.",
+        "1",
+    ),
+    ("config_info", "hash", "Always 1; the label says which configuration is in force.", "1"),
+    ("config_last_load_successful", "", "Whether the newest configuration in the folder could be loaded.", "1"),
+)
+_PROCESS = (
+    ("virtual_memory_bytes", Kind.GAUGE, "Virtual memory of the process."),
+    ("resident_memory_bytes", Kind.GAUGE, "Resident memory of the process."),
+    ("start_time_seconds", Kind.GAUGE, "When the process started, in seconds since the epoch, as the kernel knows it."),
+    ("cpu_seconds_total", Kind.COUNTER, "Processor time of the process, its user's and its system's."),
+    ("open_fds", Kind.GAUGE, "Files and connections that are open."),
+    ("max_fds", Kind.GAUGE, "How many may be open."),
+)
+READ_AT_SCRAPE = {
+    name: Metric(f"{PREFIX}{name}", Kind.GAUGE, tuple(labels.split()), meaning, bound) for name, labels, meaning, bound in _READ
+}
+"""The gauges that come from their sources, by their names without the prefix."""
+COUNTED = tuple(
+    Metric(f"{PREFIX}{name}", kind, tuple(labels.split()), meaning, bound, buckets) for name, kind, labels, meaning, bound, buckets in _TOLD
+)
+"""What an observer counts."""
+PROCESS = tuple(Metric(f"process_{name}", kind, (), meaning, "1") for name, kind, meaning in _PROCESS)
+"""What Prometheus' own library tells of any process."""
+METRICS = (*COUNTED, *READ_AT_SCRAPE.values(), *PROCESS)
+"""Every metric that a gateway exports."""
+
+HEAD = f"""\
+# Metrics of a gateway
+
+Every gateway pod exports these on its HTTP port (8080) under `/metrics`, without mail addresses.
+This page is printed by `python -m smtp_gateway.telemetry.table`; a test scrapes a gateway and compares.
+
+**How many series.** *Bound* says how many a pod has of a metric at most; a histogram has as many of each of its buckets, of its sum and of its
+count. *Listeners*, *routes* and *smarthosts* are those of the configuration. An *identity* is whose mail it is: the name of the Secret of
+a login, `listener/NAME` where none was needed, or `gateway/notices` for what the gateway writes itself. Of listeners × identities
+and of routes × identities {PAIRS} pairs each have series of their own, those of the configuration or, where it has more, those that came
+first; all others are counted as `{OTHER}`, one for each listener or route (a Secret of that name is counted among them).
+What is no longer in the configuration keeps its series until nothing has been counted in them for {IDLE / 3600:.0f} hour, and then loses them.
+
+**From the first one on.** Counters whose labels are known beforehand are there from the start, at 0, because Prometheus' `increase()` does
+not see the event that makes a series. Those are all but two: `refusals_total` begins with the replies 451, 452, 530, 550, 552, 553 and 554 to
+MAIL, RCPT, DATA and BDAT, and identities beyond the bound come when they come.
+
+"""
+
+
+def documentation() -> str:
+    """Return the metrics as the Markdown page `docs/metrics.md`."""
+    rows = (
+        f"| `{each.name}` | {each.kind.value} | {', '.join(f'`{label}`' for label in each.labels) or '-'} | {each.bound} | {each.meaning} |"
+        for each in METRICS
+    )
+    return HEAD + "\n".join(("| name | type | labels | bound | meaning |", "|---|---|---|---|---|", *rows, ""))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(documentation())
