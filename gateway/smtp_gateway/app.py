@@ -39,6 +39,7 @@ from smtp_gateway.policy.certified import Certified
 from smtp_gateway.policy.relaying import Access
 from smtp_gateway.probing.probe import Probe
 from smtp_gateway.probing.upstreams import Upstreams
+from smtp_gateway.qshape import QueueShape
 from smtp_gateway.recovering import Recovering
 from smtp_gateway.reporting import Sources, State, gauges, report
 from smtp_gateway.spool.disk import DiskSpool
@@ -148,6 +149,7 @@ class Gateway:
         self._dispatch: Dispatch
         self._daybook: Daybook
         self._recovering: Recovering
+        self._shape: QueueShape
         self._upstreams: Upstreams
         self._waking: Waking
         self.life = Lifecycle(settings.grace)
@@ -198,6 +200,7 @@ class Gateway:
         stack.push_async_callback(self._daybook.write)
         stack.push_async_callback(self._dispatch.stop, 0.0)
         self._recovering = Recovering(self._spool, self._dispatch, config, self._surroundings.clock)
+        self._shape = QueueShape(self._spool, config)
         self._upstreams = Upstreams(config, self._probe(config), self._recovering.restored)
         self._dispatch.tell_misses(self._upstreams.doubt)
         self._intake = Intake(self._spool, config, self._observer, self._dispatch)
@@ -217,7 +220,14 @@ class Gateway:
         following = [certificate.follow() for certificate in certificates]
         if settings.config is not None:
             following.append(self._follow(settings.config))
-        following += [self._drain.run(), self._upstreams.run(), self._recovering.run(), self._waking.stay_awake(), self._daybook.run()]
+        following += [
+            self._drain.run(),
+            self._upstreams.run(),
+            self._recovering.run(),
+            self._waking.stay_awake(),
+            self._daybook.run(),
+            self._shape.run(),
+        ]
         for work in following:
             stack.callback(background.create_task(work).cancel)
 
@@ -259,7 +269,8 @@ class Gateway:
 
     def _sources(self) -> Sources:
         dispatch = self._dispatch
-        return Sources(self._state, self._spool, dispatch.on_time, dispatch.paces, self._upstreams, self._observer, self._certificate)
+        told = (dispatch.on_time, dispatch.paces, self._upstreams, self._observer, self._certificate)
+        return Sources(self._state, self._spool, *told, lambda: self._shape.found)
 
     def _state(self) -> State:
         draining = self._drain.wanted or self.life.phase is Phase.DRAINING
@@ -313,6 +324,7 @@ class Gateway:
         self._intake.reconfigure(config)
         self._dispatch.reconfigure(config)
         self._recovering.reconfigure(config)
+        self._shape.reconfigure(config)
         self._metrics.expect(labels.names(config))
         self._observer.keep(frozenset(route.name for route in config.routes))
         self._surroundings.tokens.keep(config.grants)

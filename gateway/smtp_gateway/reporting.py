@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from smtp_gateway import __version__
 from smtp_gateway.config.report import CertificateReport, PodReport, QueueReport, RouteReport
+from smtp_gateway.qshape import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from smtp_gateway.config.model import Config
     from smtp_gateway.pacing import Standing
     from smtp_gateway.probing.upstreams import Upstreams
-    from smtp_gateway.spool.api import Spool, UnderWay
+    from smtp_gateway.qshape import Waiting
+    from smtp_gateway.spool.api import Depth, Spool, UnderWay
     from smtp_gateway.telemetry.prometheus import Reading
     from smtp_gateway.telemetry.recent import RecentOutcomes
     from smtp_gateway.tls import Certificate
@@ -61,6 +63,8 @@ class Sources:
     outcomes: RecentOutcomes
     certificate: Certificate
     """The listeners'."""
+    shape: Callable[[], Mapping[str, Waiting] | None]
+    """Tells what waits by route; None while that is not known."""
     clock: Callable[[], float] = time.time
     """Seconds since the epoch."""
 
@@ -112,14 +116,26 @@ def gauges(sources: Sources) -> Iterator[Reading]:
     if space := sources.spool.space():
         yield "spool_volume_bytes", (), space.size
         yield "spool_free_bytes", (), space.free
+        yield "spool_used_bytes", (), space.used
     yield "draining", (), state.draining
     yield "port_25_blocked", (), state.blocked
     yield "config_info", (state.config_hash,), 1
     yield "config_last_load_successful", (), not state.config_problem
     if sources.certificate.not_after is not None:
         yield "certificate_expiration_timestamp_seconds", (), sources.certificate.not_after
+    yield from _route_gauges(sources, depth, now)
     yield from _pace_gauges(sources.paces())
     yield from _upstream_gauges(sources.upstreams)
+
+
+def _route_gauges(sources: Sources, depth: Depth, now: float) -> Iterator[Reading]:
+    """Yield what waits for each route, as far as it is known; of an empty queue it is."""
+    routes, found = [route.name for route in sources.state().config.routes], sources.shape()
+    waiting = found if depth.messages else dict.fromkeys(routes, NOTHING)
+    for route in routes if waiting is not None else ():
+        one = waiting.get(route, NOTHING)
+        yield "route_queue_messages", (route,), one.messages
+        yield "route_queue_oldest_seconds", (route,), 0.0 if one.oldest is None else max(0.0, now - one.oldest)
 
 
 def _pace_gauges(paces: Mapping[str, Standing]) -> Iterator[Reading]:

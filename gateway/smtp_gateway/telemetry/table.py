@@ -168,8 +168,21 @@ _READ = (
     ("queue_oldest_seconds", "", "Age of the oldest message in the spool; 0 when it is empty.", "1"),
     ("queue_held_messages", "", "Messages in the spool that a person holds.", "1"),
     ("queue_lateness_seconds", "", "By how much the most overdue message is late; 0 when nothing is due.", "1"),
+    (
+        "route_queue_messages",
+        "route",
+        "Messages in the spool that an attempt would give a route now, by the last walk through them (see above); absent before the first.",
+        "routes",
+    ),
+    ("route_queue_oldest_seconds", "route", "Age of the oldest of those; 0 when there is none.", "routes"),
     ("spool_volume_bytes", "", "Size of the spool's volume.", "1"),
     ("spool_free_bytes", "", "What new mail may still use of the volume; 0 when it is refused for want of space.", "1"),
+    (
+        "spool_used_bytes",
+        "",
+        "What is used of the volume: by mail, by the queue's log and what is kept free for it, and by whatever else is on it.",
+        "1",
+    ),
     ("paced_messages", "route", "Messages that are due and wait for their pace.", "routes"),
     (
         "pace_messages_per_second",
@@ -244,6 +257,10 @@ What is no longer in the configuration keeps its series until nothing has been c
 **From the first one on.** Counters whose labels are known beforehand are there from the start, at 0, because Prometheus' `increase()` does
 not see the event that makes a series. Those are all but two: `refusals_total` begins with the replies 451, 452, 530, 550, 552, 553 and 554 to
 MAIL, RCPT, DATA and BDAT, and identities beyond the bound come when they come.
+
+**What waits for a route** is found by walking through the queue, because a message is routed anew at each attempt. A walk begins 10 seconds
+after the last one, and at once when routes change; it takes a moment for a hundred messages and some four minutes for a million. A message
+counts for each route that one of its recipients takes.
 
 """
 
