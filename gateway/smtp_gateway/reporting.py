@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from smtp_gateway.pacing import Standing
     from smtp_gateway.probing.upstreams import Upstreams
     from smtp_gateway.qshape import Waiting
-    from smtp_gateway.spool.api import Depth, Spool, UnderWay
+    from smtp_gateway.spool.api import Spool, UnderWay
     from smtp_gateway.telemetry.prometheus import Reading
     from smtp_gateway.telemetry.recent import RecentOutcomes
     from smtp_gateway.tls import Certificate
@@ -123,26 +123,28 @@ def gauges(sources: Sources) -> Iterator[Reading]:
     yield "config_last_load_successful", (), not state.config_problem
     if sources.certificate.not_after is not None:
         yield "certificate_expiration_timestamp_seconds", (), sources.certificate.not_after
-    yield from _route_gauges(sources, depth, now)
-    yield from _pace_gauges(sources.paces())
+    yield from _route_gauges(sources, state.config, now)
+    yield from _pace_gauges(state.config, sources.paces())
     yield from _upstream_gauges(sources.upstreams)
 
 
-def _route_gauges(sources: Sources, depth: Depth, now: float) -> Iterator[Reading]:
+def _route_gauges(sources: Sources, config: Config, now: float) -> Iterator[Reading]:
     """Yield what waits for each route, as far as it is known; of an empty queue it is."""
-    routes, found = [route.name for route in sources.state().config.routes], sources.shape()
-    waiting = found if depth.messages else dict.fromkeys(routes, NOTHING)
-    for route in routes if waiting is not None else ():
-        one = waiting.get(route, NOTHING)
-        yield "route_queue_messages", (route,), one.messages
-        yield "route_queue_oldest_seconds", (route,), 0.0 if one.oldest is None else max(0.0, now - one.oldest)
+    found = sources.shape() if sources.spool.depth().messages else {}
+    if found is None:
+        return
+    for route in config.routes:
+        one = found.get(route.name, NOTHING)
+        yield "route_queue_messages", (route.name,), one.messages
+        yield "route_queue_oldest_seconds", (route.name,), 0.0 if one.oldest is None else max(0.0, now - one.oldest)
 
 
-def _pace_gauges(paces: Mapping[str, Standing]) -> Iterator[Reading]:
-    for route, standing in paces.items():
-        yield "paced_messages", (route,), standing.waiting
-        yield "throttled_destinations", (route,), standing.throttled
-        if standing.rate < math.inf:
+def _pace_gauges(config: Config, paces: Mapping[str, Standing]) -> Iterator[Reading]:
+    for route in (route.name for route in config.routes):
+        standing = paces.get(route)
+        yield "paced_messages", (route,), standing.waiting if standing else 0
+        yield "throttled_destinations", (route,), standing.throttled if standing else 0
+        if standing and standing.rate < math.inf:
             yield "pace_messages_per_second", (route,), standing.rate
 
 
