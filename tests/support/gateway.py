@@ -199,6 +199,10 @@ class RecordingObserver(NullObserver):
         """Remember."""
         self.events.append(("authenticated", mechanism, succeeded))
 
+    def shook_hands(self, listener: str, version: str) -> None:
+        """Remember."""
+        self.events.append(("shook hands", listener, version))
+
     def handshake_failed(self, listener: str, reason: str) -> None:
         """Remember."""
         self.events.append(("handshake failed", listener, reason))
