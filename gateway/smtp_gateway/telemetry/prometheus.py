@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from smtp_gateway import __version__
 from smtp_gateway.telemetry.bounds import NOTICES, OTHER, PAIRS, Leaving, Pairs
 from smtp_gateway.telemetry.expected import Words
-from smtp_gateway.telemetry.table import COUNTED, METRICS, PREFIX, READ_AT_SCRAPE, Kind
+from smtp_gateway.telemetry.table import COUNTED, PREFIX, READ_AT_SCRAPE, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     Reading = tuple[str, tuple[str, ...], float]
     """A gauge's name without the prefix, its labels' values in their order, and what it stands at."""
     Counting = Callable[[float], None]
-
-__all__ = ["CONTENT_TYPE", "METRICS", "PrometheusObserver"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The media type of the text exposition."""
@@ -114,6 +112,7 @@ class PrometheusObserver:
             expected: set[Labels] = {self._pairs[group].labels(*pair) if own else (pair[0], OTHER) for pair in pairs}
             for name, labels in product(group, expected):
                 self._child(name, labels)
+        self._look_up_anew()
 
     async def exposition(self) -> bytes:
         """Return all metrics as text. The process' own are asked for in a thread: counting its files takes as long as it has many."""
@@ -261,8 +260,12 @@ class PrometheusObserver:
             self._may_leave = self._may_leave or len(idle) < len(left)
             dropped = dropped or bool(idle)
         if dropped:
-            for kept in (self._series, self._arrivals, self._departures):
-                kept.clear()
+            self._look_up_anew()
+
+    def _look_up_anew(self) -> None:
+        """Forget which series were looked up: some are there no longer, or there is room for others, and names that left are not kept for ever."""
+        for kept in (self._series, self._arrivals, self._departures):
+            kept.clear()
 
     def _totals(self, group: tuple[str, ...]) -> dict[Labels, float]:
         """Return what was counted by the metrics of *group*, by their labels."""

@@ -260,7 +260,7 @@ not see the event that makes a series. Of `refusals_total` these are the replies
 BDAT; the others, and identities where there are more than have series of their own, begin with their first event.
 
 **What waits for a route** is found by walking through the queue, because a message is routed anew at each attempt. A walk begins 10 seconds
-after the last one, and at once when routes change; it takes a moment for a hundred messages and some four minutes for a million. A message
+after the last one, and at once when routes change; it takes a moment for a hundred messages and some nine minutes for a million. A message
 counts for each route that one of its recipients takes.
 
 """

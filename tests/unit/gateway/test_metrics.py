@@ -155,6 +155,24 @@ def test_identities_beyond_the_bound_are_counted_together() -> None:
         assert max(found.values()) == 50
 
 
+def test_there_is_room_for_others_where_some_have_left() -> None:
+    """Whoever was counted with the others has series of their own from then on."""
+    now = [0.0]
+    observer = PrometheusObserver(clock=lambda: now[0])
+    many = [f"app-{number}" for number in range(PAIRS)]
+    observer.expect(replace(NAMES, identities=frozenset(many), departures=tuple(("default", one) for one in many)))
+    observer.delivered("default", "late", 1, 1.0)
+    observer.expect(replace(NAMES, identities=frozenset({"late"}), departures=(("default", "late"),)))
+    for seconds in (0, IDLE):
+        now[0] = seconds
+        observer.page()
+    observer.delivered("default", "late", 1, 1.0)
+
+    found = series(observer, "delivered_recipients_total")
+    assert found['identity="late",route="default"'] == found['identity="other",route="default"'] == 1.0
+    assert len(found) == 2
+
+
 def test_what_left_the_configuration_goes_when_it_has_idled() -> None:
     """Series of a route and of a login stay for as long as something is counted and an hour more; what comes later begins at nothing."""
     now = [0.0]
