@@ -42,7 +42,7 @@ golden: setup ## Write the golden manifests anew; read the difference before you
 .PHONY: docs
 docs: setup ## Write the tables of the protocol, metrics, conditions, Events, clients and the chart's values from their sources
 	$(BIN)/python -m smtp_gateway.listener.protocol > docs/protocol.md
-	$(BIN)/python -m smtp_gateway.telemetry.prometheus > docs/metrics.md
+	$(BIN)/python -m smtp_gateway.telemetry.table > docs/metrics.md
 	$(BIN)/python -m smtp_gateway_operator.metrics > docs/operator-metrics.md
 	$(BIN)/python -m smtp_gateway_operator.status.catalogue > docs/operations.md
 	$(BIN)/python -m tests.clients.table > docs/clients.md

@@ -11,7 +11,7 @@ PRODUCED = {
     "crds/smtpgateways.yaml": ("smtp_gateway.config.crd", "FILE"),
     "charts/smtp-gateway-operator/files/smtpgateways.yaml": ("smtp_gateway.config.crd", "FILE"),
     "docs/protocol.md": ("smtp_gateway.listener.protocol",),
-    "docs/metrics.md": ("smtp_gateway.telemetry.prometheus",),
+    "docs/metrics.md": ("smtp_gateway.telemetry.table",),
     "docs/operator-metrics.md": ("smtp_gateway_operator.metrics",),
     "docs/operations.md": ("smtp_gateway_operator.status.catalogue",),
     "charts/smtp-gateway-operator/README.md": ("tests.chart.readme",),

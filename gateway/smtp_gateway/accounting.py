@@ -40,25 +40,30 @@ def age(entry: Entry, now: float) -> float:
     return round(now - entry.accepted_at, 3)
 
 
+def again(entry: Entry, batch: Batch) -> bool:
+    """Tell whether an attempt of *batch* is not the first of one of its recipients."""
+    return any(recipient.attempts and recipient.address in batch.recipients for recipient in entry.recipients)
+
+
 def tell(settled: Settled, observer: Observer, now: float) -> None:
     """Tell the log and *observer* at *now* what became of each recipient."""
     entry, seconds = settled.entry, age(settled.entry, now)
     about = {"message_id": entry.id, "age": seconds, "attempts": max(recipient.attempts for recipient in entry.recipients) + 1}
     for batch in settled.batches:
-        route = batch.route.name
+        route, identity = batch.route.name, entry.identity
         for (event, hop, reply, encryption), addresses in _alike(batch, settled.outcomes).items():
             told: Mapping[str, Any] = {"notice": _notice(settled, addresses)} if event == "bounced" else {}
             if event == "delivered":
                 told = _travelled(encryption)
             _log.info(event, **about, route=route, hop=hop, reply=reply, recipients=len(addresses), to=addresses, **told)
             if event == "delivered":
-                observer.delivered(route, len(addresses), seconds)
+                observer.delivered(route, identity, len(addresses), seconds)
                 if encryption is not None:
                     observer.encrypted(route, len(addresses), encryption)
             elif event == "deferred":
-                observer.deferred(route, len(addresses))
+                observer.deferred(route, identity, len(addresses))
             else:
-                observer.bounced(route, len(addresses))
+                observer.bounced(route, identity, len(addresses))
 
 
 def _notice(settled: Settled, addresses: Iterable[str]) -> MessageId | None:

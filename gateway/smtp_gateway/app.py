@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from smtp_gateway import __version__, allocator
+from smtp_gateway import __version__, allocator, labels
 from smtp_gateway.admin.pages import Pages
 from smtp_gateway.admin.port import PROBES, REPORTS, Place, open_port
 from smtp_gateway.admin.report import api
@@ -39,6 +39,7 @@ from smtp_gateway.policy.certified import Certified
 from smtp_gateway.policy.relaying import Access
 from smtp_gateway.probing.probe import Probe
 from smtp_gateway.probing.upstreams import Upstreams
+from smtp_gateway.qshape import QueueShape
 from smtp_gateway.recovering import Recovering
 from smtp_gateway.reporting import Sources, State, gauges, report
 from smtp_gateway.spool.disk import DiskSpool
@@ -134,7 +135,8 @@ class Gateway:
         """Why a newer configuration could not be loaded."""
         self._settings = settings
         self._surroundings = replace(surroundings or Surroundings(), share=partial(share_of, settings.pod))
-        self._metrics = PrometheusObserver()
+        self._metrics = PrometheusObserver(labels.WORDS)
+        self._metrics.expect(labels.names(config))
         self._observer = RecentOutcomes(self._metrics, time.monotonic)
         self._authentication = Authentication(config.logins, self._observer)
         self._certified = Certified(config.client_certificates)
@@ -147,6 +149,7 @@ class Gateway:
         self._dispatch: Dispatch
         self._daybook: Daybook
         self._recovering: Recovering
+        self._shape: QueueShape
         self._upstreams: Upstreams
         self._waking: Waking
         self.life = Lifecycle(settings.grace)
@@ -198,6 +201,7 @@ class Gateway:
         stack.push_async_callback(self._daybook.write)
         stack.push_async_callback(self._dispatch.stop, 0.0)
         self._recovering = Recovering(self._spool, self._dispatch, config, self._surroundings.clock)
+        self._shape = QueueShape(self._spool, config)
         self._upstreams = Upstreams(config, self._probe(config), self._recovering.restored)
         self._dispatch.tell_misses(self._upstreams.doubt)
         self._intake = Intake(self._spool, config, self._observer, self._dispatch)
@@ -217,7 +221,14 @@ class Gateway:
         following = [certificate.follow() for certificate in certificates]
         if settings.config is not None:
             following.append(self._follow(settings.config))
-        following += [self._drain.run(), self._upstreams.run(), self._recovering.run(), self._waking.stay_awake(), self._daybook.run()]
+        following += [
+            self._drain.run(),
+            self._upstreams.run(),
+            self._recovering.run(),
+            self._waking.stay_awake(),
+            self._daybook.run(),
+            self._shape.run(),
+        ]
         for work in following:
             stack.callback(background.create_task(work).cancel)
 
@@ -228,7 +239,7 @@ class Gateway:
 
     async def _open_http(self, stack: AsyncExitStack) -> None:
         self._metrics.read(lambda: gauges(self._sources()))
-        pages = Pages(self.not_ready, self._metrics.page, CONTENT_TYPE).application()
+        pages = Pages(self.not_ready, self._metrics.exposition, CONTENT_TYPE).application()
         self.http_port = await open_port(stack, pages, Place(PROBES, self._settings.http_host, self._settings.http_port))
         _log.info("probes and metrics", port=self.http_port)
 
@@ -259,7 +270,8 @@ class Gateway:
 
     def _sources(self) -> Sources:
         dispatch = self._dispatch
-        return Sources(self._state, self._spool, dispatch.on_time, dispatch.paces, self._upstreams, self._observer, self._certificate)
+        told = (dispatch.on_time, dispatch.paces, self._upstreams, self._observer, self._certificate)
+        return Sources(self._state, self._spool, *told, lambda: self._shape.found)
 
     def _state(self) -> State:
         draining = self._drain.wanted or self.life.phase is Phase.DRAINING
@@ -313,6 +325,8 @@ class Gateway:
         self._intake.reconfigure(config)
         self._dispatch.reconfigure(config)
         self._recovering.reconfigure(config)
+        self._shape.reconfigure(config)
+        self._metrics.expect(labels.names(config))
         self._observer.keep(frozenset(route.name for route in config.routes))
         self._surroundings.tokens.keep(config.grants)
         self._surroundings.trust.keep([Terms.of(smarthost) for route in config.routes for smarthost in route.smarthosts])

@@ -361,7 +361,7 @@ class Dispatch:
             _log.exception("delivery failed", message_id=entry.id, route=batch.route.name)
             return dict.fromkeys(batch.recipients, UNEXPECTED)
         finally:
-            self._observer.attempted(batch.route.name, self._world.ticks() - started)
+            self._observer.attempted(batch.route.name, self._world.ticks() - started, again=accounting.again(entry, batch))
         return dict.fromkeys(batch.recipients, hops)
 
     async def _write_down(self, settlement: Settlement) -> None:

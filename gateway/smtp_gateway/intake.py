@@ -101,6 +101,8 @@ class _Custody:
     message: NewMessage
     leased: bool
     answer: Callable[[Reply], None]
+    began: float
+    """When it was whole, on the clock of `time.perf_counter`."""
 
 
 class Onward(Protocol):
@@ -169,6 +171,7 @@ class Intake:
 
     def accept(self, incoming: Incoming, body: bytes | Draft, answer: Callable[[Reply], None]) -> None:
         """Take responsibility for a message (*body* in wire form, whole), or say why not: by one call of *answer*, later. Never raises."""
+        began = time.perf_counter()
         whole = incoming.trace + incoming.changes.apply(body) if isinstance(body, bytes) else body
         message = NewMessage(incoming.id, incoming.envelope, whole, incoming.accepted_at, incoming.peer.identity or "")
         # A draft's octets are on the disk: its delivery begins by reading them, like that of any other queued message.
@@ -178,7 +181,7 @@ class Intake:
         except Exception as fault:  # noqa: BLE001 whatever it is, the client keeps its message and the log gets the cause
             put = asyncio.get_running_loop().create_future()
             put.set_exception(fault)
-        put.add_done_callback(partial(self._conclude, _Custody(incoming.peer, message, leased, answer)))
+        put.add_done_callback(partial(self._conclude, _Custody(incoming.peer, message, leased, answer, began)))
 
     def _conclude(self, custody: _Custody, put: asyncio.Future[Entry]) -> None:
         peer, message = custody.peer, custody.message
@@ -186,16 +189,16 @@ class Intake:
         if fault is not None:
             custody.answer(self._postpone(peer, message, fault))
             return
-        self._tell(peer, message)
+        self._tell(peer, message, time.perf_counter() - custody.began)
         custody.answer(reply.queued(message.id))
         if custody.leased and isinstance(message.body, bytes):
             self._onward.take(put.result(), message.body)
         else:
             self._onward.wake()
 
-    def _tell(self, peer: Peer, message: NewMessage) -> None:
+    def _tell(self, peer: Peer, message: NewMessage, seconds: float) -> None:
         recipients, octets = len(message.envelope.recipients), message.size
-        self._observer.accepted(peer, recipients, octets)
+        self._observer.accepted(peer, recipients, octets, seconds)
         _log.info(
             "accepted",
             message_id=message.id,

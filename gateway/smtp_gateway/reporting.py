@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from smtp_gateway import __version__
 from smtp_gateway.config.report import CertificateReport, PodReport, QueueReport, RouteReport
+from smtp_gateway.qshape import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from smtp_gateway.config.model import Config
     from smtp_gateway.pacing import Standing
     from smtp_gateway.probing.upstreams import Upstreams
+    from smtp_gateway.qshape import Waiting
     from smtp_gateway.spool.api import Spool, UnderWay
     from smtp_gateway.telemetry.prometheus import Reading
     from smtp_gateway.telemetry.recent import RecentOutcomes
@@ -61,6 +63,8 @@ class Sources:
     outcomes: RecentOutcomes
     certificate: Certificate
     """The listeners'."""
+    shape: Callable[[], Mapping[str, Waiting] | None]
+    """Tells what waits by route; None while that is not known."""
     clock: Callable[[], float] = time.time
     """Seconds since the epoch."""
 
@@ -102,7 +106,7 @@ def _route(name: str, sources: Sources, pace: Standing | None) -> RouteReport:
 
 
 def gauges(sources: Sources) -> Iterator[Reading]:
-    """Yield what `smtp_gateway.telemetry.prometheus.READ_AT_SCRAPE` names."""
+    """Yield what `smtp_gateway.telemetry.table.READ_AT_SCRAPE` names."""
     state, now, depth = sources.state(), sources.clock(), sources.spool.depth()
     arrears = sources.spool.arrears(now, sources.on_time)
     yield "queue_messages", (), depth.messages
@@ -112,21 +116,35 @@ def gauges(sources: Sources) -> Iterator[Reading]:
     if space := sources.spool.space():
         yield "spool_volume_bytes", (), space.size
         yield "spool_free_bytes", (), space.free
+        yield "spool_used_bytes", (), space.used
     yield "draining", (), state.draining
     yield "port_25_blocked", (), state.blocked
     yield "config_info", (state.config_hash,), 1
     yield "config_last_load_successful", (), not state.config_problem
     if sources.certificate.not_after is not None:
         yield "certificate_expiration_timestamp_seconds", (), sources.certificate.not_after
-    yield from _pace_gauges(sources.paces())
+    yield from _route_gauges(sources, state.config, now)
+    yield from _pace_gauges(state.config, sources.paces())
     yield from _upstream_gauges(sources.upstreams)
 
 
-def _pace_gauges(paces: Mapping[str, Standing]) -> Iterator[Reading]:
-    for route, standing in paces.items():
-        yield "paced_messages", (route,), standing.waiting
-        yield "throttled_destinations", (route,), standing.throttled
-        if standing.rate < math.inf:
+def _route_gauges(sources: Sources, config: Config, now: float) -> Iterator[Reading]:
+    """Yield what waits for each route, as far as it is known; of an empty queue it is."""
+    found = sources.shape() if sources.spool.depth().messages else {}
+    if found is None:
+        return
+    for route in config.routes:
+        one = found.get(route.name, NOTHING)
+        yield "route_queue_messages", (route.name,), one.messages
+        yield "route_queue_oldest_seconds", (route.name,), 0.0 if one.oldest is None else max(0.0, now - one.oldest)
+
+
+def _pace_gauges(config: Config, paces: Mapping[str, Standing]) -> Iterator[Reading]:
+    for route in (route.name for route in config.routes):
+        standing = paces.get(route)
+        yield "paced_messages", (route,), standing.waiting if standing else 0
+        yield "throttled_destinations", (route,), standing.throttled if standing else 0
+        if standing and standing.rate < math.inf:
             yield "pace_messages_per_second", (route,), standing.rate
 
 

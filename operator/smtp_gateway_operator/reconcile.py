@@ -199,6 +199,8 @@ class Reconciler:
         claims = there.claims or await self._stepping.claims(owner)
         rollout = rollout_of(gateway.spec.replicas if gateway else there.size, there.workload, there.pods, claims.values())
         self._metrics.observed(key, Counter(ref.kind.name for ref in live), ready=is_ready(body.get("status") or {}))
+        if outcome.config_hash:
+            self._metrics.configured(key, body["metadata"]["generation"], outcome.config_hash)
         question = _question(gateway, there, outcome.config_hash)
         known = _Known(body, gateway, there, rollout, problem, question, outcome.relaying, outcome.records)
         self._known[key] = known

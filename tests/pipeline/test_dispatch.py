@@ -88,6 +88,7 @@ async def test_each_recipient_comes_back_by_its_own_curve(sink: Sink) -> None:
             world.later(seconds)
         history = world.spool.history(MessageId(message_id))
 
+    assert (world.counts.attempts, world.counts.retries) == (5, 3)
     assert [(row.recipients, row.times, row.until - row.at) for row in history] == [
         ((A, "c@y.example"), 1, 0),
         (("c@y.example",), 3, 60),

@@ -15,10 +15,11 @@ from smtp_gateway.dispatch import Dispatch
 from smtp_gateway.lifecycle import Phase
 from smtp_gateway.listener.server import BindError
 from smtp_gateway.spool.api import SpoolUnavailableError
-from smtp_gateway.telemetry.prometheus import METRICS
+from smtp_gateway.telemetry.table import METRICS
 from smtp_gateway.tls import CertificateError
 from tests.support.conversation import Conversation
 from tests.support.gateway import PATIENCE, config, running, trusting, write_pair
+from tests.support.promtool import complaints
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -41,6 +42,19 @@ async def measured(gateway: Gateway, line: str) -> None:
         said = ""
         while not re.search(line, said, re.MULTILINE):
             _, said = await page(gateway, "/metrics")
+
+
+EXCEPTIONAL = {"smtp_gateway_upstream_failure", "smtp_gateway_pace_messages_per_second"}
+"""What is absent while nothing is wrong, or nothing paced."""
+
+
+def labels(text: str) -> dict[str, set[tuple[str, ...]]]:
+    """Return which labels the series of a page have, by the names of their metrics, in the order of the table."""
+    order = {metric.name: metric.labels for metric in METRICS}
+    found: dict[str, set[tuple[str, ...]]] = {name: set() for name in order}
+    for name, said in re.findall(r"^(\w+?)(?:_bucket|_sum|_count)?(?:\{(.*)\})? \S+$", text, re.MULTILINE):
+        found[name].add(tuple(sorted(set(re.findall(r'(\w+)="', said)) - {"le"}, key=order[name].index)))
+    return found
 
 
 @pytest.mark.parametrize(
@@ -85,17 +99,34 @@ async def test_one_mail_can_be_followed_by_its_id(tmp_path: Path, sink: Sink) ->
 
 
 async def test_every_documented_metric_is_scraped_after_real_mail(tmp_path: Path, sink: Sink) -> None:
-    """The names on the page and in the table are the same, both ways; nobody's address is on it but that of a smarthost."""
+    """The page and the table have the same names, types and labels, both ways; Prometheus' tool likes it; and nobody's address is on it."""
     async with running(tmp_path, config(sink.port)) as gateway, Conversation.with_server(gateway.ports["submission"]) as client:
         await client.authenticated(TLS)
         await client.ask("FLY", "500 *")
         await client.send(b"x\r\n.\r\n")
-        await eventually(lambda: sink.taken)
+        delivered = r'^smtp_gateway_delivered_recipients_total\{identity="app-logins",route="default"\} 1\.0$'
+        await measured(gateway, delivered)
+        await measured(gateway, r"^smtp_gateway_upstream_up\{")
+        await measured(gateway, r"^smtp_gateway_route_queue_messages\{")
         status, text = await page(gateway, "/metrics")
 
     assert status == 200
-    assert set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)) == {metric.name for metric in METRICS}
-    assert 'smtp_gateway_accepted_messages_total{identity="app-logins",listener="submission"} 1.0' in text
+    assert sorted(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)) == sorted((metric.name, metric.kind) for metric in METRICS)
+    found = labels(text)
+    assert {metric.name: found[metric.name] for metric in METRICS if metric.name not in EXCEPTIONAL} == {
+        metric.name: {metric.labels} for metric in METRICS if metric.name not in EXCEPTIONAL
+    }
+    assert await asyncio.to_thread(complaints, text.encode()) == ""
+    for line in (
+        'smtp_gateway_accepted_messages_total{identity="app-logins",listener="submission"} 1.0',
+        'smtp_gateway_accept_seconds_count{listener="submission"} 1.0',
+        'smtp_gateway_attempt_seconds_count{route="default"} 1.0',
+        'smtp_gateway_bounced_recipients_total{identity="app-logins",route="default"} 0.0',
+        'smtp_gateway_retries_total{route="default"} 0.0',
+        'smtp_gateway_tls_sessions_total{listener="submission",version="TLSv1.3"} 1.0',
+        'smtp_gateway_tls_sessions_total{listener="submission",version="TLSv1.2"} 0.0',
+    ):
+        assert line in text.splitlines()
     assert "example" not in text
     assert "127.0.0.1" not in re.sub(r"^smtp_gateway_upstream_.*", "", text, flags=re.MULTILINE)
 

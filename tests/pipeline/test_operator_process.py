@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -12,11 +13,13 @@ from structlog.testing import capture_logs
 from smtp_gateway_operator.cluster.api import GATEWAY, LEASE, SECRET, STATEFUL_SET, News, NotFoundError, Ref, ref_of
 from smtp_gateway_operator.cluster.cache import CachedCluster
 from smtp_gateway_operator.cluster.memory import MemoryCluster
+from smtp_gateway_operator.metrics import METRICS
 from smtp_gateway_operator.names import OPERATOR
 from smtp_gateway_operator.startup import process as module
 from smtp_gateway_operator.startup.contact import Contact
 from smtp_gateway_operator.startup.lease import Terms
 from smtp_gateway_operator.startup.process import Options, Process
+from tests.support.promtool import complaints
 from tests.support.waiting import eventually
 from tests.unit.operator.setting import IMAGES, KEY, LOGINS, ref, resource, secret
 
@@ -106,6 +109,22 @@ async def test_news_of_a_gateway_is_acted_on(cluster: MemoryCluster, process: Pr
     text = await exposition(unused_tcp_port)
     assert 'smtp_gateway_operator_watch_last_event_timestamp_seconds{resource="smtpgateways"}' in text
     assert "smtp_gateway_operator_queue_depth 0.0" in text
+
+
+async def test_every_documented_metric_is_scraped_from_an_operator_at_work(
+    cluster: MemoryCluster, process: Process, unused_tcp_port: int
+) -> None:
+    """The page and the table have the same names and types, both ways; Prometheus' tool likes it; and what has not happened is there at 0."""
+    created = await cluster.create(resource())
+    await process.start()
+    process.heard(GATEWAY, KEY, News(created))
+    await eventually(lambda: has_stateful_set(cluster, "mail"), what="the gateway is reconciled")
+    text = await exposition(unused_tcp_port)
+
+    assert sorted(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)) == sorted((metric.name, metric.type) for metric in METRICS)
+    assert await asyncio.to_thread(complaints, text.encode()) == ""
+    assert 'smtp_gateway_operator_reconcile_total{result="error"} 0.0' in text
+    assert 'smtp_gateway_operator_watch_missed_total{resource="secrets"} 0.0' in text
 
 
 async def test_the_start_waits_for_the_definition_and_says_so_once(cluster: MemoryCluster, process: Process, logs: Logs) -> None:

@@ -135,12 +135,14 @@ async def test_implicit_tls_needs_no_starttls(way_in: Reception) -> None:
 
 
 async def test_tls_before_1_2_is_refused(way_in: Reception) -> None:
-    """RFC 8996; and both versions that are left work."""
+    """RFC 8996; and both versions that are left work, and are counted."""
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         only = trusting()
         only.minimum_version = only.maximum_version = version
         async with Conversation.with_server(way_in.port) as client:
             await client.authenticated(only)
+        async with Conversation.with_server(way_in.listeners.ports["submissions"], only) as client:
+            await client.expect("220 *")
 
     old = trusting()
     old.set_ciphers("DEFAULT:@SECLEVEL=0")
@@ -148,6 +150,8 @@ async def test_tls_before_1_2_is_refused(way_in: Reception) -> None:
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises((ssl.SSLError, OSError)):
         await asyncio.open_connection("127.0.0.1", way_in.listeners.ports["submissions"], ssl=old, server_hostname="localhost")
+    counted = [event[1:] for event in way_in.observer.events if event[0] == "shook hands"]
+    assert counted == [(listener, version) for version in ("TLSv1.2", "TLSv1.3") for listener in ("submission", "submissions")]
 
 
 async def test_many_sessions_under_tls_at_once(way_in: Reception) -> None:

@@ -47,24 +47,30 @@ class Counts(NullObserver):
     seen: list[tuple[str, str, int]] = field(default_factory=list)
     notices: list[tuple[str, str]] = field(default_factory=list)
     attempts: int = 0
+    retries: int = 0
+    identities: set[str] = field(default_factory=set)
 
-    def attempted(self, route: str, seconds: float) -> None:
+    def attempted(self, route: str, seconds: float, *, again: bool) -> None:
         """Count."""
         assert route
         assert seconds >= 0
         self.attempts += 1
+        self.retries += again
 
-    def delivered(self, route: str, recipients: int, age: float) -> None:
+    def delivered(self, route: str, identity: str, recipients: int, age: float) -> None:
         """Record."""
         assert age >= 0
+        self.identities.add(identity)
         self.seen.append(("delivered", route, recipients))
 
-    def deferred(self, route: str, recipients: int) -> None:
+    def deferred(self, route: str, identity: str, recipients: int) -> None:
         """Record."""
+        self.identities.add(identity)
         self.seen.append(("deferred", route, recipients))
 
-    def bounced(self, route: str, recipients: int) -> None:
+    def bounced(self, route: str, identity: str, recipients: int) -> None:
         """Record."""
+        self.identities.add(identity)
         self.seen.append(("bounced", route, recipients))
 
     def notified(self, kind: str, fate: str) -> None:

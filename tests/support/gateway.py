@@ -199,6 +199,10 @@ class RecordingObserver(NullObserver):
         """Remember."""
         self.events.append(("authenticated", mechanism, succeeded))
 
+    def shook_hands(self, listener: str, version: str) -> None:
+        """Remember."""
+        self.events.append(("shook hands", listener, version))
+
     def handshake_failed(self, listener: str, reason: str) -> None:
         """Remember."""
         self.events.append(("handshake failed", listener, reason))
@@ -211,8 +215,9 @@ class RecordingObserver(NullObserver):
         """Remember."""
         self.events.append(("refused", listener, command, reply.code, reply.enhanced))
 
-    def accepted(self, peer: Peer, recipients: int, octets: int) -> None:
+    def accepted(self, peer: Peer, recipients: int, octets: int, seconds: float) -> None:
         """Remember."""
+        assert seconds >= 0
         self.events.append(("accepted", peer.identity, recipients, octets))
 
     def postponed(self, peer: Peer, reply: Reply) -> None:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 
 class Pages:
     """The pages."""
 
-    def __init__(self, not_ready: Callable[[], str | None], metrics: Callable[[], bytes], content_type: str) -> None:
+    def __init__(self, not_ready: Callable[[], str | None], metrics: Callable[[], Awaitable[bytes]], content_type: str) -> None:
         """Ask *not_ready* why mail cannot be taken (None when it can), and *metrics* for the page of metrics."""
         self._not_ready = not_ready
         self._metrics = metrics
@@ -39,4 +39,4 @@ class Pages:
         return web.Response(text="ok\n") if reason is None else web.Response(status=503, text=f"{reason}\n")
 
     async def _page(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self._metrics(), headers={"Content-Type": self._content_type})
+        return web.Response(body=await self._metrics(), headers={"Content-Type": self._content_type})

@@ -156,8 +156,7 @@ class Connection(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet, in the clear or under implicit TLS, or say that there is no room, or no time any more."""
-        front = self._front
-        self.transport = transport
+        front, self.transport = self._front, transport
         if transport.get_extra_info("ssl_object") is not None:
             self._under_tls()
         if self.entrance is None:
@@ -377,7 +376,8 @@ class Connection(SMTP):
         self._under_tls()
 
     def _under_tls(self) -> None:
-        self._tls_version = self.transport.get_extra_info("ssl_object").version()
+        self._tls_version = version = self.transport.get_extra_info("ssl_object").version()
+        self._front.observer.shook_hands(self._front.listener, version)
         self._certified = names_in(self.transport.get_extra_info("peercert"))
         self._tls_protocol = True  # type: ignore[assignment]  # aiosmtpd only asks whether it is set
 

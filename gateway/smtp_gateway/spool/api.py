@@ -216,6 +216,8 @@ class Space:
     size: int
     free: int
     """For new mail: what is left beside the reserve and what is promised."""
+    used: int
+    """By anybody, the reserve's ballast among it."""
 
 
 class SpoolUnavailableError(Exception):

@@ -266,7 +266,8 @@ class DiskSpool:
 
     def space(self) -> Space:
         """See `Spool.space`."""
-        return Space(self._room.look.volume.size, self._room.free)
+        volume = self._room.look.volume
+        return Space(volume.size, self._room.free, volume.size - volume.left)
 
     async def close(self) -> None:
         """See `Spool.close`."""

@@ -22,6 +22,9 @@ class Observer(Protocol):
     def disconnected(self, listener: str) -> None:
         """Count the end of a session that `connected` counted."""
 
+    def shook_hands(self, listener: str, version: str) -> None:
+        """Count a TLS handshake on *listener* that came to its end: with `TLSv1.2` or `TLSv1.3`."""
+
     def handshake_failed(self, listener: str, reason: str) -> None:
         """Count a TLS handshake on *listener* that failed for *reason*, one of a few words."""
 
@@ -34,8 +37,8 @@ class Observer(Protocol):
     def refused(self, listener: str, command: str, reply: Reply) -> None:
         """Count a command (MAIL, RCPT, DATA, AUTH, ...) that was answered 4yz or 5yz."""
 
-    def accepted(self, peer: Peer, recipients: int, octets: int) -> None:
-        """Count a message that was made durable, before its 250 is sent."""
+    def accepted(self, peer: Peer, recipients: int, octets: int, seconds: float) -> None:
+        """Count a message that was made durable, before its 250 is sent, *seconds* after the end of its data."""
 
     def postponed(self, peer: Peer, reply: Reply) -> None:
         """Count a message that the spool could not take, so that its client keeps it."""
@@ -43,20 +46,20 @@ class Observer(Protocol):
     def synced(self, messages: int, seconds: float) -> None:
         """Count one commit of the spool that made *messages* durable in *seconds*."""
 
-    def attempted(self, route: str, seconds: float) -> None:
-        """Count one delivery attempt over *route*, whatever came of it."""
+    def attempted(self, route: str, seconds: float, *, again: bool) -> None:
+        """Count one delivery attempt over *route*, whatever came of it; *again* when it was not the first of one of its recipients."""
 
-    def delivered(self, route: str, recipients: int, age: float) -> None:
-        """Count recipients that a next hop took, *age* seconds after the gateway accepted them."""
+    def delivered(self, route: str, identity: str, recipients: int, age: float) -> None:
+        """Count recipients of *identity* (empty: of the gateway's own notices) that a next hop took, *age* seconds after they were accepted."""
 
     def encrypted(self, route: str, recipients: int, encryption: Encryption) -> None:
         """Count those of them whose message travelled under TLS."""
 
-    def deferred(self, route: str, recipients: int) -> None:
-        """Count recipients that will be tried again."""
+    def deferred(self, route: str, identity: str, recipients: int) -> None:
+        """Count recipients of *identity* that will be tried again."""
 
-    def bounced(self, route: str, recipients: int) -> None:
-        """Count recipients that failed for good."""
+    def bounced(self, route: str, identity: str, recipients: int) -> None:
+        """Count recipients of *identity* that failed for good."""
 
     def throttled(self, route: str) -> None:
         """Count an answer by which a next hop of *route* asked for less."""
@@ -80,6 +83,9 @@ class NullObserver:
     def disconnected(self, listener: str) -> None:
         """Do nothing."""
 
+    def shook_hands(self, listener: str, version: str) -> None:
+        """Do nothing."""
+
     def handshake_failed(self, listener: str, reason: str) -> None:
         """Do nothing."""
 
@@ -92,7 +98,7 @@ class NullObserver:
     def refused(self, listener: str, command: str, reply: Reply) -> None:
         """Do nothing."""
 
-    def accepted(self, peer: Peer, recipients: int, octets: int) -> None:
+    def accepted(self, peer: Peer, recipients: int, octets: int, seconds: float) -> None:
         """Do nothing."""
 
     def postponed(self, peer: Peer, reply: Reply) -> None:
@@ -101,19 +107,19 @@ class NullObserver:
     def synced(self, messages: int, seconds: float) -> None:
         """Do nothing."""
 
-    def attempted(self, route: str, seconds: float) -> None:
+    def attempted(self, route: str, seconds: float, *, again: bool) -> None:
         """Do nothing."""
 
-    def delivered(self, route: str, recipients: int, age: float) -> None:
+    def delivered(self, route: str, identity: str, recipients: int, age: float) -> None:
         """Do nothing."""
 
     def encrypted(self, route: str, recipients: int, encryption: Encryption) -> None:
         """Do nothing."""
 
-    def deferred(self, route: str, recipients: int) -> None:
+    def deferred(self, route: str, identity: str, recipients: int) -> None:
         """Do nothing."""
 
-    def bounced(self, route: str, recipients: int) -> None:
+    def bounced(self, route: str, identity: str, recipients: int) -> None:
         """Do nothing."""
 
     def throttled(self, route: str) -> None:
@@ -145,6 +151,10 @@ class Forwarding:
         """Pass on."""
         self._next.disconnected(listener)
 
+    def shook_hands(self, listener: str, version: str) -> None:
+        """Pass on."""
+        self._next.shook_hands(listener, version)
+
     def handshake_failed(self, listener: str, reason: str) -> None:
         """Pass on."""
         self._next.handshake_failed(listener, reason)
@@ -161,9 +171,9 @@ class Forwarding:
         """Pass on."""
         self._next.refused(listener, command, reply)
 
-    def accepted(self, peer: Peer, recipients: int, octets: int) -> None:
+    def accepted(self, peer: Peer, recipients: int, octets: int, seconds: float) -> None:
         """Pass on."""
-        self._next.accepted(peer, recipients, octets)
+        self._next.accepted(peer, recipients, octets, seconds)
 
     def postponed(self, peer: Peer, reply: Reply) -> None:
         """Pass on."""
@@ -173,25 +183,25 @@ class Forwarding:
         """Pass on."""
         self._next.synced(messages, seconds)
 
-    def attempted(self, route: str, seconds: float) -> None:
+    def attempted(self, route: str, seconds: float, *, again: bool) -> None:
         """Pass on."""
-        self._next.attempted(route, seconds)
+        self._next.attempted(route, seconds, again=again)
 
-    def delivered(self, route: str, recipients: int, age: float) -> None:
+    def delivered(self, route: str, identity: str, recipients: int, age: float) -> None:
         """Pass on."""
-        self._next.delivered(route, recipients, age)
+        self._next.delivered(route, identity, recipients, age)
 
     def encrypted(self, route: str, recipients: int, encryption: Encryption) -> None:
         """Pass on."""
         self._next.encrypted(route, recipients, encryption)
 
-    def deferred(self, route: str, recipients: int) -> None:
+    def deferred(self, route: str, identity: str, recipients: int) -> None:
         """Pass on."""
-        self._next.deferred(route, recipients)
+        self._next.deferred(route, identity, recipients)
 
-    def bounced(self, route: str, recipients: int) -> None:
+    def bounced(self, route: str, identity: str, recipients: int) -> None:
         """Pass on."""
-        self._next.bounced(route, recipients)
+        self._next.bounced(route, identity, recipients)
 
     def throttled(self, route: str) -> None:
         """Pass on."""

@@ -1,24 +1,27 @@
 """The metrics, in Prometheus' exposition: the only module that knows `prometheus_client`.
 
-`METRICS` names every one of them; each is created from its row, so one that is not in the table does not exist, and
-`docs/metrics.md` is printed from it (`python -m smtp_gateway.telemetry.prometheus`). The registry is this observer's own: what a
-library adds to the global one is not exported. Labels are names that the configuration gives (listeners, routes, smarthosts, Secrets) or
-words of the protocol, never anything a client sends.
+Each metric is created from its row of `smtp_gateway.telemetry.table`, so one that is not in the table does not exist. The registry is this
+observer's own: what a library adds to the global one is not exported.
+
+What a message causes is counted by series that are looked up once and kept, those that are counted together behind one look-up: the library's
+own look-up takes longer than the counting.
 """
 
 from __future__ import annotations
 
-import sys
+import asyncio
 import time
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from smtp_gateway import __version__
+from smtp_gateway.telemetry.bounds import NOTICES, OTHER, PAIRS, Leaving, Pairs
+from smtp_gateway.telemetry.expected import Words
+from smtp_gateway.telemetry.table import COUNTED, PREFIX, READ_AT_SCRAPE, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,11 +29,13 @@ if TYPE_CHECKING:
     from smtp_gateway.mail.encryption import Encryption
     from smtp_gateway.mail.envelope import Peer
     from smtp_gateway.mail.reply import Reply
+    from smtp_gateway.telemetry.bounds import Labels
+    from smtp_gateway.telemetry.expected import Names
+    from smtp_gateway.telemetry.table import Metric
 
     Reading = tuple[str, tuple[str, ...], float]
     """A gauge's name without the prefix, its labels' values in their order, and what it stands at."""
-
-_Measured = TypeVar("_Measured", Counter, Gauge, Histogram)
+    Counting = Callable[[float], None]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The media type of the text exposition."""
@@ -38,163 +43,88 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # A second time series beside each counter and histogram, for when it was created, would double what is stored and answers nothing here.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's only unannotated function here
 
-SYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
-"""Seconds: from a flash disk's sync to one that hangs."""
-ATTEMPT_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-"""Seconds: from a hop next door to the longest time-out of a phase."""
-AGE_BUCKETS = (0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0, 86400.0, 432000.0)
-"""Seconds: from "at once" to the five days after which mail is returned."""
+_ARRIVALS = ("accepted_messages_total", "accepted_recipients_total", "accepted_bytes_total")
+_DEPARTURES = ("delivered_recipients_total", "deferred_recipients_total", "bounced_recipients_total")
+_RESULTS = {True: "succeeded", False: "failed"}
+_TRUTH = {True: "true", False: "false"}
+_LABELS = {metric.name.removeprefix(PREFIX): metric.labels for metric in COUNTED}
+_ON_ROUTES = ("attempt_seconds", "delivery_age_seconds", "retries_total", "throttles_total")
+_GROUPS = (_ARRIVALS, _DEPARTURES, _ON_ROUTES, ("encrypted_recipients_total",))
+"""Counted by the same labels: these go together when a route or an identity has left."""
 
 
-class Kind(StrEnum):
-    """The types of Prometheus' data model that are used here."""
+class _Arrivals(NamedTuple):
+    """What is counted of one identity at one listener."""
 
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One row of the documentation, and one metric."""
-
-    name: str
-    kind: Kind
-    labels: tuple[str, ...]
-    meaning: str
-    buckets: tuple[float, ...] = ()
+    messages: Counting
+    recipients: Counting
+    octets: Counting
+    seconds: Counting
 
 
-PREFIX = "smtp_gateway_"
-"""Where the names of all metrics begin."""
-_TOLD = (
-    ("build_info", Kind.GAUGE, "version", "Always 1; the label says which version runs.", ()),
-    ("start_time_seconds", Kind.GAUGE, "", "When the process started, in seconds since the epoch.", ()),
-    ("refused_connections_total", Kind.COUNTER, "listener reason", "Connections closed without a session: see docs/connections.md.", ()),
-    ("sessions_total", Kind.COUNTER, "listener", "SMTP sessions that clients opened.", ()),
-    ("open_sessions", Kind.GAUGE, "listener", "SMTP sessions open now.", ()),
-    (
-        "tls_handshake_failures_total",
-        Kind.COUNTER,
-        "listener reason",
-        "TLS handshakes that failed, after STARTTLS or under implicit TLS; docs/certificates.md has the reasons.",
-        (),
-    ),
-    ("authentications_total", Kind.COUNTER, "mechanism result", "AUTH exchanges by result: `succeeded` or `failed`.", ()),
-    (
-        "authentication_failures_total",
-        Kind.COUNTER,
-        "mechanism reason",
-        "AUTH exchanges without a login by reason: `credentials`, `authorization`, `banned`, `overloaded` or `incomplete`.",
-        (),
-    ),
-    ("refusals_total", Kind.COUNTER, "listener command code", "Commands answered with a 4yz or 5yz code.", ()),
-    (
-        "accepted_messages_total",
-        Kind.COUNTER,
-        "listener identity",
-        "Messages made durable; `identity` is a Secret's name, or `listener/NAME` without a login.",
-        (),
-    ),
-    ("accepted_recipients_total", Kind.COUNTER, "listener identity", "Recipients of accepted messages.", ()),
-    ("accepted_bytes_total", Kind.COUNTER, "listener identity", "Octets of accepted messages.", ()),
-    ("postponed_messages_total", Kind.COUNTER, "listener code", "Messages that the spool could not take: their clients keep them.", ()),
-    ("spool_sync_seconds", Kind.HISTOGRAM, "", "Time one commit of the spool took to be durable.", SYNC_BUCKETS),
-    ("spool_synced_messages_total", Kind.COUNTER, "", "Messages made durable by those commits.", ()),
-    ("attempt_seconds", Kind.HISTOGRAM, "route", "Time one delivery attempt took, whatever came of it.", ATTEMPT_BUCKETS),
-    ("delivered_recipients_total", Kind.COUNTER, "route", "Recipients that a next hop took.", ()),
-    (
-        "encrypted_recipients_total",
-        Kind.COUNTER,
-        "route version verified",
-        "Recipients that a next hop took under TLS: `TLSv1.2` or `TLSv1.3`, and whether its certificate was verified (`true`, `false`).",
-        (),
-    ),
-    ("delivery_age_seconds", Kind.HISTOGRAM, "route", "Time from acceptance to delivery, once a delivered transaction.", AGE_BUCKETS),
-    ("deferred_recipients_total", Kind.COUNTER, "route", "Recipients put off to another attempt, once an attempt.", ()),
-    ("bounced_recipients_total", Kind.COUNTER, "route", "Recipients that failed for good.", ()),
-    ("throttles_total", Kind.COUNTER, "route", "Answers by which next hops asked for less: see docs/pacing.md.", ()),
-    (
-        "notices_total",
-        Kind.COUNTER,
-        "kind fate",
-        "Notices that were due: `failure`, `delay` or `success`, gone to the `sender` or the `postmaster`, `dropped` or `suppressed` (docs/bounces.md).",
-        (),
-    ),
-    ("removed_messages_total", Kind.COUNTER, "", "Messages that `smtp-gateway queue remove` took out of the queue.", ()),
-)
-_READ = (
-    ("queue_messages", "", "Messages in the spool, those being delivered included."),
-    ("queue_oldest_seconds", "", "Age of the oldest message in the spool; 0 when it is empty."),
-    ("queue_held_messages", "", "Messages in the spool that a person holds."),
-    ("queue_lateness_seconds", "", "By how much the most overdue message is late; 0 when nothing is due."),
-    ("spool_volume_bytes", "", "Size of the spool's volume."),
-    ("spool_free_bytes", "", "What new mail may still use of the volume; 0 when it is refused for want of space."),
-    ("paced_messages", "route", "Messages that are due and wait for their pace."),
-    ("pace_messages_per_second", "route", "How fast this pod may give a route messages now; absent for routes without a pace."),
-    ("throttled_destinations", "route", "Destinations that asked for less and are given less."),
-    ("upstream_up", "route host port credentials", "Whether the last probe of a smarthost came through; absent before the first."),
-    (
-        "upstream_failure",
-        "route host port credentials cause",
-        "1 for what the last probe of a smarthost failed by, in one word (docs/operations.md); absent while it comes through.",
-    ),
-    (
-        "upstream_last_success_timestamp_seconds",
-        "route host port credentials",
-        "When a probe of a smarthost last came through, in seconds since the epoch; absent when none has.",
-    ),
-    ("port_25_blocked", "", "Whether exchangers of several domains give no answer on port 25, and none of any domain does."),
-    ("draining", "", "Whether no new mail is taken because this pod is to become empty, or stops."),
-    (
-        "certificate_expiration_timestamp_seconds",
-        "",
-        "When the listeners' certificate in force expires, in seconds since the epoch.",
-    ),
-    ("config_info", "hash", "Always 1; the label says which configuration is in force."),
-    ("config_last_load_successful", "", "Whether the newest configuration in the folder could be loaded."),
-)
-READ_AT_SCRAPE = {name: Metric(f"{PREFIX}{name}", Kind.GAUGE, tuple(labels.split()), meaning) for name, labels, meaning in _READ}
-"""The gauges that come from their sources, by their names without the prefix."""
-METRICS = (
-    *(Metric(f"{PREFIX}{name}", kind, tuple(labels.split()), meaning, buckets) for name, kind, labels, meaning, buckets in _TOLD),
-    *READ_AT_SCRAPE.values(),
-)
-"""Every metric that a gateway exports."""
+class _Departures(NamedTuple):
+    """What is counted of one identity's recipients on one route."""
+
+    delivered: Counting
+    deferred: Counting
+    bounced: Counting
+    age: Counting
 
 
 class PrometheusObserver:
     """An observer (`smtp_gateway.telemetry.observer`) that counts, and the page where the counts are read."""
 
-    def __init__(self) -> None:
-        """Start all counts at nothing."""
+    def __init__(self, words: Words | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start all counts at nothing; labels will say *words*, and *clock* tells seconds."""
+        self._clock = clock
+        self._words = words or Words()
+        self._names: Names | None = None
+        """What is in the configuration; None while nothing is known of it, and then nothing leaves."""
         self._registry = CollectorRegistry()
-        # By name, and by name and labels.
-        self._counters: dict[tuple[str, ...], Counter] = {}
-        self._gauges: dict[tuple[str, ...], Gauge] = {}
-        self._histograms: dict[tuple[str, ...], Histogram] = {}
-        for metric in METRICS:
-            if metric not in READ_AT_SCRAPE.values():
-                self._create(metric)
-        self._gauge("build_info", __version__).set(1)
-        self._gauge("start_time_seconds").set(time.time())
-
-    def _create(self, metric: Metric) -> None:
-        key = (metric.name.removeprefix(PREFIX),)
-        if metric.kind is Kind.COUNTER:
-            self._counters[key] = Counter(metric.name, metric.meaning, metric.labels, registry=self._registry)
-        elif metric.kind is Kind.GAUGE:
-            self._gauges[key] = Gauge(metric.name, metric.meaning, metric.labels, registry=self._registry)
-        else:
-            self._histograms[key] = Histogram(metric.name, metric.meaning, metric.labels, registry=self._registry, buckets=metric.buckets)
+        self._families = {metric.name.removeprefix(PREFIX): _family(metric, self._registry) for metric in COUNTED}
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        self._pairs = {_ARRIVALS: Pairs(), _DEPARTURES: Pairs()}
+        self._leaving = {group: Leaving() for group in _GROUPS}
+        self._may_leave = False
+        """Whether there may be series of what is in the configuration no longer."""
+        self._series: dict[tuple[str, ...], Counting] = {}
+        """By name and labels."""
+        self._arrivals: dict[tuple[str, str], _Arrivals] = {}
+        self._departures: dict[tuple[str, str], _Departures] = {}
+        self._count("build_info", __version__)
+        self._count("start_time_seconds", amount=time.time())
+        for name, labels in _of_words(self._words):
+            self._child(name, labels)
 
     def read(self, read: Callable[[], Iterable[Reading]]) -> None:
         """Ask *read* for `READ_AT_SCRAPE` at every scrape: gauges come from their source, so that they cannot drift from it."""
         self._registry.register(_Gauges(read))
 
+    def expect(self, names: Names) -> None:
+        """Have the series of *names* from now on, at 0 as long as nothing happens; those of others are dropped when they have idled."""
+        self._names = names
+        self._may_leave = True
+        for name, labels in _of_names(names, self._words):
+            self._child(name, labels)
+        for group, pairs in ((_ARRIVALS, names.arrivals), (_DEPARTURES, names.departures)):
+            own = len(pairs) <= PAIRS
+            expected: set[Labels] = {self._pairs[group].labels(*pair) if own else (pair[0], OTHER) for pair in pairs}
+            for name, labels in product(group, expected):
+                self._child(name, labels)
+        self._look_up_anew()
+
+    async def exposition(self) -> bytes:
+        """Return all metrics as text. The process' own are asked for in a thread: counting its files takes as long as it has many."""
+        return self.page() + await asyncio.to_thread(generate_latest, self._process)
+
     def page(self) -> bytes:
-        """Return all metrics as text."""
+        """Return all metrics but the process' own as text."""
+        if self._may_leave and self._names is not None:
+            self._drop(self._names)
         return generate_latest(self._registry)
+
+    # ---- what happens
 
     def turned_away(self, listener: str, reason: str) -> None:
         """Count a connection that is no session."""
@@ -203,11 +133,15 @@ class PrometheusObserver:
     def connected(self, listener: str) -> None:
         """Count a session that began."""
         self._count("sessions_total", listener)
-        self._gauge("open_sessions", listener).inc()
+        self._count("open_sessions", listener)
 
     def disconnected(self, listener: str) -> None:
         """Count a session that ended."""
-        self._gauge("open_sessions", listener).dec()
+        self._count("open_sessions", listener, amount=-1)
+
+    def shook_hands(self, listener: str, version: str) -> None:
+        """Count a handshake that came to its end."""
+        self._count("tls_sessions_total", listener, version)
 
     def handshake_failed(self, listener: str, reason: str) -> None:
         """Count a handshake that failed."""
@@ -215,7 +149,7 @@ class PrometheusObserver:
 
     def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
         """Count an AUTH exchange."""
-        self._count("authentications_total", mechanism, "succeeded" if succeeded else "failed")
+        self._count("authentications_total", mechanism, _RESULTS[succeeded])
 
     def authentication_failed(self, mechanism: str, reason: str) -> None:
         """Count why an AUTH exchange gave no login."""
@@ -225,12 +159,14 @@ class PrometheusObserver:
         """Count a refusal."""
         self._count("refusals_total", listener, command, str(reply.code))
 
-    def accepted(self, peer: Peer, recipients: int, octets: int) -> None:
+    def accepted(self, peer: Peer, recipients: int, octets: int, seconds: float) -> None:
         """Count a message that is durable."""
-        labels = (peer.listener, peer.identity or "")
-        self._count("accepted_messages_total", *labels)
-        self._count("accepted_recipients_total", *labels, amount=recipients)
-        self._count("accepted_bytes_total", *labels, amount=octets)
+        key = (peer.listener, peer.identity or "")
+        count = self._arrivals.get(key) or self._arriving(*key)
+        count.messages(1)
+        count.recipients(recipients)
+        count.octets(octets)
+        count.seconds(seconds)
 
     def postponed(self, peer: Peer, reply: Reply) -> None:
         """Count a message that its client keeps."""
@@ -238,29 +174,32 @@ class PrometheusObserver:
 
     def synced(self, messages: int, seconds: float) -> None:
         """Count a commit of the spool."""
-        self._observe("spool_sync_seconds", seconds)
+        self._count("spool_sync_seconds", amount=seconds)
         self._count("spool_synced_messages_total", amount=messages)
 
-    def attempted(self, route: str, seconds: float) -> None:
+    def attempted(self, route: str, seconds: float, *, again: bool) -> None:
         """Count a delivery attempt."""
-        self._observe("attempt_seconds", seconds, route)
+        self._count("attempt_seconds", route, amount=seconds)
+        if again:
+            self._count("retries_total", route)
 
-    def delivered(self, route: str, recipients: int, age: float) -> None:
+    def delivered(self, route: str, identity: str, recipients: int, age: float) -> None:
         """Count recipients that arrived."""
-        self._count("delivered_recipients_total", route, amount=recipients)
-        self._observe("delivery_age_seconds", age, route)
+        count = self._departures.get((route, identity)) or self._departing(route, identity)
+        count.delivered(recipients)
+        count.age(age)
 
     def encrypted(self, route: str, recipients: int, encryption: Encryption) -> None:
         """Count recipients whose message went under TLS."""
-        self._count("encrypted_recipients_total", route, encryption.version, str(encryption.verified).lower(), amount=recipients)
+        self._count("encrypted_recipients_total", route, encryption.version, _TRUTH[encryption.verified], amount=recipients)
 
-    def deferred(self, route: str, recipients: int) -> None:
+    def deferred(self, route: str, identity: str, recipients: int) -> None:
         """Count recipients that wait."""
-        self._count("deferred_recipients_total", route, amount=recipients)
+        (self._departures.get((route, identity)) or self._departing(route, identity)).deferred(recipients)
 
-    def bounced(self, route: str, recipients: int) -> None:
+    def bounced(self, route: str, identity: str, recipients: int) -> None:
         """Count recipients that failed."""
-        self._count("bounced_recipients_total", route, amount=recipients)
+        (self._departures.get((route, identity)) or self._departing(route, identity)).bounced(recipients)
 
     def throttled(self, route: str) -> None:
         """Count an answer that asked for less."""
@@ -274,22 +213,103 @@ class PrometheusObserver:
         """Count a message that a person removed."""
         self._count("removed_messages_total")
 
-    def _count(self, name: str, *labels: str, amount: int = 1) -> None:
-        _child(self._counters, (name, *labels)).inc(amount)
+    # ---- series
 
-    def _gauge(self, name: str, *labels: str) -> Gauge:
-        return _child(self._gauges, (name, *labels))
+    def _count(self, *key: str, amount: float = 1) -> None:
+        """Count *amount* in the series with this name and these labels; a histogram observes it."""
+        (self._series.get(key) or self._found(key))(amount)
 
-    def _observe(self, name: str, value: float, *labels: str) -> None:
-        _child(self._histograms, (name, *labels)).observe(value)
+    def _found(self, key: tuple[str, ...]) -> Counting:
+        found = self._series[key] = self._child(key[0], key[1:])
+        self._may_leave = True
+        return found
+
+    def _arriving(self, listener: str, identity: str) -> _Arrivals:
+        labels = self._pairs[_ARRIVALS].labels(listener, identity)
+        messages, recipients, octets = (self._child(name, labels) for name in _ARRIVALS)
+        series = _Arrivals(messages, recipients, octets, self._child("accept_seconds", (listener,)))
+        self._arrivals[listener, identity] = series
+        self._may_leave = True
+        return series
+
+    def _departing(self, route: str, identity: str) -> _Departures:
+        labels = self._pairs[_DEPARTURES].labels(route, identity or NOTICES)
+        delivered, deferred, bounced = (self._child(name, labels) for name in _DEPARTURES)
+        series = _Departures(delivered, deferred, bounced, self._child("delivery_age_seconds", (route,)))
+        self._departures[route, identity] = series
+        self._may_leave = True
+        return series
+
+    def _child(self, name: str, labels: Labels) -> Counting:
+        """Return what counts in the series called *name* with *labels*, which is there from now on."""
+        family = self._families[name]
+        child = family.labels(*labels) if labels else family
+        return child.observe if isinstance(child, Histogram) else child.inc
+
+    def _drop(self, names: Names) -> None:
+        """Drop the series of what is not among *names*, where nothing was counted for a while."""
+        now, dropped = self._clock(), False
+        self._may_leave = False
+        for group, leaving in self._leaving.items():
+            left = {labels: total for labels, total in self._totals(group).items() if not names.have(_LABELS[group[0]], labels)}
+            idle = leaving.idle(left, now)
+            for name, labels in product(group, idle):
+                self._families[name].remove(*labels)
+            if group in self._pairs:
+                self._pairs[group].forget(idle)
+            self._may_leave = self._may_leave or len(idle) < len(left)
+            dropped = dropped or bool(idle)
+        if dropped:
+            self._look_up_anew()
+
+    def _look_up_anew(self) -> None:
+        """Forget which series were looked up: some are there no longer, or there is room for others, and names that left are not kept for ever."""
+        for kept in (self._series, self._arrivals, self._departures):
+            kept.clear()
+
+    def _totals(self, group: tuple[str, ...]) -> dict[Labels, float]:
+        """Return what was counted by the metrics of *group*, by their labels."""
+        totals: dict[Labels, float] = {}
+        for name in group:
+            for sample in (sample for family in self._families[name].collect() for sample in family.samples):
+                if sample.name.endswith(("_total", "_count")):
+                    labels = tuple(sample.labels[label] for label in _LABELS[name])
+                    totals[labels] = totals.get(labels, 0) + sample.value
+        return totals
 
 
-def _child(known: dict[tuple[str, ...], _Measured], key: tuple[str, ...]) -> _Measured:
-    """Return the time series with the name and labels in *key*, and remember it: the library's own look-up takes longer than the counting."""
-    found = known.get(key)
-    if found is None:
-        found = known[key] = known[key[:1]].labels(*key[1:])
-    return found
+def _family(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+    if metric.kind is Kind.HISTOGRAM:
+        return Histogram(metric.name, metric.meaning, metric.labels, registry=registry, buckets=metric.buckets)
+    kind = Counter if metric.kind is Kind.COUNTER else Gauge
+    return kind(metric.name, metric.meaning, metric.labels, registry=registry)
+
+
+def _of_words(words: Words) -> Iterator[tuple[str, Labels]]:
+    """Yield the series that there are whatever is configured, by name and labels."""
+    for mechanism in words.mechanisms:
+        yield from (("authentications_total", (mechanism, result)) for result in _RESULTS.values())
+        yield from (("authentication_failures_total", (mechanism, reason)) for reason in words.authentications)
+    yield from (("notices_total", notice) for notice in words.notices)
+
+
+def _of_names(names: Names, words: Words) -> Iterator[tuple[str, Labels]]:
+    """Yield the series of each listener and of each route."""
+    said: tuple[tuple[str, Iterable[Labels]], ...] = (
+        ("refused_connections_total", product(words.connections)),
+        ("sessions_total", ((),)),
+        ("open_sessions", ((),)),
+        ("tls_sessions_total", product(words.versions)),
+        ("tls_handshake_failures_total", product(words.handshakes)),
+        ("refusals_total", words.refusals),
+        ("accept_seconds", ((),)),
+        ("postponed_messages_total", product(words.postponements)),
+    )
+    for name, rest in said:
+        yield from ((name, (listener, *more)) for listener, more in product(names.listeners, rest))
+    for route in names.routes:
+        yield from ((name, (route,)) for name in _ON_ROUTES)
+        yield from (("encrypted_recipients_total", (route, *how)) for how in product(words.versions, _TRUTH.values()))
 
 
 class _Gauges(Collector):
@@ -304,28 +324,3 @@ class _Gauges(Collector):
         for name, labels, value in self._read():
             families[name].add_metric(labels, value)
         yield from families.values()
-
-
-def documentation() -> str:
-    """Return the metrics as the Markdown page `docs/metrics.md`."""
-    rows = (
-        f"| `{each.name}` | {each.kind.value} | {', '.join(f'`{label}`' for label in each.labels) or '-'} | {each.meaning} |"
-        for each in METRICS
-    )
-    return "\n".join(
-        (
-            "# Metrics of a gateway",
-            "",
-            "Every gateway pod exports these on its HTTP port (8080) under `/metrics`, without mail addresses.",
-            "This page is printed by `python -m smtp_gateway.telemetry.prometheus`; a test scrapes a gateway and compares.",
-            "",
-            "| name | type | labels | meaning |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-        )
-    )
-
-
-if __name__ == "__main__":
-    sys.stdout.write(documentation())

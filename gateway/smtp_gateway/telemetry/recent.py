@@ -76,20 +76,20 @@ class RecentOutcomes(Forwarding):
         """Forget all routes but *routes*."""
         self._routes = {route: ring for route, ring in self._routes.items() if route in routes}
 
-    def delivered(self, route: str, recipients: int, age: float) -> None:
+    def delivered(self, route: str, identity: str, recipients: int, age: float) -> None:
         """Remember."""
         self._add(route, Outcomes(recipients))
-        super().delivered(route, recipients, age)
+        super().delivered(route, identity, recipients, age)
 
-    def deferred(self, route: str, recipients: int) -> None:
+    def deferred(self, route: str, identity: str, recipients: int) -> None:
         """Remember."""
         self._add(route, Outcomes(recipients, recipients))
-        super().deferred(route, recipients)
+        super().deferred(route, identity, recipients)
 
-    def bounced(self, route: str, recipients: int) -> None:
+    def bounced(self, route: str, identity: str, recipients: int) -> None:
         """Remember."""
         self._add(route, Outcomes(recipients))
-        super().bounced(route, recipients)
+        super().bounced(route, identity, recipients)
 
     def _add(self, route: str, outcomes: Outcomes) -> None:
         self._routes.setdefault(route, Ring()).add(outcomes, self._clock())

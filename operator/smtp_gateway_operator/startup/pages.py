@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import isawaitable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AsyncExitStack
 
+    Page = Callable[[], str | bytes | Awaitable[bytes]]
 
-async def serve(resources: AsyncExitStack, port: int, pages: Mapping[str, Callable[[], str | bytes]]) -> None:
+
+async def serve(resources: AsyncExitStack, port: int, pages: Mapping[str, Page]) -> None:
     """Serve *pages* on *port* of every address until *resources* are closed."""
     application = web.Application()
     for path, page in pages.items():
@@ -24,10 +27,12 @@ async def serve(resources: AsyncExitStack, port: int, pages: Mapping[str, Callab
     await web.TCPSite(runner, port=port).start()
 
 
-def _handler(page: Callable[[], str | bytes]) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _handler(page: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(_: web.Request) -> web.Response:
         try:
             words = page()
+            if isawaitable(words):
+                words = await words
         except RuntimeError as error:
             return web.Response(status=503, text=f"{error}\n")
         if isinstance(words, bytes):

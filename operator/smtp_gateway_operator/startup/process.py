@@ -19,19 +19,20 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from smtp_gateway_operator.cluster import api
 from smtp_gateway_operator.cluster.api import LEASE, ClusterError, Kind, News, Ref
 from smtp_gateway_operator.cluster.cache import CachedCluster
 from smtp_gateway_operator.cluster.followed import Followed
 from smtp_gateway_operator.cluster.kube import KubeCluster
 from smtp_gateway_operator.fleet.tls import TlsFleet
-from smtp_gateway_operator.metrics import Metrics
+from smtp_gateway_operator.metrics import Metrics, Words
 from smtp_gateway_operator.names import OPERATOR, Key
 from smtp_gateway_operator.reconcile import Reconciler, Surroundings
 from smtp_gateway_operator.startup import pages
 from smtp_gateway_operator.startup.connection import connect
 from smtp_gateway_operator.startup.contact import Contact
 from smtp_gateway_operator.startup.lease import Clock, Lease, Terms
-from smtp_gateway_operator.workqueue import Pace, WorkQueue
+from smtp_gateway_operator.workqueue import Pace, PutOffError, WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,25 @@ AGAIN = 2.0
 """Seconds before the start asks once more for an API server or definition that is not there yet."""
 CLUSTER_WIDE = "default"
 """Where an operator of all namespaces has its Lease: a namespace that every cluster has, so that two of them meet there."""
+WORDS = Words(
+    resources=tuple(kind.plural for kind in (api.GATEWAY, *api.WATCHED_KINDS)),
+    errors=tuple(
+        error.__name__
+        for error in (
+            api.UnavailableError,
+            api.ExpiredError,
+            api.ConflictError,
+            api.NotFoundError,
+            api.ForbiddenError,
+            api.RejectedError,
+            api.ImmutableError,
+            api.NamespaceTerminatingError,
+            PutOffError,
+            asyncio.CancelledError,
+        )
+    ),
+)
+"""What labels of the metrics say: everything that is watched, and all that reconciles are given up for but faults of this program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +91,7 @@ class Process:
         self.served = list(options.namespaces)
         """The namespaces to watch, those left out that have no Lease to be had, once `start` is done; empty for all of them."""
         self._give_up = give_up
-        self._metrics = Metrics()
+        self._metrics = Metrics(WORDS)
         self._contact = Contact(time.monotonic, lambda resource: self._metrics.answered(resource, time.time()))
         self._resources = AsyncExitStack()
         self._leases: list[Lease] = []
@@ -92,7 +112,7 @@ class Process:
             raise
 
     async def _begin(self) -> None:
-        await pages.serve(self._resources, self._options.http_port, {"/metrics": self._metrics.exposition})
+        await pages.serve(self._resources, self._options.http_port, {"/metrics": self._metrics.page})
         await pages.serve(self._resources, self._options.probe_port, {"/healthz": self.health, "/readyz": self.ready})
         cluster = await self._connected(100)
         await self._take_leases(cluster)

@@ -48,10 +48,10 @@ def test_a_clock_that_goes_back_counts_what_it_knows(back: float) -> None:
 def test_routes_are_counted_apart_and_forgotten_when_they_are_gone() -> None:
     """Delivered, deferred and bounced recipients were attempted; deferred ones are counted on their own."""
     observer = RecentOutcomes(PrometheusObserver(), lambda: NOW)
-    observer.delivered("a", 3, 1.0)
-    observer.deferred("a", 2)
-    observer.bounced("a", 1)
-    observer.deferred("b", 4)
+    observer.delivered("a", "app", 3, 1.0)
+    observer.deferred("a", "app", 2)
+    observer.bounced("a", "app", 1)
+    observer.deferred("b", "app", 4)
     assert (observer.of("a"), observer.of("b"), observer.of("c")) == (Outcomes(6, 2), Outcomes(4, 4), NONE)
 
     observer.keep(frozenset({"b", "c"}))
@@ -66,7 +66,7 @@ def test_everything_is_passed_on() -> None:
         everything(observer)
         observer.disconnected("submission")
         observer.refused("submission", "RCPT", Reply(452, "4.5.3", "Too many"))
-        observer.accepted(Peer("192.0.2.1", "relay"), 1, 10)
+        observer.accepted(Peer("192.0.2.1", "relay"), 1, 10, 0.1)
 
     def counts(observer: PrometheusObserver) -> list[str]:
         return [line for line in observer.page().decode().splitlines() if "start_time" not in line]

@@ -11,12 +11,13 @@ from smtp_gateway import pacing
 from smtp_gateway.config.report import Cause
 from smtp_gateway.probing.probe import Finding
 from smtp_gateway.probing.upstreams import Standing, Upstream
+from smtp_gateway.qshape import Waiting
 from smtp_gateway.reporting import Sources, State, gauges, report
 from smtp_gateway.spool.api import Settlement
 from smtp_gateway.spool.memory import MemorySpool
 from smtp_gateway.telemetry.observer import NullObserver
-from smtp_gateway.telemetry.prometheus import READ_AT_SCRAPE
 from smtp_gateway.telemetry.recent import RecentOutcomes
+from smtp_gateway.telemetry.table import READ_AT_SCRAPE
 from tests.support.messages import NOW, new_message
 from tests.unit.gateway.test_upstreams import ONE, OTHER, WELL_FOUND, config
 
@@ -34,6 +35,7 @@ async def sources(
     not_after: float | None = NOW + 5,
     problem: str = "",
     paces: Mapping[str, pacing.Standing] | None = None,
+    shape: Mapping[str, Waiting] | None = None,
 ) -> Sources:
     """Return the sources of a gateway with a held message, and another that is due."""
     spool = MemorySpool()
@@ -42,11 +44,11 @@ async def sources(
         await spool.put(message)
     await spool.hold(kept.id)
     outcomes = RecentOutcomes(NullObserver(), lambda: NOW)
-    outcomes.deferred("r0", 3)
+    outcomes.deferred("r0", "app", 3)
     certificate: Any = SimpleNamespace(not_after=not_after, problem=problem)
     known: Any = upstreams
     state = State(config((ONE,)), "abc", problem, problem or None, draining=False)
-    return Sources(lambda: state, spool, lambda _: False, lambda: paces or {}, known, outcomes, certificate, lambda: NOW)
+    return Sources(lambda: state, spool, lambda _: False, lambda: paces or {}, known, outcomes, certificate, lambda: shape, lambda: NOW)
 
 
 async def test_a_report_has_what_its_sources_say() -> None:
@@ -105,9 +107,11 @@ async def test_a_blocked_port_that_no_route_needs_is_not_told() -> None:
 
 async def test_gauges_say_the_same() -> None:
     """By the names of the table; what is not known has none."""
-    said = list(gauges(await sources([WELL, AWAY, UNPROBED], paces={"r0": pacing.Standing(0, 0.0, 1.0, 0)})))
+    said = list(
+        gauges(await sources([WELL, AWAY, UNPROBED], paces={"r0": pacing.Standing(0, 0.0, 1.0, 0)}, shape={"r0": Waiting(2, NOW - 60)}))
+    )
 
-    assert {name for name, *_ in said} == set(READ_AT_SCRAPE) - {"spool_volume_bytes", "spool_free_bytes"}
+    assert {name for name, *_ in said} == set(READ_AT_SCRAPE) - {"spool_volume_bytes", "spool_free_bytes", "spool_used_bytes"}
     plain = {name: value for name, labels, value in said if not labels}
     assert plain == {
         "queue_messages": 2,
@@ -125,6 +129,23 @@ async def test_gauges_say_the_same() -> None:
     reached = [(labels, value) for name, labels, value in said if name == "upstream_last_success_timestamp_seconds"]
     assert reached == [(one, NOW), (other, NOW - 60)]
     assert ("config_info", ("abc",), 1) in said
+
+
+async def test_what_waits_for_a_route_is_told_as_far_as_it_is_known() -> None:
+    """Nothing while it is not; of an empty queue it always is."""
+
+    def told(asked: Sources) -> dict[tuple[str, str], float]:
+        return {(name, labels[0]): value for name, labels, value in gauges(asked) if name.startswith("route_queue_")}
+
+    assert told(await sources()) == {}
+    known = await sources(shape={"r0": Waiting(2, NOW - 60)})
+    assert told(known) == {
+        ("route_queue_messages", "r0"): 2,
+        ("route_queue_oldest_seconds", "r0"): 60.0,
+        ("route_queue_messages", "default"): 0,
+        ("route_queue_oldest_seconds", "default"): 0.0,
+    }
+    assert set(told(replace(known, spool=MemorySpool())).values()) == {0.0}
 
 
 async def test_an_expiry_that_is_not_understood_has_no_gauge() -> None:

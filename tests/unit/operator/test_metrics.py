@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from smtp_gateway import __version__
-from smtp_gateway_operator.metrics import METRICS, PREFIX, Metrics, documentation
+from smtp_gateway_operator.metrics import ERRORS, METRICS, PREFIX, Metrics, documentation
 from smtp_gateway_operator.names import Key
+from smtp_gateway_operator.startup.process import WORDS
 
 MAIL, OTHER = Key("apps", "mail"), Key("apps", "other")
 
@@ -43,25 +44,26 @@ def reconcile(metrics: Metrics, *errors: BaseException | None) -> None:
             end(error)
 
 
-def test_the_page_has_what_the_table_has_and_nothing_else() -> None:
+async def test_the_page_has_what_the_table_has_and_nothing_else() -> None:
     """Both ways, with the types: no undocumented series, and none that is documented and never exported."""
     metrics = Metrics()
     metrics.watch_queue(Queue())
 
-    declared = re.findall(r"^# TYPE (\S+) (\S+)$", metrics.exposition().decode(), re.MULTILINE)
+    declared = re.findall(r"^# TYPE (\S+) (\S+)$", (await metrics.page()).decode(), re.MULTILINE)
     assert sorted(declared) == sorted((metric.name, metric.type) for metric in METRICS)
 
 
-def test_every_metric_carries_the_labels_of_the_table() -> None:
+async def test_every_metric_carries_the_labels_of_the_table() -> None:
     """Each is seen once with exactly its labels, buckets aside."""
     metrics = Metrics()
     metrics.watch_queue(Queue())
     metrics.observed(MAIL, {"Secret": 1}, ready=True)
+    metrics.configured(MAIL, 1, "abc")
     metrics.heard("pods", 0)
     metrics.answered("pods", 0)
     metrics.missed("pods", 0)
     reconcile(metrics, None, ValueError())
-    page = metrics.exposition().decode()
+    page = (await metrics.page()).decode()
 
     for metric in METRICS:
         suffix = "_count" if metric.type == "histogram" else ""
@@ -112,6 +114,44 @@ def test_a_gateway_that_is_gone_leaves_no_trace() -> None:
     assert 'managed_resources{kind="Secret"} 1.0' in page
 
 
+def test_the_configuration_of_a_gateway_is_told_by_its_generation() -> None:
+    """One at a time, so that whoever looks for the hash of a pod's configuration finds which change it is."""
+    metrics = Metrics()
+    metrics.configured(MAIL, 1, "abc")
+    metrics.configured(OTHER, 1, "xyz")
+    metrics.configured(MAIL, 2, "abc")
+    metrics.configured(MAIL, 2, "abc")
+    found = [line for line in lines(metrics) if line.startswith("resource_config_info{")]
+    assert sorted(found) == [
+        'resource_config_info{generation="1",hash="xyz",name="other",namespace="apps"} 1.0',
+        'resource_config_info{generation="2",hash="abc",name="mail",namespace="apps"} 1.0',
+    ]
+
+    metrics.gone(MAIL)
+    assert not [line for line in lines(metrics) if "config_info{" in line and 'name="mail"' in line]
+
+
+def test_what_is_known_beforehand_is_there_at_nothing() -> None:
+    """Prometheus' increase() does not see the event that makes a series."""
+    page = lines(Metrics(WORDS))
+
+    assert {'reconcile_total{result="success"} 0.0', 'reconcile_total{result="error"} 0.0'} <= set(page)
+    assert {'reconcile_errors_total{error="ConflictError"} 0.0', 'watch_missed_total{resource="pods"} 0.0'} <= set(page)
+
+
+def test_kinds_of_error_are_bounded() -> None:
+    """Those that are foreseen have their series, and so do the first of the others."""
+    metrics = Metrics(WORDS)
+    for number in range(ERRORS):
+        reconcile(metrics, type(f"Odd{number}Error", (Exception,), {})())
+    reconcile(metrics, asyncio.CancelledError())
+    found = [line for line in lines(metrics) if line.startswith("reconcile_errors_total{")]
+
+    assert len(found) == ERRORS + 1
+    assert f'reconcile_errors_total{{error="other"}} {len(WORDS.errors)}.0' in found
+    assert {'reconcile_errors_total{error="Odd0Error"} 1.0', 'reconcile_errors_total{error="CancelledError"} 1.0'} <= set(found)
+
+
 def test_the_queue_is_read_at_each_scrape() -> None:
     """The gauges are what the queue says at that moment."""
     metrics, queue = Metrics(), Queue()
@@ -149,4 +189,5 @@ def test_the_documentation_is_what_the_table_prints() -> None:
     assert Path("docs/operator-metrics.md").read_text() == documentation()
     for metric in METRICS:
         assert metric.meaning.endswith(".")
+        assert metric.bound
         assert metric.name.endswith("_total") is (metric.type == "counter")

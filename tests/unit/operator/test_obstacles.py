@@ -53,7 +53,7 @@ async def test_a_missing_secret_is_no_failure_of_the_operator(setting: Setting) 
     await setting.change(logins=[{"secretRef": {"name": "late"}}])
     assert await setting.put_off()
     assert 'reconcile_total{result="success"} 1.0' in setting.metrics.exposition().decode()
-    assert 'result="error"' not in setting.metrics.exposition().decode()
+    assert 'reconcile_total{result="error"} 0.0' in setting.metrics.exposition().decode()
 
     setting.cluster.fail("get", ForbiddenError('secrets "late" is forbidden'), SECRET)
     assert await setting.put_off()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -340,6 +341,7 @@ async def test_a_gateway_that_is_gone_is_forgotten(setting: Setting) -> None:
     """Nothing is done for a deleted gateway, and its metrics go."""
     await setting.reconcile(KEY)
     assert b'resource_ready{name="mail",namespace="apps"}' in setting.metrics.exposition()
+    assert re.search(rb'config_info\{generation="1",hash="\w+",name="mail",namespace="apps"\} 1.0', setting.metrics.exposition())
     await setting.cluster.delete(ref(GATEWAY), OWNER.uid)
     setting.cluster.calls.clear()
 
@@ -347,6 +349,7 @@ async def test_a_gateway_that_is_gone_is_forgotten(setting: Setting) -> None:
 
     assert [call.verb for call in setting.cluster.calls] == ["get"]
     assert b"resource_ready{" not in setting.metrics.exposition()
+    assert b"config_info{" not in setting.metrics.exposition()
 
 
 async def test_a_gateway_that_is_being_deleted_is_left_alone(setting: Setting) -> None:
