@@ -44,6 +44,11 @@ def per_minute(by: str, name: str, where: str, further: str = "") -> str:
     return f"60 * {total(by, rate(name, where, further))}"
 
 
+def happened(by: str, name: str, where: str, further: str = "") -> str:
+    """Return the same without what did not happen: counters of faults are there at 0 for each that there could be."""
+    return f"{per_minute(by, name, where, further)} > 0"
+
+
 def quantile(share: float, name: str, where: str, by: str = "") -> str:
     """Return below what *share* of a histogram's values were, by labels."""
     labels = ", ".join(filter(None, ("le", by)))

@@ -72,10 +72,10 @@ NOW = numbers(
     Panel(
         "Mail not taken in 5 minutes",
         "Messages that spools could not make durable, so that their clients were told to come again.",
-        (Query(total("", f"increase({metric('postponed_messages_total', FLEET)}[5m])")),),
+        (Query(f"round(sum(increase({metric('postponed_messages_total', FLEET)}[5m])))"),),
         Unit.COUNT,
         runbook="SmtpGatewayMailPostponed",
-        thresholds=(Threshold(0.5, BAD),),
+        thresholds=(Threshold(1, BAD),),
     ),
     Panel(
         "Least room in a spool",

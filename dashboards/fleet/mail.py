@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.panels import BAD, GOOD, HALF, WATCH, Look, Panel, Query, State, Threshold, Unit
-from dashboards.promql import FLEET, gateways, metric, per_minute, total
+from dashboards.promql import FLEET, gateways, happened, metric, per_minute, total
 
 UPSTREAM = "namespace, gateway, route, host, port"
 ALERTS = 'alertname=~"SmtpGateway.+", alertstate="firing"'
@@ -82,7 +82,7 @@ WAY_OUT = (
         nothing="none is down",
     ),
     Panel(
-        "Exchangers silent on port 25",
+        "Port 25 towards exchangers",
         "Whether mail exchangers of several domains give no answer on port 25, and none of any domain does: the network blocks it.",
         (Query(f"max by (namespace, gateway) ({gateways(metric('port_25_blocked', FLEET))})", "{{namespace}}/{{gateway}}"),),
         Unit.STATE,
@@ -108,7 +108,7 @@ WAY_IN = (
         "Commands of senders that were refused for good, a minute: a program sends as somebody it may not be, to whom it may not, or too much.",
         (
             Query(
-                per_minute("gateway, command, code", "refusals_total", FLEET, 'command=~"MAIL|RCPT|DATA|BDAT", code=~"5.."'),
+                happened("gateway, command, code", "refusals_total", FLEET, 'command=~"MAIL|RCPT|DATA|BDAT", code=~"5.."'),
                 "{{gateway}} {{command}} {{code}}",
             ),
         ),
@@ -118,7 +118,7 @@ WAY_IN = (
     Panel(
         "Failed logins",
         "AUTH exchanges that gave no login, a minute, by reason.",
-        (Query(per_minute("gateway, reason", "authentication_failures_total", FLEET), "{{gateway}} {{reason}}"),),
+        (Query(happened("gateway, reason", "authentication_failures_total", FLEET), "{{gateway}} {{reason}}"),),
         Unit.PER_MINUTE,
         runbook="SmtpGatewayAuthenticationFailures",
         thresholds=(Threshold(5, WATCH),),
@@ -126,7 +126,7 @@ WAY_IN = (
     Panel(
         "Mail not taken",
         "Messages that spools could not make durable, a minute: the volume is full, read-only or failing.",
-        (Query(per_minute("gateway, code", "postponed_messages_total", FLEET), "{{gateway}} {{code}}"),),
+        (Query(happened("gateway, code", "postponed_messages_total", FLEET), "{{gateway}} {{code}}"),),
         Unit.PER_MINUTE,
         runbook="SmtpGatewayMailPostponed",
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.panels import HALF, WATCH, Panel, Query, Threshold, Unit, heatmap
-from dashboards.promql import ONE, buckets, metric, per_minute, quantile, rate, total
+from dashboards.promql import ONE, buckets, happened, metric, per_minute, quantile, rate, total
 
 QUANTILES = ((0.5, "half"), (0.9, "9 of 10"), (0.99, "99 of 100"))
 
@@ -54,34 +54,34 @@ WAY_IN = (
     Panel(
         "Handshakes that failed",
         "TLS handshakes that failed, a minute; docs/certificates.md has the reasons.",
-        (Query(per_minute("listener, reason", "tls_handshake_failures_total", ONE), "{{listener}} {{reason}}"),),
+        (Query(happened("listener, reason", "tls_handshake_failures_total", ONE), "{{listener}} {{reason}}"),),
         Unit.PER_MINUTE,
     ),
     Panel(
         "Logins",
         "AUTH exchanges, a minute, by mechanism and result.",
-        (Query(per_minute("mechanism, result", "authentications_total", ONE), "{{mechanism}} {{result}}"),),
+        (Query(happened("mechanism, result", "authentications_total", ONE), "{{mechanism}} {{result}}"),),
         Unit.PER_MINUTE,
         runbook="SmtpGatewayAuthenticationFailures",
     ),
     Panel(
         "Refused commands",
         "Commands answered with a 4yz or 5yz code, a minute.",
-        (Query(per_minute("listener, command, code", "refusals_total", ONE), "{{listener}} {{command}} {{code}}"),),
+        (Query(happened("listener, command, code", "refusals_total", ONE), "{{listener}} {{command}} {{code}}"),),
         Unit.PER_MINUTE,
         runbook="SmtpGatewayMailRefused",
     ),
     Panel(
         "Failed logins",
         "AUTH exchanges that gave no login, a minute, by reason.",
-        (Query(per_minute("mechanism, reason", "authentication_failures_total", ONE), "{{mechanism}} {{reason}}"),),
+        (Query(happened("mechanism, reason", "authentication_failures_total", ONE), "{{mechanism}} {{reason}}"),),
         Unit.PER_MINUTE,
         runbook="SmtpGatewayAuthenticationFailures",
     ),
     Panel(
         "Connections turned away",
         "Connections that were closed without a session, a minute; docs/connections.md has the reasons.",
-        (Query(per_minute("listener, reason", "refused_connections_total", ONE), "{{listener}} {{reason}}"),),
+        (Query(happened("listener, reason", "refused_connections_total", ONE), "{{listener}} {{reason}}"),),
         Unit.PER_MINUTE,
     ),
 )
@@ -103,7 +103,7 @@ SPOOL = (
     ),
     Panel(
         "Messages in a commit",
-        "How many messages one sync made durable, on average: clients that send at the same time share it.",
+        "How many messages one sync made durable, on average: clients that send at the same time share it. Below one where most commits settle what was delivered.",
         (Query(f"{total('', rate('spool_synced_messages_total', ONE))} / {total('', rate('spool_sync_seconds_count', ONE))}", "messages"),),
         Unit.COUNT,
         nothing="none",
@@ -121,7 +121,7 @@ SPOOL = (
     Panel(
         "Mail not taken",
         "Messages that the spool could not make durable, a minute: their clients keep them.",
-        (Query(per_minute("pod, listener, code", "postponed_messages_total", ONE), "{{pod}} {{listener}} {{code}}"),),
+        (Query(happened("pod, listener, code", "postponed_messages_total", ONE), "{{pod}} {{listener}} {{code}}"),),
         Unit.PER_MINUTE,
         runbook="SmtpGatewayMailPostponed",
     ),

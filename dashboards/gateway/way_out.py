@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.panels import BAD, GOOD, HALF, Look, Panel, Query, State, Threshold, Unit, heatmap
-from dashboards.promql import ONE, buckets, metric, per_minute, quantile, total
+from dashboards.promql import ONE, buckets, happened, metric, per_minute, quantile, total
 
 QUANTILES = ((0.5, "half"), (0.99, "99 of 100"))
 
@@ -81,13 +81,13 @@ ROUTES = (
     Panel(
         "Under TLS",
         "Recipients whose mail went to the next hop under TLS, a minute, by version and whether its certificate was verified.",
-        (Query(per_minute("route, version, verified", "encrypted_recipients_total", ONE), "{{route}} {{version}} verified: {{verified}}"),),
+        (Query(happened("route, version, verified", "encrypted_recipients_total", ONE), "{{route}} {{version}} verified: {{verified}}"),),
         Unit.PER_MINUTE,
     ),
     Panel(
         "Notices to senders",
         "Notices that were due, a minute, by kind and what became of them: docs/bounces.md.",
-        (Query(per_minute("kind, fate", "notices_total", ONE), "{{kind}} {{fate}}"),),
+        (Query(happened("kind, fate", "notices_total", ONE), "{{kind}} {{fate}}"),),
         Unit.PER_MINUTE,
     ),
     Panel(

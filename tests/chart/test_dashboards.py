@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from dashboards.grafana import TAG
+from smtp_gateway.telemetry.table import METRICS
+from smtp_gateway_operator import metrics as operator
 from tests.chart.readme import CHART
 from tests.chart.test_chart import of_kind, render
 
@@ -50,6 +53,23 @@ def columns(panel: dict[str, Any]) -> range:
 def lines(panel: dict[str, Any]) -> range:
     """Return the lines of the grid that *panel* takes."""
     return range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+
+
+def test_dashboards_ask_for_metrics_that_exist() -> None:
+    """A metric that was renamed would leave its panel empty."""
+    suffixes = ("_bucket", "_count", "_sum")
+    documented = {one.name for one in METRICS} | {one.name for one in operator.METRICS}
+    known = documented | {f"{name}{suffix}" for name in documented for suffix in suffixes}
+
+    asked = {
+        name
+        for board in boards().values()
+        for panel in panels(board)
+        for target in panel["targets"]
+        for name in re.findall(r"\b(?:smtp_gateway|process)_\w+", target["expr"])
+    }
+
+    assert asked <= known
 
 
 def test_each_alert_has_a_panel_with_its_runbook() -> None:
