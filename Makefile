@@ -48,6 +48,14 @@ docs: setup ## Write the tables of the protocol, metrics, conditions, Events, cl
 	$(BIN)/python -m tests.clients.table > docs/clients.md
 	$(BIN)/python -m tests.chart.readme > $(CHART)/README.md
 
+.PHONY: dashboards
+dashboards: setup ## Write the Grafana dashboards from what they show
+	for name in fleet gateway; do $(BIN)/python -m dashboards $$name > $(CHART)/files/dashboards/$$name.json; done
+
+.PHONY: pictures
+pictures: setup ## Draw the README's pictures of the dashboards from five minutes of gateways under load
+	$(BIN)/python -m tests.chart.pictures
+
 .PHONY: lock
 lock: setup ## Lock the requirements anew: hashes, no index addresses
 	for name in build; do $(BIN)/uv pip compile $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done

@@ -1,6 +1,6 @@
 """`make demo`: from nothing to a delivered mail on a real cluster, each step shown with what it runs and how long it took.
 
-Standard library only, because it runs before anything is installed. Running it again brings everything up to date and sends new mail.
+Standard library only, because it runs before anything is installed; the picture at its end is drawn by the virtual environment. Running it again brings everything up to date and sends new mail.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.lab.provider import connect
-from tests.support import world
+from tests.support import watched, world
 from tests.support.kube import CommandError, Kube
 from tests.support.pods import mail_client
 from tests.support.waiting import DeadlinePassedError, eventually_sync
@@ -35,6 +35,7 @@ METRICS = (
     "smtp_gateway_delivered_recipients_total",
     "smtp_gateway_queue_messages",
 )
+PICTURE = ROOT / "dist/demo-fleet.png"
 ORIGINS = ("pod", "host")
 PORTS = (587, 2525)
 
@@ -94,16 +95,21 @@ def mail(origin: str, port: int) -> bytes:
     return f"{head}\r\nHello from the {origin}.\r\n".encode()
 
 
+def job(kube: Kube, port: int) -> dict[str, Any]:
+    """Return what a mail client has to know to send to *port* of the gateway."""
+    known = {"host": HOST, "port": port, "authority": world.authority(kube, "mail"), "tls": "StartTLS"}
+    return known | {"login": "my-app", "password": "demo-password"}
+
+
 def send(kube: Kube, origin: str, port: int) -> bytes:
     """Send one mail with STARTTLS and AUTH from a pod or from this host; return it. Raises `CommandError` when it is not accepted."""
     data = mail(origin, port)
-    job = {"host": HOST, "port": port, "authority": world.authority(kube, "mail"), "login": "my-app", "password": "demo-password"}
-    job |= {"tls": "StartTLS", "messages": [world.message("app@example.com", ["you@example.net"], data)]}
+    one = job(kube, port) | {"messages": [world.message("app@example.com", ["you@example.net"], data)]}
     if origin == "pod":
-        outcomes = world.submit(kube, job)
+        outcomes = world.submit(kube, one)
     else:
         with kube.port_forward("service/mail", port) as local:
-            outcomes = mail_client.send(job | {"via": ["127.0.0.1", local]})
+            outcomes = mail_client.send(one | {"via": ["127.0.0.1", local]})
     show(f"from a {origin} to {HOST}:{port}: {outcomes[-1]['code']} {outcomes[-1]['reply']}")
     if outcomes[-1]["code"] != 250:
         raise CommandError(outcomes[-1]["reply"])
@@ -146,6 +152,22 @@ def steps(kube: Kube, sink: Kube, images: dict[str, str]) -> None:
         show(conditions(kube))
         show(told(kube, "get", "events", "--field-selector", "involvedObject.kind=SmtpGateway"))
         show("Five metrics of the pod mail-0:\n" + metrics(kube))
+    with step("9. The same as a dashboard: Prometheus scrapes the pods while more mail is sent"):
+        dashboard(kube)
+
+
+def dashboard(kube: Kube) -> None:
+    """Draw the dashboard of all gateways from what a Prometheus scrapes of the demo's pods."""
+    show("$ make setup")
+    subprocess.run(["make", "--no-print-directory", "setup"], cwd=ROOT, check=True)
+    watched.draw(kube, PICTURE, lambda: busy(kube))
+    show(f"A picture of the dashboard, drawn from Prometheus' data: {PICTURE}")
+
+
+def busy(kube: Kube) -> None:
+    """Send some mail from a pod, without words."""
+    some = [world.message("app@example.com", ["you@example.net"], mail("pod", PORTS[0])) for _ in range(5)]
+    world.submit(kube, job(kube, PORTS[0]) | {"messages": some})
 
 
 def conditions(kube: Kube) -> str:

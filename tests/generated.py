@@ -1,4 +1,4 @@
-"""`python -m tests.generated`: fail when a committed file is not what its source produces. `make crds docs golden` mends it."""
+"""`python -m tests.generated`: fail when a committed file is not what its source produces. `make crds docs golden dashboards` mends it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ PRODUCED = {
     "docs/operations.md": ("smtp_gateway_operator.status.catalogue",),
     "charts/smtp-gateway-operator/README.md": ("tests.chart.readme",),
     "docs/clients.md": ("tests.clients.table",),
+    "charts/smtp-gateway-operator/files/dashboards/fleet.json": ("dashboards", "fleet"),
+    "charts/smtp-gateway-operator/files/dashboards/gateway.json": ("dashboards", "gateway"),
 }
 """The file, and the module that produces it: into the file named in the place of FILE, or on its standard output."""
 
@@ -33,7 +35,7 @@ def main() -> int:
     """Say which files are out of date."""
     stale = [path for path, command in PRODUCED.items() if Path(path).read_text() != produced(command)]
     for path in stale:
-        print(f"{path} is not what its source produces: run `make crds docs` and commit the result", file=sys.stderr)
+        print(f"{path} is not what its source produces: run `make crds docs dashboards` and commit the result", file=sys.stderr)
     return 1 if stale else 0
 
 

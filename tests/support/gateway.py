@@ -325,6 +325,11 @@ class Process:
         """What it wrote to standard error."""
         return self._errors.read_text()
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:

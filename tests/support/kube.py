@@ -72,9 +72,19 @@ class Kube:
     @contextmanager
     def port_forward(self, target: str, port: int) -> Iterator[int]:
         """Forward a free local port to *port* of *target* while the context lasts; yield it."""
-        process = subprocess.Popen(
-            self.command("port-forward", target, f":{port}"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        with self._serving("port-forward", target, f":{port}") as local:
+            yield local
+
+    @contextmanager
+    def proxy(self) -> Iterator[int]:
+        """Serve the cluster's API, pods through it, on a free local port while the context lasts; yield it."""
+        with self._serving("proxy", "--port=0") as local:
+            yield local
+
+    @contextmanager
+    def _serving(self, *arguments: str) -> Iterator[int]:
+        """Run a command that says on which local port it listens, until the end."""
+        process = subprocess.Popen(self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             assert process.stdout is not None
             said = process.stdout.readline()

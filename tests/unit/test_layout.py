@@ -11,7 +11,7 @@ import smtp_gateway
 
 LIMIT = 400
 """Lines of the longest module: the house's ceiling."""
-SOURCES = sorted(path for root in ("gateway", "operator", "tests", "bench") for path in Path(root).rglob("*.py"))
+SOURCES = sorted(path for root in ("gateway", "operator", "dashboards", "tests", "bench") for path in Path(root).rglob("*.py"))
 
 
 def test_the_source_roots_are_no_packages() -> None:

@@ -82,11 +82,15 @@ def shown(client: Client) -> dict[str, Any]:
 def begun(job: dict[str, Any]) -> Client:
     """Return a client that is ready to send."""
     client = Client(job)
-    if job.get("tls") == "StartTLS":
-        client.starttls(context=tls_context(job))
-    if job.get("login"):
-        client.login(job["login"], job["password"])
-    client.ehlo_or_helo_if_needed()
+    try:
+        if job.get("tls") == "StartTLS":
+            client.starttls(context=tls_context(job))
+        if job.get("login"):
+            client.login(job["login"], job["password"])
+        client.ehlo_or_helo_if_needed()
+    except BaseException:
+        client.close()
+        raise
     return client
 
 

@@ -1,0 +1,1 @@
+"""Tests without socket, disk or sleep."""
