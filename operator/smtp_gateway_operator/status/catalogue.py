@@ -80,7 +80,7 @@ CATALOGUE = (
     Entry(CONFIG_VALID, "False", Reason.NOT_LOADABLE, WARNING, "Pods refuse the configuration and go on with the one before.", "The message is the pods' own. A gateway image of another version than the operator's is the usual cause. Pods that a rollout is about to replace are not counted unless it is stuck."),
     Entry(REFERENCES_RESOLVED, "True", Reason.RESOLVED, NONE, "Every Secret was found.", ""),
     Entry(REFERENCES_RESOLVED, "Unknown", Reason.CONFIG_INVALID, NONE, "Not looked at, because the resource is not valid.", "See ConfigValid."),
-    Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_NOT_FOUND, WARNING, "A Secret is missing. Nothing is changed before it is there.", "Create the Secret that the message names, in the gateway's namespace."),
+    Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_NOT_FOUND, WARNING, "A Secret is missing. Nothing is changed before it is there; certificates of the operator's own are renewed all the same.", "Create the Secret that the message names, in the gateway's namespace."),
     Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_INVALID, WARNING, "A Secret does not hold what it should.", "The message names the Secret and the key."),
     Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_FORBIDDEN, WARNING, "The operator may not read a Secret.", "Compare the operator's role with the chart's."),
     Entry(REFERENCES_RESOLVED, "False", Reason.LOGINS_CONFLICT, WARNING, "Two Secrets hold the same login.", "Remove it from one of the Secrets that the message names."),
