@@ -38,7 +38,7 @@ from smtp_gateway.outgoing import Leaving, Outgoing
 from smtp_gateway.rates.sharing import WHOLE, Share
 from smtp_gateway.resolver import Resolver
 from smtp_gateway.routing.exchangers import SMTP_PORT, MxTerms, next_hops
-from smtp_gateway.routing.table import Batch, Table
+from smtp_gateway.routing.table import Batch, Table, answered
 from smtp_gateway.spool import schedule
 from smtp_gateway.spool.api import Entry, Settlement, Spool, SpoolUnavailableError
 from smtp_gateway.spool.window import Bounds, InHand, Window
@@ -307,7 +307,7 @@ class Dispatch:
             if not outcomes:
                 self._spool.release(entry.id)
                 raise
-            owed = tuple(batch for batch in owed if batch.recipients[0] in outcomes)  # the others have not been tried
+            owed = answered(owed, outcomes)
         # The next one need not wait until this one's result is written down.
         self._window.answered(entry.id, self._world.ticks())
         self._go_on()
@@ -354,12 +354,12 @@ class Dispatch:
                 mail = Mail(envelope, leaving.body)
                 if leaving.outgoing is not None:
                     mail = await leaving.outgoing.mail(mail, entry, batch.route)
-                return await self._client.deliver(mail, hops)
+                return await self._client.deliver(mail, hops, leaving.outcomes)
         except DamagedBodyError:
             raise
         except Exception:  # noqa: BLE001 unknown means temporary, and the cause is in the log
             _log.exception("delivery failed", message_id=entry.id, route=batch.route.name)
-            return dict.fromkeys(batch.recipients, UNEXPECTED)
+            return {address: leaving.outcomes.get(address, UNEXPECTED) for address in batch.recipients}
         finally:
             self._observer.attempted(batch.route.name, self._world.ticks() - started)
         return dict.fromkeys(batch.recipients, hops)

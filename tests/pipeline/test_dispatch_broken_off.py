@@ -1,0 +1,68 @@
+"""Attempts that do not come to their end: what next hops have answered by then is written down, and nobody gets a message twice for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from smtp_gateway.delivery import client
+from tests.support.dispatching import A, B, config, over, working
+from tests.support.messages import NOW
+from tests.support.sink import Hang, Sink
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+
+    Logs = list[MutableMapping[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[Logs]:
+    """What was logged; also keeps the format of the log out of these tests."""
+    with capture_logs() as lines:
+        yield lines
+
+
+async def test_stop_keeps_what_earlier_transactions_of_a_batch_delivered(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message whose recipients are too many for one transaction is owed only to those whose transaction was interrupted."""
+    monkeypatch.setattr(client, "RECIPIENTS", 2)
+    recipients = [f"r{number}@x.example" for number in range(5)]
+    sink.answer("RCPT", Hang(), matching=recipients[2])
+    sink.answer("RCPT", "550 5.1.1 No such user", matching=recipients[1])
+    async with working(config(over(sink))) as world:
+        await world.put(*recipients)
+        await eventually(lambda: sink.taken and any(recipients[2] in command for command in sink.commands), what="second transaction")
+        await world.dispatch.stop(0)
+
+        assert world.counts.seen == [("delivered", "default", 1), ("bounced", "default", 1)]
+        message, notice = sorted(world.spool.lease(NOW, 2), key=lambda entry: len(entry.recipients), reverse=True)
+        assert [recipient.address for recipient in message.recipients] == recipients[2:]
+        assert [recipient.attempts for recipient in message.recipients] == [0, 0, 0]
+        assert notice.sender == ""
+
+
+async def test_a_fault_in_a_later_transaction_leaves_the_earlier_ones_as_they_are(
+    sink: Sink, logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody foresaw defers those that were not answered for, and the others are not tried again."""
+    monkeypatch.setattr(client, "RECIPIENTS", 1)
+    faults = iter([RuntimeError("unforeseen")])
+
+    def explode(found: object) -> list[str]:
+        del found
+        for fault in faults:
+            raise fault
+        return []
+
+    monkeypatch.setattr(client, "surplus", explode)
+    async with working(config(over(sink))) as world:
+        await world.put(A, B)
+        await world.deferred()
+        world.later(30)
+        await world.settled()
+
+    assert [taken.recipients for taken in sink.taken] == [(A,), (B,)]
+    assert [log["event"] for log in logs if log["log_level"] == "error"] == ["delivery failed"]
