@@ -308,6 +308,11 @@ class Dispatch:
                 self._spool.release(entry.id)
                 raise
             owed = answered(owed, outcomes)
+        except Exception:
+            if not outcomes:
+                raise
+            _log.exception("attempt broken off", message_id=entry.id)
+            owed = answered(owed, outcomes)
         # The next one need not wait until this one's result is written down.
         self._window.answered(entry.id, self._world.ticks())
         self._go_on()

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtp_gateway.delivery import client
+from smtp_gateway.faring import Faring
 from tests.support.dispatching import A, B, config, over, working
 from tests.support.messages import NOW
 from tests.support.sink import Hang, Sink
@@ -66,3 +67,29 @@ async def test_a_fault_in_a_later_transaction_leaves_the_earlier_ones_as_they_ar
 
     assert [taken.recipients for taken in sink.taken] == [(A,), (B,)]
     assert [log["event"] for log in logs if log["log_level"] == "error"] == ["delivery failed"]
+
+
+@pytest.mark.parametrize("step", ["_note", "resting"])
+async def test_a_fault_in_what_is_known_of_destinations_loses_no_settlement(
+    sink: Sink, logs: Logs, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """What was delivered is written down all the same: nobody gets it twice because of the book-keeping."""
+    real = getattr(Faring, step)
+
+    def explode(faring: Faring, message_id: str, batch: Any, *rest: Any) -> Any:
+        if "other" in batch.destination:
+            raise RuntimeError(step)
+        return real(faring, message_id, batch, *rest)
+
+    async with Sink() as other:
+        with monkeypatch.context() as patch:
+            patch.setattr(Faring, step, explode)
+            async with working(config(over(other, "other", ("y.example",)), over(sink))) as world:
+                await world.put(A, "b@y.example")
+                await eventually(lambda: ("delivered", "default", 1) in world.counts.seen, what="settlement")
+                await world.dispatch.stop(1)
+                left = [recipient.address for entry in world.spool.lease(NOW + 3600, 1) for recipient in entry.recipients]
+
+        assert len(sink.taken) == 1
+        assert (len(other.taken), left) == ((1, []) if step == "_note" else (0, ["b@y.example"]))
+        assert any(log["log_level"] == "error" and log.get("exc_info") for log in logs)
