@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from smtp_gateway.config.model import Config
+    from smtp_gateway.mail.body import Body
     from smtp_gateway.pacing import Standing
     from smtp_gateway.telemetry.observer import Observer
 
@@ -296,22 +297,19 @@ class Dispatch:
         """Try once to deliver what is still owed, and write down the result."""
         config, outgoing, tried = self._config, self._outgoing, schedule.due_now(entry, self._world.clock())
         owed, outcomes = self._batches(tried), dict[str, Outcome]()
+        body: Body = in_hand or b""
         try:
             body = in_hand or await self._spool.body(entry.id)
             await self._deliver(Leaving(entry, body, outgoing, outcomes), owed)
-        except DamagedBodyError as fault:
-            age = accounting.age(entry, self._world.clock())
-            _log.error("damaged", message_id=entry.id, sender=entry.sender, reason=str(fault), age=age)
-            return
         except asyncio.CancelledError:
             if not outcomes:
                 self._spool.release(entry.id)
                 raise
             owed = answered(owed, outcomes)
-        except Exception:
-            if not outcomes:
+        except Exception as fault:
+            if not outcomes and not isinstance(fault, DamagedBodyError):
                 raise
-            _log.exception("attempt broken off", message_id=entry.id)
+            accounting.tell_broken_off(entry, fault, self._world.clock())
             owed = answered(owed, outcomes)
         # The next one need not wait until this one's result is written down.
         self._window.answered(entry.id, self._world.ticks())

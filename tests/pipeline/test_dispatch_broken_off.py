@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,15 +12,35 @@ from structlog.testing import capture_logs
 
 from smtp_gateway.delivery import client
 from smtp_gateway.faring import Faring
+from smtp_gateway.spool.disk import DiskSpool
+from smtp_gateway.telemetry.observer import NullObserver
 from tests.support.dispatching import A, B, config, over, working
-from tests.support.messages import NOW
-from tests.support.sink import Hang, Sink
+from tests.support.messages import NOW, new_message
+from tests.support.sink import Act, Hang, Sink
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
+    from pathlib import Path
 
     Logs = list[MutableMapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Later(Act):
+    """The usual answer to DATA, as soon as it is wanted."""
+
+    wanted: asyncio.Event
+
+    @property
+    def said(self) -> str:
+        """See `Act.said`."""
+        return "354 Go ahead"
+
+    async def perform(self, writer: asyncio.StreamWriter) -> None:
+        """Wait, and answer."""
+        await self.wanted.wait()
+        writer.write(f"{self.said}\r\n".encode())
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +116,28 @@ async def test_a_fault_in_what_is_known_of_destinations_loses_no_settlement(
         assert len(sink.taken) == 1
         assert (len(other.taken), left) == ((1, []) if step == "_note" else (0, ["b@y.example"]))
         assert any(log["log_level"] == "error" and log.get("exc_info") for log in logs)
+
+
+async def test_a_damaged_body_is_owed_only_to_those_whose_next_hop_has_not_answered(sink: Sink, logs: Logs, tmp_path: Path) -> None:
+    """What other next hops took of it, or refused, is told and settled; the damage is kept with who is left, and nobody gets it twice."""
+    spool = await DiskSpool.open(tmp_path, NullObserver())
+    message = replace(new_message((A, B, "c@y.example")), body=b"x" * 600_000 + b"\r\n.\r\n")
+    sink.answer("RCPT", "550 5.1.1 No such user", matching=B)
+    async with Sink() as other:
+        go_on = asyncio.Event()
+        other.answer("DATA", Later(go_on))
+        async with working(config(over(other, "other", ("y.example",)), over(sink)), spool) as world:
+            await spool.put(message)
+            world.dispatch.wake()
+            await eventually(lambda: bool(sink.taken), what="delivery")
+            with (tmp_path / "bodies" / message.id).open("rb+", buffering=0) as body:
+                body.write(b"damage")
+            go_on.set()
+            await world.settled()
+        assert other.taken == []
+    await spool.close()
+
+    assert world.counts.seen[:2] == [("delivered", "default", 1), ("bounced", "default", 1)]
+    assert [taken.recipients for taken in sink.taken] == [(A,), ("me@here.example",)]
+    assert json.loads((tmp_path / "damaged" / f"{message.id}.json").read_text())["recipients"] == ["c@y.example"]
+    assert [log["message_id"] for log in logs if log["event"] == "damaged"] == [message.id]

@@ -264,7 +264,8 @@ class Spool(Protocol):
         """Return the body of a queued message in wire form: whole up to `smtp_gateway.spool.bodies.LARGE` octets, in blocks above.
 
         Raises `KeyError` when there is no such message, `OSError` when it cannot be read now, and `DamagedBodyError` when what is on the
-        disk is not what was put; the message has then left the queue. A body in blocks says so when it is read.
+        disk is not what was put; a body in blocks says so when it is read. The message has then left the queue, or is leased and leaves it
+        with its settlement, whoever is still owed it.
         """
 
     def settle(self, settlement: Settlement) -> asyncio.Future[None]:
