@@ -182,7 +182,7 @@ Produced from the operator's own tables by `make docs`.
 `kubectl get smtpgw` says whether mail gets through, `kubectl get smtpgw -o wide` why not, and `kubectl describe smtpgw NAME` reads like a diagnosis: conditions with the reason in one word and the cause in a sentence, and the Events of what changed. The operator asks every pod every 15 seconds, and right after each change.
 
 - A condition's `lastTransitionTime` moves only when its status does. An Event is written when a condition comes to have another reason, never for what stays as it is; when a Warning's cause is gone there is a Normal one with the new reason.
-- A pod that does not answer counts with its last report for a minute, and a smarthost that was reachable as reachable until two probes in a row failed. What was unhealthy is healthy again at half the limit.
+- A pod that does not answer counts with its last report for a minute, and a smarthost that was reachable as it did until two probes in a row failed, or came through by another of its ports. What was unhealthy is healthy again at half the limit.
 - `status.queue` is written with a condition's change, else at most once a minute and when it moved by more than a tenth. `status.configuration` says which configuration the pods should run, and how many do.
 """
 
