@@ -25,7 +25,7 @@ from smtp_gateway.content.returned import is_returnable
 from smtp_gateway.mail.body import beginning
 from smtp_gateway.mail.dsn import FULL, NO_DSN
 from smtp_gateway.mail.envelope import END_OF_DATA, Envelope
-from smtp_gateway.mail.outcome import Deferred, Delivered, Failed
+from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Delivered, Failed
 from smtp_gateway.routing.table import is_notice
 from smtp_gateway.spool.api import NewMessage, Settlement
 
@@ -97,6 +97,13 @@ class Bouncing:
         self._bounces: Bounces = config.bounces
         self._hostname = config.hostname
         self._new_id = new_id
+
+    def is_late(self, entry: Entry, now: float) -> bool:
+        """Tell whether `told` would have something to say at *now* of an attempt that came to nothing but deferrals."""
+        warning = self._bounces.delay_warning
+        if warning is None and entry.dsn is NO_DSN:
+            return False
+        return bool(_late(entry, dict.fromkeys((one.address for one in entry.recipients), UNEXPECTED), warning, now))
 
     def told(self, entry: Entry, body: Body, decision: Decision, terms: Terms, now: float) -> Told:
         """Return *decision*'s settlement of *entry* with the notice about it, if one is due."""

@@ -23,6 +23,7 @@ import structlog
 
 from smtp_gateway import accounting, bouncing
 from smtp_gateway.bouncing import Bouncing
+from smtp_gateway.delays import Delays, Hands
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.reachability import Reachability
 from smtp_gateway.delivery.settings import Settings, Timeouts
@@ -115,12 +116,14 @@ class Dispatch:
         self._due_at = 0.0
         """When the first entry falls due that did not when the queue was last read."""
         self._stopping = False
-        self._config = config
-        self._table = Table.of(config)
+        self._delays = Delays(Hands(spool, self._window, self._write_down, self._put_back, observer), self._world.clock, self._world.ticks)
+        self._configure(config)
+
+    def _configure(self, config: Config) -> None:
+        self._config, self._table = config, Table.of(config)
         self._bouncing = Bouncing(config, self._world.new_id)
-        self._client = self._client_of(config)
-        self._mx_terms = self._mx_terms_of(config)
-        self._outgoing = Outgoing.of(config)
+        self._delays.configure(config, self._bouncing)
+        self._client, self._mx_terms, self._outgoing = self._client_of(config), self._mx_terms_of(config), Outgoing.of(config)
 
     def _client_of(self, config: Config) -> Client:
         settings = Settings(config.hostname, self._world.trust, self._world.timeouts, tokens=self._world.tokens)
@@ -132,11 +135,8 @@ class Dispatch:
 
     def reconfigure(self, config: Config) -> None:
         """Use *config* from the next attempt on; those under way end as they began."""
-        self._config = config
-        self._table = Table.of(config)
-        self._bouncing = Bouncing(config, self._world.new_id)
         self._client.close()
-        self._client, self._mx_terms, self._outgoing = self._client_of(config), self._mx_terms_of(config), Outgoing.of(config)
+        self._configure(config)
         self._faring.reconfigure(config, self._world.share(config))
         self._window.reroute()
         self.wake()
@@ -177,7 +177,7 @@ class Dispatch:
 
     def on_time(self, message_id: MessageId) -> bool:
         """Tell whether a message is not late although it is due: an attempt is under way, or its pace does not let it go yet."""
-        return self._window.running(message_id) or message_id in self._window.paced
+        return self._window.running(message_id) or message_id in self._window.paced or message_id in self._delays
 
     def paces(self) -> Mapping[str, Standing]:
         """Return how the routes stand with their pace, by name, where there is anything to say."""
@@ -215,6 +215,7 @@ class Dispatch:
     async def stop(self, grace: float) -> None:
         """Lease no more, let what is under way finish within *grace* seconds, and release the rest."""
         self._stopping = True
+        self._delays.stop()
         self.wake()
         for entry in self._window.empty():
             self._in_hand.drop(entry.id)
@@ -234,7 +235,9 @@ class Dispatch:
             self.pacing.recover(self._world.ticks())
             self._begin_waiting()
             for entry in self._window.crowded_out(self._world.ticks()):
-                self._begin(self._put_back(entry))
+                self._begin(self._delays.put_back(entry))
+            if (telling := self._delays.next()) is not None:
+                self._begin(telling)
         except Exception:  # noqa: BLE001 the loop must not end; the cause is in the log
             _log.exception("queue unreadable")
             return LOOK_AGAIN

@@ -144,6 +144,8 @@ class Settlement:
     """What this attempt came to, kept for as long as the message stays."""
     notice: NewMessage | None = None
     """A bounce that enters the spool in the same transaction, so that neither can be lost without the other."""
+    leased: bool = False
+    """Whether the lease goes on, which it only can while recipients are owed."""
 
 
 @dataclass(frozen=True, slots=True)
