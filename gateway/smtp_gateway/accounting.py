@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from smtp_gateway.mail.body import DamagedBodyError
 from smtp_gateway.mail.outcome import Delivered
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ def age(entry: Entry, now: float) -> float:
 def again(entry: Entry, batch: Batch) -> bool:
     """Tell whether an attempt of *batch* is not the first of one of its recipients."""
     return any(recipient.attempts and recipient.address in batch.recipients for recipient in entry.recipients)
+def tell_broken_off(entry: Entry, fault: Exception, now: float) -> None:
+    """Tell the log at *now* why an attempt of *entry* did not come to its end; whoever had not been answered for by then is still owed."""
+    if isinstance(fault, DamagedBodyError):
+        _log.error("damaged", message_id=entry.id, sender=entry.sender, reason=str(fault), age=age(entry, now))
+    else:
+        _log.error("attempt broken off", message_id=entry.id, exc_info=fault)
 
 
 def tell(settled: Settled, observer: Observer, now: float) -> None:

@@ -23,6 +23,7 @@ import structlog
 
 from smtp_gateway import accounting, bouncing
 from smtp_gateway.bouncing import Bouncing
+from smtp_gateway.delays import Delays, Hands
 from smtp_gateway.delivery.client import Client
 from smtp_gateway.delivery.reachability import Reachability
 from smtp_gateway.delivery.settings import Settings, Timeouts
@@ -38,7 +39,7 @@ from smtp_gateway.outgoing import Leaving, Outgoing
 from smtp_gateway.rates.sharing import WHOLE, Share
 from smtp_gateway.resolver import Resolver
 from smtp_gateway.routing.exchangers import SMTP_PORT, MxTerms, next_hops
-from smtp_gateway.routing.table import Batch, Table
+from smtp_gateway.routing.table import Batch, Table, answered
 from smtp_gateway.spool import schedule
 from smtp_gateway.spool.api import Entry, Settlement, Spool, SpoolUnavailableError
 from smtp_gateway.spool.window import Bounds, InHand, Window
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from smtp_gateway.config.model import Config
+    from smtp_gateway.mail.body import Body
     from smtp_gateway.pacing import Standing
     from smtp_gateway.telemetry.observer import Observer
 
@@ -114,12 +116,14 @@ class Dispatch:
         self._due_at = 0.0
         """When the first entry falls due that did not when the queue was last read."""
         self._stopping = False
-        self._config = config
-        self._table = Table.of(config)
+        self._delays = Delays(Hands(spool, self._window, self._write_down, self._put_back, observer), self._world.clock, self._world.ticks)
+        self._configure(config)
+
+    def _configure(self, config: Config) -> None:
+        self._config, self._table = config, Table.of(config)
         self._bouncing = Bouncing(config, self._world.new_id)
-        self._client = self._client_of(config)
-        self._mx_terms = self._mx_terms_of(config)
-        self._outgoing = Outgoing.of(config)
+        self._delays.configure(config, self._bouncing)
+        self._client, self._mx_terms, self._outgoing = self._client_of(config), self._mx_terms_of(config), Outgoing.of(config)
 
     def _client_of(self, config: Config) -> Client:
         settings = Settings(config.hostname, self._world.trust, self._world.timeouts, tokens=self._world.tokens)
@@ -131,11 +135,8 @@ class Dispatch:
 
     def reconfigure(self, config: Config) -> None:
         """Use *config* from the next attempt on; those under way end as they began."""
-        self._config = config
-        self._table = Table.of(config)
-        self._bouncing = Bouncing(config, self._world.new_id)
         self._client.close()
-        self._client, self._mx_terms, self._outgoing = self._client_of(config), self._mx_terms_of(config), Outgoing.of(config)
+        self._configure(config)
         self._faring.reconfigure(config, self._world.share(config))
         self._window.reroute()
         self.wake()
@@ -176,7 +177,7 @@ class Dispatch:
 
     def on_time(self, message_id: MessageId) -> bool:
         """Tell whether a message is not late although it is due: an attempt is under way, or its pace does not let it go yet."""
-        return self._window.running(message_id) or message_id in self._window.paced
+        return self._window.running(message_id) or message_id in self._window.paced or message_id in self._delays
 
     def paces(self) -> Mapping[str, Standing]:
         """Return how the routes stand with their pace, by name, where there is anything to say."""
@@ -214,6 +215,7 @@ class Dispatch:
     async def stop(self, grace: float) -> None:
         """Lease no more, let what is under way finish within *grace* seconds, and release the rest."""
         self._stopping = True
+        self._delays.stop()
         self.wake()
         for entry in self._window.empty():
             self._in_hand.drop(entry.id)
@@ -233,7 +235,9 @@ class Dispatch:
             self.pacing.recover(self._world.ticks())
             self._begin_waiting()
             for entry in self._window.crowded_out(self._world.ticks()):
-                self._begin(self._put_back(entry))
+                self._begin(self._delays.put_back(entry))
+            if (telling := self._delays.next()) is not None:
+                self._begin(telling)
         except Exception:  # noqa: BLE001 the loop must not end; the cause is in the log
             _log.exception("queue unreadable")
             return LOOK_AGAIN
@@ -296,18 +300,20 @@ class Dispatch:
         """Try once to deliver what is still owed, and write down the result."""
         config, outgoing, tried = self._config, self._outgoing, schedule.due_now(entry, self._world.clock())
         owed, outcomes = self._batches(tried), dict[str, Outcome]()
+        body: Body = in_hand or b""
         try:
             body = in_hand or await self._spool.body(entry.id)
             await self._deliver(Leaving(entry, body, outgoing, outcomes), owed)
-        except DamagedBodyError as fault:
-            age = accounting.age(entry, self._world.clock())
-            _log.error("damaged", message_id=entry.id, sender=entry.sender, reason=str(fault), age=age)
-            return
         except asyncio.CancelledError:
             if not outcomes:
                 self._spool.release(entry.id)
                 raise
-            owed = tuple(batch for batch in owed if batch.recipients[0] in outcomes)  # the others have not been tried
+            owed = answered(owed, outcomes)
+        except Exception as fault:
+            if not outcomes and not isinstance(fault, DamagedBodyError):
+                raise
+            accounting.tell_broken_off(entry, fault, self._world.clock())
+            owed = answered(owed, outcomes)
         # The next one need not wait until this one's result is written down.
         self._window.answered(entry.id, self._world.ticks())
         self._go_on()
@@ -354,12 +360,12 @@ class Dispatch:
                 mail = Mail(envelope, leaving.body)
                 if leaving.outgoing is not None:
                     mail = await leaving.outgoing.mail(mail, entry, batch.route)
-                return await self._client.deliver(mail, hops)
+                return await self._client.deliver(mail, hops, leaving.outcomes)
         except DamagedBodyError:
             raise
         except Exception:  # noqa: BLE001 unknown means temporary, and the cause is in the log
             _log.exception("delivery failed", message_id=entry.id, route=batch.route.name)
-            return dict.fromkeys(batch.recipients, UNEXPECTED)
+            return {address: leaving.outcomes.get(address, UNEXPECTED) for address in batch.recipients}
         finally:
             self._observer.attempted(batch.route.name, self._world.ticks() - started, again=accounting.again(entry, batch))
         return dict.fromkeys(batch.recipients, hops)

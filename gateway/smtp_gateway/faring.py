@@ -75,7 +75,16 @@ class Faring:
         return resting
 
     def note(self, message_id: MessageId, batch: Batch, outcomes: Mapping[str, Outcome], began: float) -> None:
-        """Remember what an attempt that *began* at a tick came to, if it was with next hops that its route still leads to."""
+        """Remember what an attempt that *began* at a tick came to, if it was with next hops that its route still leads to.
+
+        Raises nothing: what it came to is about to be written down, and would otherwise be done again.
+        """
+        try:
+            self._note(message_id, batch, outcomes, began)
+        except Exception:  # noqa: BLE001 a circuit or a pace that is a little wrong costs less than mail that goes twice
+            _log.exception("attempt not noted", message_id=message_id, destination=batch.destination)
+
+    def _note(self, message_id: MessageId, batch: Batch, outcomes: Mapping[str, Outcome], began: float) -> None:
         self.pacing.came_to(message_id, batch, outcomes, self._chance.ticks())
         if self._hops.get(batch.route.name) != batch.route.smarthosts:
             return

@@ -189,10 +189,17 @@ class Intake:
         if fault is not None:
             custody.answer(self._postpone(peer, message, fault))
             return
-        self._tell(peer, message, time.perf_counter() - custody.began)
-        custody.answer(reply.queued(message.id))
-        if custody.leased and isinstance(message.body, bytes):
-            self._onward.take(put.result(), message.body)
+        try:
+            self._tell(peer, message, time.perf_counter() - custody.began)
+        finally:  # whatever fails around it, the client is answered, and a message that is leased gets where nobody else would take it
+            try:
+                custody.answer(reply.queued(message.id))
+            finally:
+                self._hand_on(custody, put.result())
+
+    def _hand_on(self, custody: _Custody, entry: Entry) -> None:
+        if custody.leased and isinstance(custody.message.body, bytes):
+            self._onward.take(entry, custody.message.body)
         else:
             self._onward.wake()
 

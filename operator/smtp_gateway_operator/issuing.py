@@ -71,6 +71,14 @@ def server_names(owner: Owner, hostname: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*forms, f"*.{pods}.svc", f"*.{pods}.svc.cluster.local")))
 
 
+def hostname_in(secret: Mapping[str, Any] | None) -> str:
+    """Return the hostname that the listeners' certificate in *secret* is for; nothing without one that can be read."""
+    try:
+        return next(iter(names_of(pair_of(secret))), "") if secret is not None else ""
+    except AuthorityDamagedError:
+        return ""
+
+
 def pair_of(secret: Mapping[str, Any]) -> Pair:
     """Return the certificate and key in *secret*. Raises `AuthorityDamagedError` when one is missing or not base64."""
     data = secret.get("data") or {}

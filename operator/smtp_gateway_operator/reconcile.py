@@ -2,7 +2,8 @@
 
 Nothing is remembered but what saves work. Every failure ends in one of two ways: what a person has to know becomes a condition, and
 what is the API server's mood of the moment is tried again later. Listeners that may relay for strangers are left out. Children stay as they are while the resource is not valid or a
-Secret that it names is missing: a smaller configuration would lock applications out.
+Secret that it names is missing: a smaller configuration would lock applications out. Certificates of a gateway that is there are renewed
+first, because those would expire over it.
 
 A fleet shrinks only upon what its pods said just before: a look that finds that it may shrink reconciles once more, with what it heard.
 
@@ -234,12 +235,14 @@ class Reconciler:
             gateway = open_relay.exposed(gateway, relaying)
             _check_paused(gateway)
             replicas = gateway.spec.replicas
+            if there.workload is not None:
+                await self._renew(gateway, owner, live)
             requested = await self._requested(gateway, owner, live)
             config = await references.config(self._cluster, gateway, *requested)
             config = salted(config, await self._own_secret(owner, names.config_secret(owner.name, 0), live))
             config = await self._stepping.configured(config, replicas, there)
             children = desired.children(gateway, config, self._images, await self._stepping.step(config, replicas, there))
-            wanted = [*await self._certificates(gateway, owner, live), *children]
+            wanted = [*await self._certificates(gateway, owner, live, gateway.spec.hostname), *children]
             for one in wanted:
                 live[ref_of(one)] = await self._children.bring_about(owner, one, live)
             there.workload = live[Ref(STATEFUL_SET, owner.namespace, owner.name)]
@@ -265,7 +268,14 @@ class Reconciler:
             raise references.unknown_kind() from error
         return tuple(stored)
 
-    async def _certificates(self, gateway: SmtpGateway, owner: Owner, live: Live) -> tuple[Object, ...]:
+    async def _renew(self, gateway: SmtpGateway, owner: Owner, live: Live) -> None:
+        """Renew what is due of the certificates, for the hostname that they have: another one comes with the configuration that says it."""
+        present = await self._own_secret(owner, names.leaf_secret(owner.name), live)
+        hostname = issuing.hostname_in(present) or gateway.spec.hostname
+        for one in await self._certificates(gateway, owner, live, hostname):
+            live[ref_of(one)] = await self._children.bring_about(owner, one, live)
+
+    async def _certificates(self, gateway: SmtpGateway, owner: Owner, live: Live, hostname: str) -> tuple[Object, ...]:
         """Return the authority, the admin port's certificate, and unless the user brings one the listeners', with what clients are to trust."""
         now = self._now()
         authority = issuing.authority(owner, await self._own_secret(owner, names.authority_secret(owner.name), live), now)
@@ -274,7 +284,7 @@ class Reconciler:
             return authority, admin
         present = await self._own_secret(owner, names.leaf_secret(owner.name), live)
         bundle = desired.trust_bundle(owner, issuing.authority_of(authority).bundle)
-        return authority, admin, bundle, issuing.leaf(owner, gateway.spec.hostname, (authority, present), now)
+        return authority, admin, bundle, issuing.leaf(owner, hostname, (authority, present), now)
 
     async def _own_secret(self, owner: Owner, name: str, live: Live) -> Object | None:
         """Return a Secret of the gateway's own, asking by name when the labels did not find it: it must not be made anew for that."""

@@ -10,7 +10,7 @@ from smtp_gateway.config.grants import Grant
 from smtp_gateway.config.model import Config, Login
 from smtp_gateway.config.outgoing import DkimKey
 from smtp_gateway.config.rendered import MAX_SHARDS, ConfigTooLargeError, config_hash, new_salt, render, salt_in
-from smtp_gateway.config.report import Cause, PodReport, UpstreamReport
+from smtp_gateway.config.report import BESIDE_PORT_25, Cause, PodReport, UpstreamReport
 from smtp_gateway.config.resource import (
     ADMIN_PORT,
     API_VERSION,
@@ -42,6 +42,7 @@ from smtp_gateway.config.units import amount, seconds
 __all__ = [
     "ADMIN_PORT",
     "API_VERSION",
+    "BESIDE_PORT_25",
     "GROUP",
     "HTTP_PORT",
     "KIND",

@@ -54,6 +54,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"routes": [{"name": "a"}, {"name": "b"}]}, "only the last route may be without a match"),
     ({"routes": [{"name": "a", "match": {"recipientDomains": ["example.com"]}}]}, "the last route must have no match"),
     ({"routes": [{"name": "a", "pacing": {}}]}, "pacing needs a preset or at least one limit"),
+    (
+        {"routes": [{"name": "a", "smarthosts": [{"host": "a.example"}, {"host": "a.example", "weight": 2}]}]},
+        "the smarthosts of a route differ in host, port or credentialsRef",
+    ),
     ({"routes": [{"name": "a", "smarthosts": [{"host": "smtp.example.com>"}]}]}, "must be a host name or an IP address"),
     (
         {"routes": [{"name": "a", "smarthosts": [{"host": "a.example", "tls": "Opportunistic", "credentialsRef": {"name": "provider"}}]}]},

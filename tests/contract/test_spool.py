@@ -170,6 +170,20 @@ async def test_a_deferred_message_comes_back_with_its_history(spool: Spool) -> N
     assert await spool.body(entry.id) == BODY
 
 
+async def test_a_lease_may_go_on_behind_a_settlement(spool: Spool) -> None:
+    """What was written down of a message that is still in somebody's hands is handed to nobody else; it can be settled again, and then is gone."""
+    message = await leased(spool, new_message())
+    told = (Recipient("you@there.example", warned=True),)
+    await spool.settle(Settlement(message.id, told, NOW, leased=True))
+
+    assert spool.lease(NOW, 1) == []
+    assert await spool.remove(message.id) is False
+    spool.release(message.id)
+    assert [entry.recipients for entry in spool.lease(NOW, 1)] == [told]
+    await spool.settle(Settlement(message.id, leased=True))
+    assert spool.depth() == Depth()
+
+
 async def test_a_notice_enters_with_the_settlement(spool: Spool) -> None:
     """The bounce of a settlement is a message of its own, due at once."""
     message = await leased(spool, new_message())

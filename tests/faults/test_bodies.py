@@ -15,7 +15,7 @@ import pytest
 from smtp_gateway.mail.body import DamagedBodyError
 from smtp_gateway.mail.envelope import MessageId
 from smtp_gateway.spool import bodies
-from smtp_gateway.spool.api import Depth, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool.api import Depth, Recipient, Settlement, SpoolFullError, SpoolUnavailableError
 from tests.support.disks import failing, opened
 from tests.support.messages import BODY, NOW, new_message, whole
 from tests.support.waiting import eventually, eventually_sync
@@ -58,12 +58,69 @@ async def test_a_damaged_body_is_moved_aside(tmp_path: Path, body: bytes) -> Non
             spool._journal.connection.execute("UPDATE body SET octets = ?", (damaged,))  # noqa: SLF001 damage has no door
         with pytest.raises(DamagedBodyError):
             await whole(await spool.body(message.id))
+        assert spool.depth() == Depth(messages=1, oldest=NOW)
+        await spool.settle(Settlement(message.id, (Recipient("you@there.example"),), NOW))
 
         assert spool.depth() == Depth(damaged=1)
         assert (tmp_path / "damaged" / f"{message.id}.body").read_bytes() == damaged
         facts = json.loads((tmp_path / "damaged" / f"{message.id}.json").read_text())
         assert (facts["sender"], facts["recipients"]) == ("me@here.example", ["you@there.example"])
     async with opened(tmp_path) as spool:
+        assert spool.depth() == Depth(damaged=1)
+
+
+async def test_a_damaged_body_is_kept_for_those_alone_who_are_owed_it(tmp_path: Path) -> None:
+    """Who has it by the time that the damage is settled is not written down as owed; the bounce of another enters the queue in its place."""
+    async with opened(tmp_path) as spool:
+        message = new_message(("has@it.example", "refused@it.example", "owed@it.example"), body=LARGE)
+        await spool.put(message)
+        spool.lease(NOW, 1)
+        (tmp_path / "bodies" / message.id).write_bytes(b"X" + LARGE[1:])
+        with pytest.raises(DamagedBodyError):
+            await whole(await spool.body(message.id))
+        await spool.settle(Settlement(message.id, (Recipient("owed@it.example"),), NOW, notice=new_message()))
+
+        facts = json.loads((tmp_path / "damaged" / f"{message.id}.json").read_text())
+        assert facts["recipients"] == ["owed@it.example"]
+        assert [entry.recipients for entry in spool.lease(NOW, 2)] == [(Recipient("you@there.example"),)]
+        assert spool.depth().damaged == 1
+
+
+async def test_a_damaged_body_that_everybody_has_is_gone(tmp_path: Path) -> None:
+    """Damage that is found behind the last delivery, as by somebody who looks at the message meanwhile, is of no further interest."""
+    async with opened(tmp_path) as spool:
+        message = new_message(body=LARGE)
+        await spool.put(message)
+        spool.lease(NOW, 1)
+        (tmp_path / "bodies" / message.id).write_bytes(b"X" + LARGE[1:])
+        with pytest.raises(DamagedBodyError):
+            await whole(await spool.body(message.id))
+        await spool.settle(Settlement(message.id))
+
+        assert spool.depth() == Depth()
+
+
+async def test_a_damaged_body_that_cannot_be_moved_aside_keeps_its_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its settlement is refused and offered again, as any other; nothing of the message is gone in between."""
+
+    def fail(*_: object) -> None:
+        raise failing(errno.ENOSPC)
+
+    async with opened(tmp_path) as spool:
+        message = new_message(body=LARGE)
+        await spool.put(message)
+        spool.lease(NOW, 1)
+        (tmp_path / "bodies" / message.id).write_bytes(b"X" + LARGE[1:])
+        with pytest.raises(DamagedBodyError):
+            await whole(await spool.body(message.id))
+        settlement = Settlement(message.id, (Recipient("you@there.example"),), NOW)
+        with monkeypatch.context() as patch:
+            patch.setattr(bodies, "set_aside", fail)
+            with pytest.raises(SpoolUnavailableError):
+                await spool.settle(settlement)
+        assert spool.depth() == Depth(messages=1, oldest=NOW)
+        await spool.settle(settlement)
+
         assert spool.depth() == Depth(damaged=1)
 
 

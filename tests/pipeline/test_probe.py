@@ -151,7 +151,7 @@ async def test_silence_on_port_25_alone_means_that_it_is_blocked(sink: Sink, mon
     """The same host answers on another port: something in between drops what goes to 25. When it does not, the host is away."""
     async with Sink() as other:
         monkeypatch.setattr(probing, "SMTP_PORT", sink.port)
-        monkeypatch.setattr(probing, "OTHER_PORTS", (other.port,))
+        monkeypatch.setattr(probing, "BESIDE_PORT_25", (other.port,))
         sink.answer("connect", Hang())
         if beside == "says nothing":
             other.answer("connect", Hang())
@@ -168,7 +168,7 @@ async def test_silence_on_port_25_alone_means_that_it_is_blocked(sink: Sink, mon
 async def test_silence_on_another_port_is_only_that(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is tried beside it; so it is with a refusal on 25."""
     async with Sink() as other:
-        monkeypatch.setattr(probing, "OTHER_PORTS", (other.port,))
+        monkeypatch.setattr(probing, "BESIDE_PORT_25", (other.port,))
         sink.answer("connect", Hang())
         assert (await ask(sink, patience=SHORT)).cause is Cause.TIMEOUT
         monkeypatch.setattr(probing, "SMTP_PORT", sink.port)

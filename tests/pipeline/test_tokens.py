@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
 
 import pytest
 import trustme
 from structlog.testing import capture_logs
 
+from smtp_gateway.config.grants import ClientAuthentication
 from smtp_gateway.delivery.faults import TokenUnavailableError
 from smtp_gateway.delivery.token_endpoint import LONGEST_ANSWER, TokenEndpoint
 from smtp_gateway.delivery.tokens import FIRST_REST, FRESH, Tokens
@@ -177,6 +180,17 @@ async def test_why_there_is_no_token(server: TokenServer, tokens: Tokens, answer
     server.answer(answer)
 
     assert (await fault(tokens, server.grant())).startswith(f"No access token: localhost {told}")
+
+
+@pytest.mark.parametrize("padding", ["==", ""])
+async def test_an_endpoint_that_repeats_how_the_client_showed_itself(server: TokenServer, tokens: Tokens, padding: str) -> None:
+    """The secret in base64, as the Authorization header has it (RFC 6749 section 2.3.1), is as little told as in the clear."""
+    grant = server.grant(client_id="pads", client_authentication=ClientAuthentication.BASIC)
+    shown = base64.b64encode(f"pads:{quote_plus(CLIENT_SECRET)}".encode()).decode()
+    assert shown.endswith("==")
+    server.answer(refuses("invalid_client", f"Basic {shown.rstrip('=')}{padding} is not known", 401))
+
+    assert await fault(tokens, grant) == f"No access token: localhost said invalid_client: Basic ***{padding} is not known"
 
 
 @pytest.mark.parametrize("answer", [Hang(), Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")])

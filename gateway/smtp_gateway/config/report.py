@@ -13,6 +13,8 @@ from smtp_gateway.config.habits import Model
 
 REPLY_LENGTH = 300
 """Characters of a reply that are reported: a paragraph of a status message, of what may be 4,096."""
+BESIDE_PORT_25 = (587, 2525)
+"""Where the same servers listen for those whose port 25 is blocked: whether they greet there tells a block from a server that is away."""
 
 
 class Cause(StrEnum):

@@ -52,6 +52,9 @@ NO_WAY_IN = Reason(
     "This mail system could not log in, or not safely enough, where it sends this mail.",
     "Tell those who run it: they can see what is wrong.",
 )
+CROWDED = Reason(
+    "Only so much mail may go to this mail system in a time, and the message waits for its turn.", "Send the message again later."
+)
 BUSY = Reason("The message was put off each time.", "Send the message again later.")
 UNSAID = Reason("The recipient's mail system refuses the message.", "What it said is below.")
 
@@ -67,6 +70,7 @@ _BY_STATUS = {
     "x.3.4": TOO_BIG,
     "5.4.4": NO_DOMAIN,
     "5.4.6": LOOP,
+    "4.4.5": CROWDED,
     "x.4": UNREACHABLE,
     "5.5.2": FORMAT,
     "5.6.7": NEEDS_SMTPUTF8,  # RFC 6531, as the next two

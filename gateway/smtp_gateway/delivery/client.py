@@ -68,10 +68,11 @@ class Client:
         """Offer credentials again that were refused: whoever mended them need not wait."""
         self._refusals.forget()
 
-    async def deliver(self, mail: Mail, hops: Sequence[Smarthost]) -> Mapping[str, Outcome]:
+    async def deliver(self, mail: Mail, hops: Sequence[Smarthost], told: dict[str, Outcome] | None = None) -> Mapping[str, Outcome]:
         """Try *hops* until one holds a session, and return an outcome for each recipient of *mail*.
 
-        They are tried in their order, but for those that could not be reached lately: these are tried last.
+        They are tried in their order, but for those that could not be reached lately: these are tried last. What a transaction came to is
+        in *told* as soon as it is over, also when a later one is interrupted.
         """
         outcomes = _unsafe(mail)
         owed = [address for address in mail.envelope.recipients if address not in outcomes]
@@ -79,6 +80,8 @@ class Client:
             portion = tuple(owed[:RECIPIENTS])
             found = await self._portion(hops, mail, portion)
             outcomes |= found
+            if told is not None:
+                told |= found
             del owed[:RECIPIENTS]
             if missed := unreached(found.values()):
                 return outcomes | dict.fromkeys(owed, missed)

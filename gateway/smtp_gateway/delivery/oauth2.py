@@ -32,6 +32,7 @@ LONGEST_REASON = 400
 INVALID_GRANT = "invalid_grant"
 """What an endpoint says to a refresh token that has expired, was revoked or replaced (RFC 6749 section 5.2)."""
 
+_AUTHORIZATION = "Authorization"
 _OK = 200
 _REDIRECTS = range(300, 400)
 _TOKEN = re.compile(r"[!-~]+")
@@ -46,6 +47,11 @@ class Request:
 
     form: dict[str, str] = field(repr=False)
     headers: dict[str, str] = field(repr=False)
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """What of its headers nobody may read: the secret with its name in base64, without the padding, which an echo may lack."""
+        return tuple(value.partition(" ")[2].rstrip("=") for name, value in self.headers.items() if name == _AUTHORIZATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ def request(grant: Grant, refresh_token: str | None) -> Request:
     secret = grant.client_secret.get_secret_value() if grant.client_secret else None
     if secret is not None and grant.client_authentication is ClientAuthentication.BASIC:
         pair = f"{quote_plus(grant.client_id)}:{quote_plus(secret)}"  # encoded twice: RFC 6749 section 2.3.1
-        return Request(form, {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"})
+        return Request(form, {_AUTHORIZATION: f"Basic {base64.b64encode(pair.encode()).decode()}"})
     form["client_id"] = grant.client_id
     return Request(form if secret is None else form | {"client_secret": secret}, {})
 

@@ -66,7 +66,7 @@ class TokenEndpoint:
             body = await _read(response.content)
             if body is None:
                 return Refused(f"answered {response.status} with more than {LONGEST_ANSWER} octets")
-            told = oauth2.judge(response.status, body, (*grant.secrets, *filter(None, [refresh_token])))
+            told = oauth2.judge(response.status, body, (*grant.secrets, *asked.credentials, *filter(None, [refresh_token])))
             wait = oauth2.retry_after(response.headers.get("Retry-After"))
             return Refused(told.reason, told.error, wait) if isinstance(told, Refused) else told
 

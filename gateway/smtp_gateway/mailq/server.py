@@ -157,7 +157,7 @@ async def _sent(request: web.Request, blocks: AsyncIterator[bytes], message_id: 
         await answer.write_eof()
     except ConnectionError:
         pass  # the client went away
-    except (DamagedBodyError, OSError) as fault:
+    except (DamagedBodyError, KeyError, OSError, SpoolUnavailableError) as fault:
         _log.error("content unreadable", message_id=message_id, reason=str(fault))
         if request.transport is not None:
             request.transport.abort()

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from smtp_gateway.config.report import Cause
+from smtp_gateway.config.report import BESIDE_PORT_25, Cause
 from smtp_gateway.delivery.connection import open_connection
 from smtp_gateway.delivery.faults import HopUnusableError, SessionError, SilentPortError, TlsUnusableError
 from smtp_gateway.delivery.reachability import Reachability
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 SMTP_PORT = 25
 """The port that networks block: mail between servers (RFC 5321 section 4.5.4.2)."""
-OTHER_PORTS = (587, 2525)
-"""Where the same servers listen for those whose port 25 is blocked."""
 
 UNKNOWN_COMMAND = (500, 502)
 """Replies to NOOP of servers that lack it, against RFC 5321 section 4.5.1; they take mail all the same."""
@@ -158,7 +156,7 @@ class Probe:
 
     async def _beside(self, addresses: Sequence[str], finding: Finding) -> Finding:
         """Return *finding*, which is silence on port 25, or that only this port is silent."""
-        places = [(address, port) for port in OTHER_PORTS for address in addresses]
+        places = [(address, port) for port in BESIDE_PORT_25 for address in addresses]
         answers = await asyncio.gather(*(self._answers(address, port) for address, port in places))
         found = next((port for (_, port), answered in zip(places, answers, strict=True) if answered), None)
         if found is None:

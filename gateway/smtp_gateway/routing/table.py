@@ -6,13 +6,13 @@ Who sends is part of what is remembered only where a route asks for it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 from smtp_gateway.mail.address import domain_matches, domain_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from smtp_gateway.config.model import Config, Route
 
@@ -59,6 +59,12 @@ class Batch:
     def route(self) -> Route:
         """The route that they take."""
         return self.way.route
+
+
+def answered(batches: Iterable[Batch], outcomes: Container[str]) -> tuple[Batch, ...]:
+    """Return *batches* with those of their recipients alone that *outcomes* has; what is left without any is left out."""
+    parts = (replace(batch, recipients=tuple(address for address in batch.recipients if address in outcomes)) for batch in batches)
+    return tuple(part for part in parts if part.recipients)
 
 
 class Table:

@@ -144,6 +144,8 @@ class Settlement:
     """What this attempt came to, kept for as long as the message stays."""
     notice: NewMessage | None = None
     """A bounce that enters the spool in the same transaction, so that neither can be lost without the other."""
+    leased: bool = False
+    """Whether the lease goes on, which it only can while recipients are owed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +268,8 @@ class Spool(Protocol):
         """Return the body of a queued message in wire form: whole up to `smtp_gateway.spool.bodies.LARGE` octets, in blocks above.
 
         Raises `KeyError` when there is no such message, `OSError` when it cannot be read now, and `DamagedBodyError` when what is on the
-        disk is not what was put; the message has then left the queue. A body in blocks says so when it is read.
+        disk is not what was put; a body in blocks says so when it is read. The message has then left the queue, or is leased and leaves it
+        with its settlement, whoever is still owed it.
         """
 
     def settle(self, settlement: Settlement) -> asyncio.Future[None]:

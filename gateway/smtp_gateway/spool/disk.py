@@ -26,7 +26,7 @@ group gets `SpoolUnavailableError`, and the spool is broken: `healthy` says so, 
 After a second, and then at growing intervals up to a minute, the log is abandoned and the folder opened again as by a start, with every
 checksum; `smtp_gateway.spool.healing` has the rules for what was in somebody's hands. A full disk (`SpoolFullError`) is no failure: new
 mail is refused while a reserve is left, with which settlements, and the log's way into the index, go on (`smtp_gateway.spool.room`). A body whose checksum is wrong goes to `damaged/` and out of
-the queue. A damaged index, found at a start or at any later moment, is salvaged: `smtp_gateway.spool.salvage`.
+the queue (`smtp_gateway.spool.aside`). A damaged index, found at a start or at any later moment, is salvaged: `smtp_gateway.spool.salvage`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from smtp_gateway.mail.body import DamagedBodyError
 from smtp_gateway.spool import arrears, bodies, history, listing, rows
 from smtp_gateway.spool.api import FULL, Arrears, Depth, Entry, Listed, NewMessage, Settlement, Space, SpoolFullError, SpoolUnavailableError
+from smtp_gateway.spool.aside import Aside
 from smtp_gateway.spool.checksum import checksum
 from smtp_gateway.spool.draft import FileDraft
 from smtp_gateway.spool.folder import claim
@@ -87,7 +88,7 @@ class DiskSpool:
         self._loop = asyncio.get_running_loop()
         self._files = ThreadPoolExecutor(2, "spool-files")
         self._drafts: set[FileDraft] = set()
-        self._setting_aside: dict[MessageId, asyncio.Task[None]] = {}
+        self._aside = Aside(self._writer, self._ledger, self._find, self._files)
         self._oldest: float | None = None
         self._arrears = Arrears()
         self._closed = False
@@ -156,6 +157,7 @@ class DiskSpool:
 
     def release(self, message_id: MessageId) -> None:
         """See `Spool.release`."""
+        self._aside.forget(message_id)
         self._ledger.release(message_id)
 
     def next_due(self, now: float) -> float | None:
@@ -196,7 +198,9 @@ class DiskSpool:
             ledger.unsynced.add(notice.entry.id)
         ledger.settling.add(settlement.id)
         done: asyncio.Future[None] = self._loop.create_future()
-        self._writer.settle(Settling(ledger, place, settlement, notice, done))
+        settling = Settling(ledger, place, settlement, notice, done)
+        if not self._aside.settle(settling):
+            self._writer.settle(settling)
         return done
 
     async def until_readable(self) -> None:
@@ -276,7 +280,7 @@ class DiskSpool:
         self._closed = True
         for draft in self._drafts:
             draft.discard()
-        await asyncio.gather(*(draft.over for draft in self._drafts))
+        await asyncio.gather(*(draft.over for draft in self._drafts), self._aside.close())
         await self._writer.close()
         await asyncio.to_thread(self._files.shutdown)
         self._journal.folder.give_up()
@@ -341,34 +345,17 @@ class DiskSpool:
         return body if size > bodies.LARGE else b"".join([block async for block in body.blocks()])
 
     async def _verify(self, message_id: MessageId, stored: rows.Stored, body: bytes | Path, found: tuple[int, int]) -> None:
-        """Return when the size and the checksum *found* are the right ones. Raises `DamagedBodyError`, with *body* moved aside."""
+        """Return when the size and the checksum *found* are the right ones. Raises `DamagedBodyError`, with *body* on its way aside."""
         size, checksum = found
         if (size, checksum) == (stored.size, stored.checksum):
             return
-        setting_aside = self._setting_aside.get(message_id)
-        if setting_aside is None:
-            setting_aside = self._setting_aside[message_id] = self._loop.create_task(self._set_aside(message_id, body))
-            setting_aside.add_done_callback(lambda _: self._setting_aside.pop(message_id))
-        await asyncio.shield(setting_aside)
+        await self._aside.take(message_id, body)
         text = f"the body of {message_id} was {stored.size} octets with checksum {stored.checksum:08x}, is {size} with {checksum:08x}"
         raise DamagedBodyError(text)
 
-    async def _set_aside(self, message_id: MessageId, body: bytes | Path) -> None:
-        """Move what is left of a message to `damaged/`, durably, then take it out of the queue. Raises `KeyError` when it has left it."""
-        await self._writer.until_readable()
+    def _find(self, message_id: MessageId) -> tuple[Entry | None, rows.Stored | None]:
         with self._reading() as connection:
-            entry, stored = rows.entry(connection, message_id), rows.find(connection, message_id)
-        if entry is None or stored is None:
-            raise KeyError(message_id)
-        was_leased = message_id in self._ledger.leased
-        self._ledger.leased.setdefault(message_id, stored.place)
-        try:
-            self._ledger.damaged = await self._in_thread(partial(_set_aside, self._journal.folder.damaged, entry, body))
-            await self.settle(Settlement(message_id))
-        except BaseException:
-            if not was_leased:
-                self.release(message_id)
-            raise
+            return rows.entry(connection, message_id), rows.find(connection, message_id)
 
     def _remove(self, message_id: MessageId) -> None:
         """Remove a body's file, whenever a thread is free; what is missed is swept at the next start."""
@@ -382,11 +369,6 @@ def _demand_name(message_id: str) -> None:
     if _NAME.fullmatch(message_id) is None:
         text = f"{message_id!r} cannot name a message"
         raise ValueError(text)
-
-
-def _set_aside(folder: Path, entry: Entry, body: bytes | Path) -> int:
-    bodies.set_aside(folder, entry, body)
-    return bodies.count_aside(folder)
 
 
 def _open(path: Path) -> tuple[Journal, Look, Depth]:

@@ -45,6 +45,10 @@ class Lanes:
         """Let *entry* wait behind its like."""
         self._rows.setdefault(entry.identity, {}).setdefault(destinations, deque()).append(entry)
 
+    def restore(self, entry: Entry, destinations: Destinations) -> None:
+        """Let *entry* wait before its like."""
+        self._rows.setdefault(entry.identity, {}).setdefault(destinations, deque()).appendleft(entry)
+
     def ready(self, has_place: Callable[[str], bool], fits: Callable[[Entry, Destinations], bool]) -> Lane | None:
         """Return the lane whose turn it is among those that may start; None when there is none."""
         for identity, lanes in self._rows.items():

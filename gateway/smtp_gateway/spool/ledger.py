@@ -131,15 +131,17 @@ class Settling:
     def succeed(self) -> None:
         """End the lease, now that the settlement is durable, and only then let the body's file be removed."""
         ledger, settlement = self.ledger, self.settlement
-        del ledger.leased[settlement.id]
+        goes_on = settlement.leased and bool(settlement.remaining)
+        if not goes_on:
+            del ledger.leased[settlement.id]
         ledger.settling.discard(settlement.id)
         if self.notice is not None:
             ledger.unsynced.discard(self.notice.entry.id)
             ledger.turns.expect(self.notice.entry.identity, self.notice.entry.accepted_at)
             ledger.messages += 1
-        if settlement.remaining:
+        if settlement.remaining and not goes_on:
             ledger.turns.expect(self.place.identity, settlement.next_attempt)
-        if settlement.id in ledger.gone:
+        if settlement.id in ledger.gone and not goes_on:
             ledger.gone.discard(settlement.id)
         elif not settlement.remaining:
             ledger.messages -= 1

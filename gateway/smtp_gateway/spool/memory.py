@@ -158,7 +158,7 @@ class MemorySpool:
             self._add(settlement.notice)
         if settlement.remaining:
             held.entry = replace(held.entry, recipients=settlement.remaining)
-            held.due, held.leased = settlement.next_attempt, False
+            held.due, held.leased = settlement.next_attempt, settlement.leased
             held.history = extended(held.history, settlement.history)
         else:
             del self._held[settlement.id]

@@ -137,12 +137,16 @@ class Paced:
         """Yield every lane."""
         return (Waiting(lane[1], entries[0], len(entries)) for row in self._rows.values() for lane, entries in row)
 
-    def add(self, gate: str, entry: Entry, destinations: Destinations) -> None:
-        """Let *entry* wait for *gate*."""
+    def entries(self) -> Iterator[Entry]:
+        """Yield all that wait."""
+        return (entry for row in self._rows.values() for _, entries in row for entry in entries)
+
+    def add(self, gate: str, entry: Entry, destinations: Destinations, *, first: bool = False) -> None:
+        """Let *entry* wait for *gate*, behind its like or, *first*, before them."""
         row = self._rows.setdefault(gate, Lanes())
         if not row.has((entry.identity, destinations)):
             self._rests.pop(gate, None)
-        row.add(entry, destinations)
+        (row.restore if first else row.add)(entry, destinations)
         self._ids.add(entry.id)
 
     def start(self, terms: Terms, now: float) -> list[Entry]:

@@ -213,10 +213,19 @@ class Window:
         if entry := self._waiting.withdraw(message_id):
             self._count_out(entry.identity, 1)
             return True
-        if entry := self.paced.withdraw(message_id):
+        return self.take(message_id) is not None
+
+    def take(self, message_id: MessageId) -> Entry | None:
+        """Return an entry that waits for its pace and forget it; None when it does not. Looks at all of them."""
+        entry = self.paced.withdraw(message_id)
+        if entry is not None:
             _count_out(self._held, entry.identity, 1)
-            return True
-        return False
+        return entry
+
+    def restore(self, entry: Entry) -> None:
+        """Let an *entry* that was taken wait again, before its like."""
+        destinations = self._destinations(entry)
+        self._wait(entry, destinations, self._paces.gate(destinations), first=True)
 
     def reroute(self) -> None:
         """Look up the destinations of the waiting entries again, after the routes changed."""
@@ -235,14 +244,14 @@ class Window:
         self._count_out(lane[0], len(entries))
         return entries
 
-    def _wait(self, entry: Entry, destinations: Destinations, gate: str | None) -> None:
+    def _wait(self, entry: Entry, destinations: Destinations, gate: str | None, *, first: bool = False) -> None:
         self._know(entry.identity)
         self._held[entry.identity] += 1
-        if gate is None:
-            self._waiting.add(entry, destinations)
-            self._size += 1
-        else:
-            self.paced.add(gate, entry, destinations)
+        if gate is not None:
+            self.paced.add(gate, entry, destinations, first=first)
+            return
+        (self._waiting.restore if first else self._waiting.add)(entry, destinations)
+        self._size += 1
 
     def _slow_down(self, lane: Lane, gate: str) -> None:
         """Let what waits in *lane* wait for its pace."""

@@ -1,7 +1,8 @@
 """The NetworkPolicy around the pods: its ports are those that the gateway's features need, and follow them.
 
 In come mail (from anywhere: who may send is decided by the listeners), metrics, and the operator alone on the admin port. Out go DNS, and
-the ports of next hops and of token endpoints, to anywhere: an MX may have any address. A network that does not enforce policies ignores it
+the ports of next hops and of token endpoints, to anywhere: an MX may have any address. Of a smarthost on port 25 also those by which a
+probe finds out that the network blocks 25. A network that does not enforce policies ignores it
 without a word.
 """
 
@@ -10,13 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from smtp_gateway_operator import names
-from smtp_gateway_operator.spec import ADMIN_PORT, HTTP_PORT
+from smtp_gateway_operator.spec import ADMIN_PORT, BESIDE_PORT_25, HTTP_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from smtp_gateway_operator.names import Owner
-    from smtp_gateway_operator.spec import Grant, Spec
+    from smtp_gateway_operator.spec import Grant, Route, Spec
 
 DNS_PORTS = (53, 5353)
 """What resolvers answer on: 53 (RFC 1035), and 5353 where the pods behind the cluster's DNS Service listen, as on OpenShift."""
@@ -61,10 +62,16 @@ def _operator(namespace: str) -> dict[str, Any]:
 
 
 def _hop_ports(spec: Spec) -> set[int]:
-    """Return the ports of next hops: the smarthosts' own and alternate ones, that of exchangers where a route has none, and what was added by hand."""
-    hops = {port for route in spec.routes for hop in route.smarthosts for port in (hop.port, *hop.alternate_ports)}
-    exchangers = {SMTP_PORT for route in spec.routes if not route.smarthosts}
-    return hops | exchangers | set(spec.network_policy.extra_egress_ports)
+    """Return the ports of next hops, and what was added by hand."""
+    return {port for route in spec.routes for port in _ports_of(route)}.union(spec.network_policy.extra_egress_ports)
+
+
+def _ports_of(route: Route) -> set[int]:
+    """Return the ports at which the next hops of *route* are asked."""
+    if not route.smarthosts:
+        return {SMTP_PORT}
+    ports = {port for hop in route.smarthosts for port in (hop.port, *hop.alternate_ports)}
+    return ports.union(BESIDE_PORT_25) if any(hop.port == SMTP_PORT for hop in route.smarthosts) else ports
 
 
 def _tcp(ports: Iterable[int]) -> list[dict[str, Any]]:

@@ -80,7 +80,7 @@ CATALOGUE = (
     Entry(CONFIG_VALID, "False", Reason.NOT_LOADABLE, WARNING, "Pods refuse the configuration and go on with the one before.", "The message is the pods' own. A gateway image of another version than the operator's is the usual cause. Pods that a rollout is about to replace are not counted unless it is stuck."),
     Entry(REFERENCES_RESOLVED, "True", Reason.RESOLVED, NONE, "Every Secret was found.", ""),
     Entry(REFERENCES_RESOLVED, "Unknown", Reason.CONFIG_INVALID, NONE, "Not looked at, because the resource is not valid.", "See ConfigValid."),
-    Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_NOT_FOUND, WARNING, "A Secret is missing. Nothing is changed before it is there.", "Create the Secret that the message names, in the gateway's namespace."),
+    Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_NOT_FOUND, WARNING, "A Secret is missing. Nothing is changed before it is there; certificates of the operator's own are renewed all the same.", "Create the Secret that the message names, in the gateway's namespace."),
     Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_INVALID, WARNING, "A Secret does not hold what it should.", "The message names the Secret and the key."),
     Entry(REFERENCES_RESOLVED, "False", Reason.SECRET_FORBIDDEN, WARNING, "The operator may not read a Secret.", "Compare the operator's role with the chart's."),
     Entry(REFERENCES_RESOLVED, "False", Reason.LOGINS_CONFLICT, WARNING, "Two Secrets hold the same login.", "Remove it from one of the Secrets that the message names."),
@@ -182,7 +182,7 @@ Produced from the operator's own tables by `make docs`.
 `kubectl get smtpgw` says whether mail gets through, `kubectl get smtpgw -o wide` why not, and `kubectl describe smtpgw NAME` reads like a diagnosis: conditions with the reason in one word and the cause in a sentence, and the Events of what changed. The operator asks every pod every 15 seconds, and right after each change.
 
 - A condition's `lastTransitionTime` moves only when its status does. An Event is written when a condition comes to have another reason, never for what stays as it is; when a Warning's cause is gone there is a Normal one with the new reason.
-- A pod that does not answer counts with its last report for a minute, and a smarthost that was reachable as reachable until two probes in a row failed. What was unhealthy is healthy again at half the limit.
+- A pod that does not answer counts with its last report for a minute, and a smarthost that was reachable as it did until two probes in a row failed, or came through by another of its ports. What was unhealthy is healthy again at half the limit.
 - `status.queue` is written with a condition's change, else at most once a minute and when it moved by more than a tenth. `status.configuration` says which configuration the pods should run, and how many do.
 """
 

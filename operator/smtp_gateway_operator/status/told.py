@@ -1,7 +1,8 @@
 """What the pods told: the input of every judgement about delivery, and which of a pod's words count.
 
 Two rules keep single mishaps out of the status. A pod that does not answer counts with what it said last, for `STALE`. A next hop that
-was reachable counts as such until two probes in a row failed, unless the configuration changed in between. Pure.
+was reachable counts as it did until two probes in a row failed, or found it at another of its ports, unless the configuration changed in
+between. Pure.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Heard:
     at: datetime
     """When the pod answered last."""
     doubted: Mapping[Hop, float | None] = field(default_factory=dict)
-    """Next hops whose last probe failed after a good one, with the time of that probe."""
+    """Next hops of which the last probe was not what the good one before it was, with the time of that probe."""
     silence: str = ""
     """Why the pod did not answer the last time; empty when it did."""
 
@@ -89,12 +90,19 @@ def heard(before: Heard | None, answer: PodReport | str, now: datetime) -> Heard
     counted = []
     for probe in answer.upstreams:
         good = known.get(_hop(probe))
-        if probe.reachable is False and good and good.reachable and before.doubted.get(_hop(probe), probe.checked_at) == probe.checked_at:
+        if good and _differs(good, probe) and before.doubted.get(_hop(probe), probe.checked_at) == probe.checked_at:
             doubted[_hop(probe)] = probe.checked_at
             counted.append(good)
         else:
             counted.append(probe)
     return Heard(answer.model_copy(update={"upstreams": tuple(counted)}), now, doubted)
+
+
+def _differs(good: UpstreamReport, probe: UpstreamReport) -> bool:
+    """Tell whether *probe* failed after a *good* one, or came through by another port."""
+    if not good.reachable or probe.reachable is None:
+        return False
+    return not probe.reachable or probe.alternate_port != good.alternate_port
 
 
 def _hop(probe: UpstreamReport) -> Hop:

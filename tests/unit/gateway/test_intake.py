@@ -17,6 +17,7 @@ from smtp_gateway.spool.api import FULL, SpoolFullError, SpoolUnavailableError
 from smtp_gateway.spool.memory import MemoryDraft
 from tests.support.gateway import RecordingObserver, RecordingOnward, RecordingSpool, config
 from tests.support.messages import octets
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from smtp_gateway.spool.api import Draft, Entry, NewMessage
@@ -72,6 +73,27 @@ async def test_a_message_is_put_and_answered_with_its_name(desk: Desk) -> None:
     assert desk.observer.events == [("accepted", "app-logins", 2, message.size)]
     assert [(entry.id, body) for entry, body in desk.onward.taken] == [(ID, message.body)]
     assert (desk.spool.leased, desk.onward.woken) == ([ID], 0)
+
+
+@pytest.mark.parametrize("fails", ["answer", "log"])
+async def test_a_durable_message_is_handed_on_whatever_fails_around_it(desk: Desk, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    """It is leased, so nobody else would deliver it before the next start: not if the session is broken, and not if the log is."""
+    caught: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: caught.append(context["exception"]))
+
+    def explode(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(desk.observer, "accepted", explode if fails == "log" else desk.observer.accepted)
+    incoming = desk.intake.begin(PEER, ENVELOPE, BODY)
+    assert isinstance(incoming, Incoming)
+    answers: list[reply.Reply] = []
+    desk.intake.accept(incoming, BODY, explode if fails == "answer" else answers.append)
+    await eventually(lambda: caught)
+
+    assert [entry.id for entry, _ in desk.onward.taken] == [ID]
+    assert answers == ([] if fails == "answer" else [reply.queued(ID)])
+    assert [type(one) for one in caught] == [BrokenPipeError]
 
 
 async def test_a_message_that_is_not_welcome_yet_waits_in_the_queue(desk: Desk) -> None:

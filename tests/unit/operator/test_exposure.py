@@ -64,7 +64,8 @@ def test_nobody_takes_the_operators_labels_away() -> None:
     [
         ([{"name": "mx"}], (25,)),
         ([{"name": "hop", "smarthosts": [{"host": "a.example", "port": 587}]}], (587,)),
-        ([{"name": "hop", "smarthosts": [{"host": "a.example", "port": 587}, {"host": "b.example"}]}], (25, 587)),
+        ([{"name": "hop", "smarthosts": [{"host": "a.example", "port": 587}, {"host": "b.example"}]}], (25, 587, 2525)),
+        ([{"name": "hop", "smarthosts": [{"host": "a.example", "alternatePorts": [465]}]}], (25, 465, 587, 2525)),
         (
             [
                 {
@@ -79,7 +80,10 @@ def test_nobody_takes_the_operators_labels_away() -> None:
     ],
 )
 def test_only_the_ports_of_next_hops_are_left_by(routes: list[dict[str, Any]], out: tuple[int, ...]) -> None:
-    """Port 25 is open only where some route needs it: what took over a pod should not become a spammer."""
+    """Port 25 is open only where some route needs it: what took over a pod should not become a spammer.
+
+    Of a smarthost on port 25 the others are open too by which a blocked one is recognised.
+    """
     assert ports(policy(routes=routes)["egress"]) == [(53, 5353), out]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from smtp_gateway.config import rendered
+from smtp_gateway.config.certificate import LEAF_LIFETIME
 from smtp_gateway_operator.cluster.api import (
     GATEWAY,
     SECRET,
@@ -18,6 +19,7 @@ from smtp_gateway_operator.cluster.api import (
     RejectedError,
     UnavailableError,
 )
+from smtp_gateway_operator.issuing import hostname_in
 from smtp_gateway_operator.workqueue import PutOffError
 from tests.unit.operator.setting import KEY, LOGINS, Setting, ref, resource, secret
 
@@ -46,6 +48,36 @@ async def test_a_secret_that_goes_missing_takes_nothing_away(setting: Setting) -
 
     assert (await setting.get(SECRET, "mail-config-0"))["data"] == before
     assert await setting.exists(STATEFUL_SET, "mail")
+
+
+async def test_certificates_are_renewed_while_a_secret_is_missing(setting: Setting) -> None:
+    """They would expire over it: those of the listeners and of the admin port become others, and nothing else does."""
+    await setting.reconcile(KEY)
+    await setting.cluster.delete(ref(SECRET, "app"), (await setting.get(SECRET, "app"))["metadata"]["uid"])
+    before = await setting.versions()
+
+    setting.later(days=LEAF_LIFETIME.days * 2 / 3)
+    assert await setting.put_off()
+
+    after = await setting.versions()
+    assert {name for name in after if after[name] != before.get(name)} == {"Secret mail-tls", "Secret mail-admin"}
+    assert (await setting.condition("ReferencesResolved"))[:2] == ("False", "SecretNotFound")
+
+
+async def test_a_new_hostname_waits_for_the_missing_secret_while_certificates_are_renewed(setting: Setting) -> None:
+    """Clients use the name that is in force, so a renewed certificate is for that one until the configuration says another."""
+    await setting.reconcile(KEY)
+    app = await setting.get(SECRET, "app")
+    await setting.cluster.delete(ref(SECRET, "app"), app["metadata"]["uid"])
+    await setting.change(hostname="other.example.com")
+
+    setting.later(days=LEAF_LIFETIME.days * 2 / 3)
+    assert await setting.put_off()
+    assert hostname_in(await setting.get(SECRET, "mail-tls")) == "mail.example.com"
+
+    await setting.given(secret("app", alice="wonderland"))
+    await setting.reconcile(KEY)
+    assert hostname_in(await setting.get(SECRET, "mail-tls")) == "other.example.com"
 
 
 async def test_a_missing_secret_is_no_failure_of_the_operator(setting: Setting) -> None:

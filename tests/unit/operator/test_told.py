@@ -26,6 +26,12 @@ def after(*probes: dict[str, Any], config_hash: str = "one") -> Heard:
     return found
 
 
+def port(found: Heard) -> int | None:
+    """Return the other port by which the one next hop counts as reached."""
+    (probe,) = found.report.upstreams
+    return probe.alternate_port
+
+
 def test_a_pod_that_never_answered_is_unknown() -> None:
     """There is nothing to go on."""
     assert heard(None, "connection refused", NOW) is None
@@ -52,6 +58,24 @@ def test_one_failed_probe_is_not_believed() -> None:
     assert reachable(after(good, bad, bad, bad)) == [True]
     assert reachable(after(good, bad, worse)) == [False]
     assert reachable(after(good, bad, good, worse)) == [True]
+
+
+def test_one_probe_by_another_port_is_not_believed() -> None:
+    """A port that is open every other time is no news each time: it takes two probes in a row, there and back again."""
+    first = [upstream(at=at) for at in range(1, 7)]
+    other = [upstream(at=at, alternate_port=587) for at in range(1, 7)]
+
+    assert port(after(first[0], other[1], other[1])) is None
+    assert port(after(first[0], other[1], first[2], other[3], first[4], other[5])) is None
+    assert port(after(first[0], other[1], other[2])) == 587
+    assert port(after(first[0], other[1], other[2], first[3], other[4], first[5])) == 587
+    assert port(after(first[0], other[1], other[2], first[3], first[4])) is None
+
+
+def test_the_port_by_which_a_next_hop_is_first_reached_is_believed_at_once() -> None:
+    """There is nothing to compare it with, and after a failure any port is good news."""
+    assert port(after(upstream(alternate_port=587))) == 587
+    assert port(after(upstream(cause="Timeout", at=1), upstream(alternate_port=587, at=2))) == 587
 
 
 def test_two_accounts_at_one_host_are_two_smarthosts() -> None:

@@ -134,7 +134,7 @@ class NetworkPolicySpec(Model):
 
     enabled: bool = Field(
         default=False,
-        description="Let only the ports in that the gateway listens on, and only those out that DNS and its next hops have. It takes a network that enforces policies; many do not, and say nothing.",
+        description="Let only the ports in that the gateway listens on, and only those out that DNS and its next hops have, with 587 and 2525 beside a smarthost's port 25, which tell a blocked port from a server that is away. It takes a network that enforces policies; many do not, and say nothing.",
     )
     extra_egress_ports: Annotated[tuple[Port, ...], Field(max_length=32)] = Field(
         default=(),

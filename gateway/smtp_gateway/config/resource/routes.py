@@ -102,6 +102,15 @@ IMPLICIT_TLS_RULE = Rule(
     f"tls: None is not possible on port {SUBMISSIONS_PORT}, where TLS comes first",
     lambda smarthost: smarthost.tls is not HopTls.NONE or SUBMISSIONS_PORT not in {smarthost.port, *smarthost.alternate_ports},
 )
+SAME_SMARTHOST_RULE = Rule(
+    "self.all(one, self.filter(other, other.host == one.host && other.port == one.port"
+    " && has(other.credentialsRef) == has(one.credentialsRef)"
+    " && (!has(one.credentialsRef) || other.credentialsRef.name == one.credentialsRef.name)).size() == 1)",
+    "the smarthosts of a route differ in host, port or credentialsRef: to have one tried more often, give it a weight",
+    lambda smarthosts: (
+        len(smarthosts) == len({(one.host, one.port, one.credentials_ref and one.credentials_ref.name) for one in smarthosts})
+    ),
+)
 SafeSmarthost = Annotated[Smarthost, CREDENTIALS_RULE, CLIENT_CERTIFICATE_RULE, AUTHORITY_RULE, ALTERNATE_PORTS_RULE, IMPLICIT_TLS_RULE]
 
 
@@ -131,9 +140,9 @@ class Route(Model):
     match: Annotated[Match, MATCH_RULE] | None = Field(
         default=None, description="Which mail takes this route. Every route but the last has one."
     )
-    smarthosts: Annotated[tuple[SafeSmarthost, ...], Field(max_length=16)] = Field(
+    smarthosts: Annotated[tuple[SafeSmarthost, ...], Field(max_length=16), SAME_SMARTHOST_RULE] = Field(
         default=(),
-        description="Servers that take this mail, tried one after another until one can be reached: by priority and weight, else in this order. One that could not be reached lately is tried last. Without any, mail goes to the MX of the recipient's domain on port 25.",
+        description="Servers that take this mail, none of them twice, tried one after another until one can be reached: by priority and weight, else in this order. One that could not be reached lately is tried last. Without any, mail goes to the MX of the recipient's domain on port 25.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     tls: HopTls | None = Field(
