@@ -70,6 +70,7 @@ class Terminal:
 
         def is_seen() -> bool:
             nonlocal seen
+            # The exit code of what is behind `!` does not end the shell.
             seen = self._type(f"! {{\n{step.typed}}}", step)
             return is_like(seen, shown)
 
