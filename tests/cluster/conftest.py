@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CHART = "charts/smtp-gateway-operator"
 RELEASE = "smtp-gateway-operator"
-_NAMESPACES = pytest.StashKey[list[Kube]]()
+NAMESPACES = pytest.StashKey[list[Kube]]()
 """Those of this run."""
 
 
@@ -43,7 +43,7 @@ def kube(images: dict[str, str], pytestconfig: pytest.Config) -> Iterator[Kube]:
     """The namespace of the gateways, with a pod to send mail from."""
     name = f"smtp-gateway-test-{secrets.token_hex(3)}"
     kube = Kube(connect(), name)
-    pytestconfig.stash[_NAMESPACES] = [kube]
+    pytestconfig.stash[NAMESPACES] = [kube]
     kube.apply(world.namespace(name))
     try:
         kube.apply(*world.client(images["gateway"]))
@@ -51,16 +51,16 @@ def kube(images: dict[str, str], pytestconfig: pytest.Config) -> Iterator[Kube]:
         yield kube
     finally:
         # All of them at once: most of it is waiting for their pods.
-        names = [one.namespace for one in pytestconfig.stash[_NAMESPACES]]
+        names = [one.namespace for one in pytestconfig.stash[NAMESPACES]]
         kube("delete", "namespace", *names, "--ignore-not-found", "--timeout=120s")
-        _recycle_volumes()
+        recycle_volumes()
 
 
 @pytest.fixture(scope="session")
 def sink(kube: Kube, images: dict[str, str], pytestconfig: pytest.Config) -> Kube:
     """The namespace of the receiving server; it goes with that of the gateways."""
     sink = kube.within(f"{kube.namespace}-sink")
-    pytestconfig.stash[_NAMESPACES].append(sink)
+    pytestconfig.stash[NAMESPACES].append(sink)
     sink.apply(world.namespace(sink.namespace))
     leaf = trustme.CA().issue_cert(f"sink.{sink.namespace}.svc")
     certificate = (leaf.cert_chain_pems[0].bytes().decode(), leaf.private_key_pem.bytes().decode())
@@ -104,7 +104,7 @@ def image_values(images: dict[str, str]) -> list[str]:
     return values
 
 
-def _recycle_volumes() -> None:
+def recycle_volumes() -> None:
     """Empty the volumes that the run's claims left, where the lab owns them."""
     if not os.environ.get("SMTP_GATEWAY_KUBE_CONTEXT"):
         subprocess.run([sys.executable, "-m", "tests.lab", "recycle"], check=False, capture_output=True)
@@ -121,7 +121,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Add to the report of a test that failed what the cluster tells about it, while its objects are still there."""
     report = yield
     if report.failed and call.when != "teardown":
-        for kube in item.config.stash.get(_NAMESPACES, []):
+        for kube in item.config.stash.get(NAMESPACES, []):
             report.sections += [(f"{kube.namespace}: {title}", text) for title, text in evidence(kube)]
     return report
 

@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
@@ -30,6 +29,7 @@ from tests.crash.lives import Alone, Fatal, Forked, Life
 from tests.crash.marked import Owed, read, unstuffed
 from tests.support.gateway import PATIENCE, config, write_config, write_pair
 from tests.support.messages import whole
+from tests.support.ports import free_port
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
@@ -155,12 +155,6 @@ async def queued(folder: Path) -> tuple[set[Owed], set[Owed]]:
     return owed, returning
 
 
-def free_port() -> int:
-    """Return a port that nobody uses: every life has the same, as clients expect."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 @contextmanager
 def ordeal(folder: Path) -> Iterator[Ordeal]:
     """Set everything up around a gateway that is not there yet."""
@@ -174,7 +168,7 @@ def ordeal(folder: Path) -> Iterator[Ordeal]:
         configuration = config().model_copy(update={"routes": (route,)})
         write_config(folder / "config", configuration)
         write_pair(folder / "tls")
-        port = free_port()
+        port = free_port()  # every life has the same, as clients expect
         options = ("--config", "config", "--tls", "tls", "--spool", "spool", "--host", "127.0.0.1", "--http-host", "127.0.0.1")
         ports = ("--http-port", "0", "--port", f"submission={port}", "--port", "submissions=0", "--grace", "5")
         made = Ordeal(folder, hop, [], ["run", *options, *ports])
