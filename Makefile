@@ -48,6 +48,11 @@ docs: setup ## Write the tables of the protocol, metrics, conditions, Events, cl
 	$(BIN)/python -m tests.clients.table > docs/clients.md
 	$(BIN)/python -m tests.chart.readme > $(CHART)/README.md
 
+.PHONY: kustomize
+kustomize: setup ## Write the kustomize base from the chart, with the lab's helm
+	$(BIN)/python -m tests.chart.kustomize > charts/kustomize/operator.yaml.new
+	mv charts/kustomize/operator.yaml.new charts/kustomize/operator.yaml
+
 .PHONY: lock
 lock: setup ## Lock the requirements anew: hashes, no index addresses
 	for name in build; do $(BIN)/uv pip compile $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chart import schemas
 from tests.chart.readme import CHART
 from tests.chart.test_chart import VALUES, helm
 
@@ -38,24 +34,6 @@ apiVersion: policy/v1
 kind: PodDisruptionBudgets
 metadata: {name: wrong}
 """
-
-
-def faults(tools: Path, known_kinds: Path, manifests: str) -> list[str]:
-    """Return what kubeconform says against *manifests*, a sentence each."""
-    command = [str(tools / "kubeconform"), "-strict", "-output=json", "-summary", f"-schema-location={known_kinds}/{schemas.LOCATION}"]
-    done = subprocess.run(command, input=manifests, capture_output=True, text=True, check=False)
-    said = json.loads(done.stdout)
-    found = [f"{one['kind']} {one['name']}: {one['msg']}" for one in said.get("resources", [])]
-    assert sum(said["summary"].values()) > 0
-    assert said["summary"]["skipped"] == 0
-    assert bool(done.returncode) == bool(found)
-    return found
-
-
-@pytest.fixture(scope="session")
-def conform(tools: Path, known_kinds: Path) -> Callable[[str], list[str]]:
-    """Return what asks kubeconform."""
-    return partial(faults, tools, known_kinds)
 
 
 @pytest.mark.parametrize("chosen", VALUES, ids=lambda path: path.stem if path else "defaults")
