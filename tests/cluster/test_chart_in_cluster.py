@@ -30,7 +30,7 @@ def prepare(gateway: Gateway, release: str, images: dict[str, str], **changed: s
     test = {"gateway": gateway.name, "credentialsSecret": f"{gateway.name}-logins", "login": "app"}
     test |= {"sender": "app@example.com", "recipient": "helm-test@example.net"} | changed
     values = f"--set-json=test={json.dumps(test)}"
-    gateway.kube.helm("upgrade", release, CHART, "--reuse-values", values, "--wait", "--timeout=120s", *image_values(images))
+    gateway.kube.helm("upgrade", release, CHART, "--reset-then-reuse-values", values, "--wait", "--timeout=120s", *image_values(images))
 
 
 def operator_pods(kube: Kube) -> set[str]:
