@@ -28,13 +28,13 @@ _REFERENCE = re.compile(r'"#/components/schemas/([^"]+)"')
 def write(folder: Path) -> None:
     """Write the schema of every kind of Kubernetes, of the Prometheus Operator, and of our own below *folder*."""
     for apis in sorted(openapi().glob("api*__v1_openapi.json")):
-        for (group, version, kind), schema in kinds(json.loads(apis.read_text())["components"]["schemas"]):
+        for (group, version, kind), schema in kinds(strict(json.loads(apis.read_text())["components"]["schemas"])):
             _write(folder / (group or version) / f"{kind.lower()}_{version}.json", schema)
     for path in definitions():
         definition = yaml.load(path.read_text(), yaml.CSafeLoader)["spec"]
         for version in definition["versions"]:
             name = f"{definition['names']['kind'].lower()}_{version['name']}.json"
-            _write(folder / definition["group"] / name, version["schema"]["openAPIV3Schema"])
+            _write(folder / definition["group"] / name, strict(version["schema"]["openAPIV3Schema"]))
 
 
 def definitions() -> Iterator[Path]:
@@ -51,17 +51,19 @@ def openapi() -> Path:
 
 
 def kinds(schemas: dict[str, Any]) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
-    """Yield group, version and kind, with a schema that needs no other document, for each kind of an OpenAPI document."""
+    """Yield group, version and kind, with a schema that needs no other document, for each kind of an OpenAPI document but lists."""
+    referred = {name: set(_REFERENCE.findall(json.dumps(schema))) for name, schema in schemas.items()}
     for name, schema in schemas.items():
         for of in schema.get("x-kubernetes-group-version-kind", ()):
-            needed = {one: schemas[one] for one in _reachable(name, schemas)}
-            yield (of["group"], of["version"], of["kind"]), {"$ref": f"#/components/schemas/{name}", "components": {"schemas": needed}}
+            if not of["kind"].endswith("List"):
+                needed = {one: schemas[one] for one in _reachable(name, referred)}
+                yield (of["group"], of["version"], of["kind"]), {"$ref": f"#/components/schemas/{name}", "components": {"schemas": needed}}
 
 
-def _reachable(name: str, schemas: dict[str, Any]) -> set[str]:
+def _reachable(name: str, referred: dict[str, set[str]]) -> set[str]:
     found, unseen = {name}, [name]
     while unseen:
-        new = set(_REFERENCE.findall(json.dumps(schemas[unseen.pop()]))) - found
+        new = referred[unseen.pop()] - found
         found |= new
         unseen += new
     return found
@@ -81,4 +83,4 @@ def strict(schema: Any) -> Any:
 
 def _write(path: Path, schema: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(strict(schema)))
+    path.write_text(json.dumps(schema))
