@@ -56,6 +56,11 @@ dashboards: setup ## Write the Grafana dashboards from what they show
 pictures: setup ## Draw the README's pictures of the dashboards from five minutes of gateways under load
 	$(BIN)/python -m tests.chart.pictures
 
+.PHONY: kustomize
+kustomize: setup ## Write the kustomize base from the chart, with the lab's helm
+	$(BIN)/python -m tests.chart.kustomize > charts/kustomize/operator.yaml.new
+	mv charts/kustomize/operator.yaml.new charts/kustomize/operator.yaml
+
 .PHONY: lock
 lock: setup ## Lock the requirements anew: hashes, no index addresses
 	for name in build; do $(BIN)/uv pip compile $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done

@@ -44,6 +44,8 @@ def age(entry: Entry, now: float) -> float:
 def again(entry: Entry, batch: Batch) -> bool:
     """Tell whether an attempt of *batch* is not the first of one of its recipients."""
     return any(recipient.attempts and recipient.address in batch.recipients for recipient in entry.recipients)
+
+
 def tell_broken_off(entry: Entry, fault: Exception, now: float) -> None:
     """Tell the log at *now* why an attempt of *entry* did not come to its end; whoever had not been answered for by then is still owed."""
     if isinstance(fault, DamagedBodyError):

@@ -30,6 +30,18 @@ helm install smtp-gateway-operator charts/smtp-gateway-operator --namespace mail
 ```
 
 The operator serves the SmtpGateways of the release's namespace. `kubectl get smtpgw` says how they are. Uninstalling keeps the custom resource definition, and with it every SmtpGateway and its mail, unless `crds.keep` is false.
+Without Helm: [the same by kustomize](../kustomize/README.md).
+
+## A mail by `helm test`
+
+```sh
+helm upgrade smtp-gateway-operator charts/smtp-gateway-operator --namespace mail --reset-then-reuse-values \\
+  --set test.gateway=mail,test.credentialsSecret=app-logins,test.login=my-app \\
+  --set test.sender=my-app@example.com,test.recipient=you@example.com
+helm test smtp-gateway-operator --namespace mail --logs
+```
+
+A pod with the gateway's image sends one mail through the gateway's Service, as that login, and prints the reply; or the test fails, and the pod's log and status say why in one sentence. The mail is real: the recipient gets it when the gateway has delivered it. Setting `test` restarts nothing.
 
 ## Values
 

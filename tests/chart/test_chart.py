@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.readme import CHART, values
+from tests.chart.readme import CHART, Value, values
 from tests.lab.provider import connect
 from tests.support.kube import CommandError, run
 
@@ -24,9 +24,9 @@ def helm(*arguments: str) -> str:
     return run([str(connect().helm), *arguments])
 
 
-def render(*arguments: str) -> list[dict[str, Any]]:
+def render(*arguments: str, chart: Path = CHART) -> list[dict[str, Any]]:
     """Return the objects of the chart."""
-    text = helm("template", "smtp", str(CHART), "--namespace=mail", *arguments)
+    text = helm("template", "smtp", str(chart), "--namespace=mail", *arguments)
     return [one for one in yaml.safe_load_all(text) if one]
 
 
@@ -120,6 +120,10 @@ def test_arguments_follow_the_watched_namespaces() -> None:
         ("--set=replicas=2", "additional properties 'replicas' not allowed"),
         ("--set=image.pullPolicy=Sometimes", "pullPolicy"),
         ("--set=image.digest=sha256:12", "digest"),
+        ("--set=podLabels.app\\.kubernetes\\.io/name=other", "invalid propertyName"),
+        ("--set=extraEnv[0].name=POD_UID", "extraEnv"),
+        ("--set=test.gateway=mail,test.recipient=b@example.com", "test.gateway needs test.sender and test.recipient"),
+        ("--set=test.port=0", "port"),
         ("--set=podMonitor.enabled=true,serviceMonitor.enabled=true", "podMonitor and serviceMonitor exclude each other"),
     ],
 )
@@ -189,24 +193,77 @@ def test_every_value_says_what_it_is_for() -> None:
     assert {one.path for one in values(text)} == leaves(yaml.safe_load(text), "")
 
 
-def test_the_pod_is_restricted() -> None:
-    """The operator runs under the restricted Pod Security standard."""
-    (deployment,) = of_kind(render(), "Deployment")
-    pod = deployment["spec"]["template"]["spec"]
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        "--set=podMonitor.enabled=true,prometheusRule.enabled=true,networkPolicy.enabled=true,podDisruptionBudget.enabled=true",
+        "--set=serviceMonitor.enabled=true,crds.keep=false,crds.enabled=false,rbac.aggregateRoles=false,readNodes=true",
+        "--set=serviceAccount.annotations.a=b",
+        "--set=test.gateway=mail,test.sender=a@example.com,test.recipient=b@example.com",
+    ],
+)
+def test_what_has_nothing_to_do_with_the_pod_restarts_nothing(chosen: str) -> None:
+    """A change of a value that the operator's pod does not use leaves the Deployment as it was."""
+    assert of_kind(render(chosen), "Deployment") == of_kind(render(), "Deployment")
 
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["containers"][0]["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+
+def test_another_version_of_the_chart_restarts_nothing_by_itself(tmp_path: Path) -> None:
+    """With the image pinned, the pod is the same under the next version of the chart."""
+    digest = f"--set=image.digest=sha256:{'0' * 64},gateway.image.digest=sha256:{'1' * 64}"
+    helm("package", str(CHART), f"--destination={tmp_path}", "--version=99.0.0", "--app-version=99.0.0")
+    (archive,) = tmp_path.glob("*.tgz")
+
+    (now,) = of_kind(render(digest), "Deployment")
+    (then,) = of_kind(render(digest, chart=archive), "Deployment")
+
+    assert then["metadata"]["labels"]["app.kubernetes.io/version"] == "99.0.0"
+    assert then["spec"] == now["spec"]
 
 
-def test_the_package_holds_no_ci_values(tmp_path: Path) -> None:
-    """`helm package` leaves the ci values out."""
+@pytest.mark.parametrize("chosen", VALUES, ids=lambda path: path.stem if path else "defaults")
+def test_each_pod_is_restricted(chosen: Path | None) -> None:
+    """Every pod of the chart is one that the restricted Pod Security standard allows, and asks for what it needs."""
+    pods = [one for one in map(pod_of, render(*([f"--values={chosen}"] if chosen else []))) if one]
+
+    assert pods
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+        assert {kind for volume in pod["volumes"] for kind in volume} <= {"name", "emptyDir", "configMap"}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert {"requests", "limits"} <= container["resources"].keys()
+
+
+def pod_of(rendered: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the specification of the pod that an object is, or makes."""
+    spec: dict[str, Any] = rendered.get("spec", {})
+    return spec if rendered["kind"] == "Pod" else spec.get("template", {}).get("spec")
+
+
+def test_the_ci_values_know_every_value() -> None:
+    """Each value differs from its default in one of the committed sets, so that each is linted, rendered and checked."""
+    changed = [yaml.safe_load(path.read_text()) for path in VALUES if path]
+
+    def differs(one: Value, chosen: Any) -> bool:
+        for name in one.path.split("."):
+            chosen = chosen.get(name) if isinstance(chosen, dict) else None
+        return chosen not in (None, one.default)
+
+    assert [one.path for one in values((CHART / "values.yaml").read_text()) if not any(differs(one, chosen) for chosen in changed)] == []
+
+
+def test_the_package_holds_what_is_installed_and_nothing_else(tmp_path: Path) -> None:
+    """`helm package` leaves the ci values and the suites out, and not the template of `helm test`."""
     helm("package", str(CHART), f"--destination={tmp_path}")
     (archive,) = tmp_path.glob("*.tgz")
     names = subprocess.run(["tar", "-tzf", archive], check=True, capture_output=True, text=True).stdout
 
-    assert "templates/deployment.yaml" in names
-    assert "/ci/" not in names
+    assert f"{CHART.name}/templates/tests/send-mail.yaml" in names
+    assert f"{CHART.name}/ci/" not in names
+    assert f"{CHART.name}/tests/" not in names

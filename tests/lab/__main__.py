@@ -17,6 +17,7 @@ _COMMANDS = {
     "status": commands.status,
     "images": commands.images,
     "recycle": commands.recycle,
+    "chart-tools": commands.chart_tools,
     "kubeconfig": commands.kubeconfig,
     "path": commands.path,
 }

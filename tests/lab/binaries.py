@@ -1,5 +1,5 @@
 """
-Kubernetes, etcd, Helm and CoreDNS, built from pinned Go modules.
+Kubernetes, etcd, Helm and CoreDNS, and the tools that test the chart, built from pinned Go modules.
 
 A module's binaries lie in a folder named by the hash of all that decides their content, so they are never built twice.
 The modules are apart because their dependencies' versions must not mix. A binary appears under its name only when complete.
@@ -46,12 +46,17 @@ MODULES = (
     Module("coredns", {"coredns": "github.com/coredns/coredns"}),
     Module("pause", {"pause": "main.go"}),
 )
+CHART_MODULES = (
+    Module("helm-unittest", {"helm-unittest": "github.com/helm-unittest/helm-unittest/cmd/helm-unittest"}),
+    Module("kubeconform", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}),
+)
+"""What tests of the chart need beside Helm, and no cluster: two minutes of Go together when nothing is cached."""
 
 
-def ensure_binaries(layout: Layout) -> None:
-    """Build what is not there yet, and link all of it into the tools folder."""
+def ensure_binaries(layout: Layout, modules: tuple[Module, ...] = MODULES) -> None:
+    """Build what is not there yet of *modules*, and link all of it into the tools folder."""
     layout.tools.mkdir(parents=True, exist_ok=True)
-    for module in MODULES:
+    for module in modules:
         folder = _folder(layout, module)
         folder.mkdir(parents=True, exist_ok=True)
         keep_newest(folder.glob("*.partial.*"), 0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.lab import boot, kind, project_images, teardown
 from tests.lab.base_images import python_archive
+from tests.lab.binaries import CHART_MODULES, ensure_binaries
 from tests.lab.builders import buildah_builder, docker_builder, forget_buildah_images, forget_docker_images
 from tests.lab.health import examine
 from tests.lab.image_store import drop_images, list_images
@@ -93,6 +94,14 @@ def recycle(layout: Layout, _: argparse.Namespace) -> int:
 def kubeconfig(_: Layout, __: argparse.Namespace) -> int:
     """Print the path of the kubeconfig."""
     print(connect().kubeconfig)
+    return 0
+
+
+def chart_tools(layout: Layout, _: argparse.Namespace) -> int:
+    """Build what tests the chart, helm-unittest and kubeconform; print the folder with them."""
+    with _alone(layout):
+        ensure_binaries(layout, CHART_MODULES)
+    print(layout.tools)
     return 0
 
 

@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import base64
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trustme
 
-from tests.support.kube import run
+from tests.support.go_modules import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.kube import Kube
 
-MODULE = Path(__file__).parent.parent / "lab" / "modules" / "cert-manager"
 DEFINITIONS = ("cert-manager.io_certificates.yaml",)
 
 
 def definitions() -> Iterator[Path]:
     """Yield the files of the definitions that the operator needs."""
-    downloaded = json.loads(run(["go", "-C", str(MODULE), "mod", "download", "-json", "github.com/cert-manager/cert-manager"]))
+    folder = unpacked("cert-manager", "github.com/cert-manager/cert-manager")
     for name in DEFINITIONS:
-        yield Path(downloaded["Dir"]) / "deploy" / "crds" / name
+        yield folder / "deploy" / "crds" / name
 
 
 class Issuer:
