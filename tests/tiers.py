@@ -44,7 +44,13 @@ TIERS = (
     Tier("clients", "root, Go, and mail programs from Debian, npm and Maven", 200, ("tests/clients",)),
     Tier("world", "root, and name and mail servers from Debian in a network of its own", 150, ("tests/world",)),
     Tier("chart", "helm, helm-unittest and kubeconform", 1200, ("tests/chart",), cluster=("up",)),
-    Tier("cluster", "a real Kubernetes and both images", 1200, ("tests/cluster", "--ignore=tests/cluster/nodes"), cluster=("up", "images")),
+    Tier(
+        "cluster",
+        "a real Kubernetes and both images",
+        1200,
+        ("tests/cluster", "--ignore=tests/cluster/nodes"),
+        cluster=("up", "images", "previous"),
+    ),
     Tier("nodes", "a second node, to break it", 450, ("tests/cluster/nodes",), cluster=("up", "images"), lab=True),
 )
 """The first tier that asks for the cluster pays for building it: about 12 minutes of Go when nothing is cached."""

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smtp_gateway import __version__
+from smtp_gateway import __version__, termination
 from smtp_gateway.dkim import add_dkim_commands
 from smtp_gateway.mailq.grammar import add_queue_commands, add_socket_option
 from smtp_gateway.usage import ADMIN_PORT, GRACE, HTTP_PORT, SPOOL, CommandError
@@ -85,7 +85,11 @@ def port_override(text: str) -> tuple[str, int]:
 def _run(options: argparse.Namespace) -> int:
     from smtp_gateway import foreground  # noqa: PLC0415 see above
 
-    return foreground.run(options)
+    try:
+        return foreground.run(options)
+    except CommandError as error:
+        termination.leave(str(error))
+        raise
 
 
 def _hash(_: argparse.Namespace) -> int:

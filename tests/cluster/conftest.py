@@ -16,16 +16,17 @@ import pytest
 import trustme
 
 from tests.lab.provider import connect
-from tests.support import world
+from tests.support import releases, world
 from tests.support.evidence import evidence
 from tests.support.gateways import Gateway
 from tests.support.kube import Kube
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
-CHART = "charts/smtp-gateway-operator"
-RELEASE = "smtp-gateway-operator"
+CHART = releases.CHART
+RELEASE = releases.RELEASE
+image_values = releases.image_values
 NAMESPACES = pytest.StashKey[list[Kube]]()
 """Those of this run."""
 
@@ -57,11 +58,22 @@ def kube(images: dict[str, str], pytestconfig: pytest.Config) -> Iterator[Kube]:
 
 
 @pytest.fixture(scope="session")
-def sink(kube: Kube, images: dict[str, str], pytestconfig: pytest.Config) -> Kube:
-    """The namespace of the receiving server; it goes with that of the gateways."""
-    sink = kube.within(f"{kube.namespace}-sink")
-    pytestconfig.stash[NAMESPACES].append(sink)
-    sink.apply(world.namespace(sink.namespace))
+def further(kube: Kube, pytestconfig: pytest.Config) -> Callable[[str], Kube]:
+    """What makes a further namespace; it goes with that of the gateways."""
+
+    def make(suffix: str) -> Kube:
+        made = kube.within(f"{kube.namespace}-{suffix}")
+        pytestconfig.stash[NAMESPACES].append(made)
+        made.apply(world.namespace(made.namespace))
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sink(further: Callable[[str], Kube], images: dict[str, str]) -> Kube:
+    """The namespace of the receiving server."""
+    sink = further("sink")
     leaf = trustme.CA().issue_cert(f"sink.{sink.namespace}.svc")
     certificate = (leaf.cert_chain_pems[0].bytes().decode(), leaf.private_key_pem.bytes().decode())
     sink.apply(*world.sink(images["gateway"], certificate))
@@ -95,15 +107,6 @@ def gateway(kube: Kube, sink: Kube, operator: str) -> Iterator[Gateway]:
     gateway.delete()
 
 
-def image_values(images: dict[str, str]) -> list[str]:
-    """Return the options of helm that name the images."""
-    values: list[str] = []
-    for key, image in (("image", images["operator"]), ("gateway.image", images["gateway"])):
-        repository, _, tag = image.rpartition(":")
-        values += ["--set", f"{key}.repository={repository},{key}.tag={tag}"]
-    return values
-
-
 def recycle_volumes() -> None:
     """Empty the volumes that the run's claims left, where the lab owns them."""
     if not os.environ.get("SMTP_GATEWAY_KUBE_CONTEXT"):
@@ -111,9 +114,10 @@ def recycle_volumes() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what needs the lab where another cluster is used; there it was asked for, so it is no skip."""
+    """Leave out what needs the lab where another cluster is used; there it was asked for, so it is no skip. Releases come first."""
     if os.environ.get("SMTP_GATEWAY_KUBE_CONTEXT"):
         items[:] = [item for item in items if not item.get_closest_marker("lab")]
+    items.sort(key=lambda item: item.path.stem != "test_release")  # they move the definition, which every operator of the cluster uses
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""Changes of a gateway under a steady stream of mail: of its configuration, its image, its volumes. Nothing that was acknowledged is lost."""
+"""Changes of a gateway under a steady stream of mail: of its configuration, its volumes. Nothing that was acknowledged is lost."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cluster.test_life import renewed, set_image
-from tests.lab.layout import find_layout
-from tests.lab.project_images import Image, find_archive
-from tests.lab.provider import connect
-from tests.lab.relabelling import relabelled
 from tests.support import world
-from tests.support.fleets import arrive, notes, progress, restored, uids, until_settled
+from tests.support.fleets import arrive, notes, progress, restored, uids
 from tests.support.gateways import Gateway
 from tests.support.kept import Kept
 from tests.support.stream import Stream
@@ -21,7 +16,6 @@ from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.kube import Kube
 
@@ -128,40 +122,3 @@ def test_volumes_that_cannot_grow_are_told_and_nothing_else_stops(changed: Gatew
     assert uid(changed, "statefulset", changed.name) != before[2]
     assert stream.refused == 0
     assert notes(changed, 0)["drained"] == "unknown"
-
-
-@pytest.fixture
-def other_image(images: dict[str, str], kube: Kube, operator: str, tmp_path: Path) -> Iterator[str]:
-    """The tag of another good image for the pods; the first is put back afterwards."""
-    assert operator
-    tag = images["gateway"].rpartition(":")[2]
-    archive = find_archive(find_layout(), images["gateway"])
-    assert archive is not None
-    other = relabelled(Image(images["gateway"], archive), f"{tag}-other", tmp_path)
-    connect().load(other)
-    yield other.name.rpartition(":")[2]
-    set_image(kube, tag)
-
-
-def running(gateway: Gateway) -> set[str]:
-    """Return the tags of the images that the pods run."""
-    pods = gateway.kube.get("pods", "-l", f"app.kubernetes.io/instance={gateway.name}")
-    return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in pods}
-
-
-@pytest.mark.lab
-@pytest.mark.timeout(900)
-def test_an_upgrade_goes_pod_by_pod_and_loses_nothing(changed: Gateway, sink: Kube, other_image: str) -> None:
-    """Another image reaches every pod, one away at a time, under mail; afterwards nobody may be renewed."""
-    before = uids(changed)
-    away: set[int] = set()
-    with Stream(changed, "upgraded") as stream:
-        set_image(changed.kube, other_image)
-        eventually_sync(lambda: renewed(changed, before, away), within=WITHIN, what="every pod is a new one", pause=0.3)
-        until_settled(changed, 2)
-        assert running(changed) == {other_image}
-        changed.wait("condition=Ready")
-    arrive(stream, sink)
-
-    assert max(away) <= 1
-    assert changed.kube.get("statefulset", changed.name)["spec"]["updateStrategy"]["rollingUpdate"]["partition"] == 2

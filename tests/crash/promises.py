@@ -79,8 +79,10 @@ async def found(folder: Path) -> Found:
         depth = spool.depth()
     finally:
         await spool.close()
-    with closing(sqlite3.connect(folder / "index.db")) as index:
-        assert index.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert (folder / "index.db").exists() == bool(entries), "an index is left for those messages that there are"
+    if entries:
+        with closing(sqlite3.connect(folder / "index.db")) as index:
+            assert index.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert {path.name for path in (folder / "bodies").iterdir()} == {name for name in entries if name.startswith("L")}
     aside = frozenset(path.stem for path in (folder / "damaged").glob("*.json"))
     assert (depth.messages, depth.damaged) == (len(entries), len(aside))

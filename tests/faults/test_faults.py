@@ -143,14 +143,50 @@ async def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
 
 async def test_a_spool_from_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     """It is refused with both numbers, and not written to."""
-    async with opened(tmp_path):
-        pass
+    async with opened(tmp_path) as spool:
+        await spool.put(new_message())
     connection = sqlite3.connect(tmp_path / "index.db")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
+    before = (tmp_path / "index.db").read_bytes()
 
     with pytest.raises(SpoolUnavailableError, match=f"format 99, this one knows {len(schema.STEPS)}"):
         await DiskSpool.open(tmp_path, NullObserver())
+    assert (tmp_path / "index.db").read_bytes() == before
+
+
+async def test_a_queue_that_was_empty_at_a_clean_stop_may_go_on_in_an_older_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the newer format is left, so the older version makes its own; one message is enough to keep it."""
+    async with opened(tmp_path) as spool:
+        await spool.put(new_message())
+        (entry,) = spool.lease(NOW, 10)
+        await spool.settle(Settlement(entry.id))
+    with monkeypatch.context() as older:
+        older.setattr(schema.migrate, "__defaults__", (schema.STEPS[:-1],))
+        async with opened(tmp_path) as spool:
+            assert spool.depth().messages == 0
+    async with opened(tmp_path) as spool:
+        await spool.put(new_message())
+    monkeypatch.setattr(schema.migrate, "__defaults__", (schema.STEPS[:-1],))
+    with pytest.raises(SpoolUnavailableError, match="newer version"):
+        await DiskSpool.open(tmp_path, NullObserver())
+
+
+async def test_an_index_that_cannot_be_removed_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop does not fail for it."""
+
+    def fail(_: Path) -> None:
+        raise failing(errno.EROFS)
+
+    with monkeypatch.context() as faulty:
+        async with opened(tmp_path):
+            faulty.setattr(type(tmp_path), "unlink", fail)
+    assert (tmp_path / "index.db").exists()
+
+    async with opened(tmp_path) as spool:
+        await spool.put(new_message())
 
 
 def test_an_older_index_is_brought_forward(tmp_path: Path) -> None:

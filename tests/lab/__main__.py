@@ -16,6 +16,7 @@ _COMMANDS = {
     "down": commands.down,
     "status": commands.status,
     "images": commands.images,
+    "previous": commands.previous,
     "recycle": commands.recycle,
     "chart-tools": commands.chart_tools,
     "kubeconfig": commands.kubeconfig,
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         described = commands_of.add_parser(name, help=summary, description=summary)
         if name == "up":
             described.add_argument("--nodes", type=_node_count, default=os.environ.get("NODES") or None, metavar="N")
-        if name in {"status", "images"}:
+        if name in {"status", "images", "previous"}:
             described.add_argument("-o", "--output", choices=["text", "json"], default="text")
     return parser
 

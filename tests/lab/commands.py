@@ -15,6 +15,7 @@ from tests.lab.health import examine
 from tests.lab.image_store import drop_images, list_images
 from tests.lab.layout import NODES
 from tests.lab.packages import ensure_packages
+from tests.lab.previous import CHART, unpack_previous
 from tests.lab.progress import say
 from tests.lab.provider import choose_provider, connect, named_images
 from tests.lab.shell import LabError
@@ -23,6 +24,7 @@ from tests.lab.volumes import recycle_volumes
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.lab.layout import Layout
     from tests.lab.provider import Cluster
@@ -83,6 +85,22 @@ def images(layout: Layout, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def previous(layout: Layout, arguments: argparse.Namespace) -> int:
+    """Build the previous version's images and load them into the cluster, and say where its chart is."""
+    provider = choose_provider()
+    if provider == "context":
+        sentence = "Images of the previous version cannot be brought into a cluster that you named: they are loaded, not pulled."
+        raise LabError(sentence)
+    with _alone(layout):
+        tree = unpack_previous(layout)
+        found = {**_build_and_load(layout, provider, tree), "chart": str(tree / CHART), "commit": tree.name}
+    if arguments.output == "json":
+        print(json.dumps(found))
+    else:
+        print("\n".join(found.values()))
+    return 0
+
+
 def recycle(layout: Layout, _: argparse.Namespace) -> int:
     """Empty the volumes whose claims are gone; other providers make new ones by themselves."""
     if choose_provider() == "lab":
@@ -111,12 +129,12 @@ def path(layout: Layout, _: argparse.Namespace) -> int:
     return 0
 
 
-def _build_and_load(layout: Layout, provider: str) -> dict[str, str]:
+def _build_and_load(layout: Layout, provider: str, tree: Path = project_images.REPOSITORY) -> dict[str, str]:
     if provider == "lab":
         ensure_packages(layout)
-        built = project_images.build_project_images(layout, python_archive(layout).name, buildah_builder(layout))
+        built = project_images.build_project_images(layout, python_archive(layout).name, buildah_builder(layout), tree)
     else:
-        built = project_images.build_project_images(layout, "docker", docker_builder(layout))
+        built = project_images.build_project_images(layout, "docker", docker_builder(layout), tree)
     try:
         cluster = connect()
     except LabError:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from tests.lab.layout import Layout
 
 REPOSITORY = Path(__file__).parents[2]
-_KEPT_ARCHIVES = 3
+_KEPT_ARCHIVES = 4
+"""Of each image: the latest three of this checkout, and the previous version's."""
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*_cache", "*.egg-info")
 
 
@@ -66,11 +67,11 @@ class Build:
     archive: Path
 
 
-def build_project_images(layout: Layout, base: str, builder: Callable[[Build], None]) -> dict[str, Image]:
-    """Build what has changed; `base` names what the images start from and is part of their hash."""
+def build_project_images(layout: Layout, base: str, builder: Callable[[Build], None], tree: Path = REPOSITORY) -> dict[str, Image]:
+    """Build what has changed in `tree`; `base` names what the images start from and is part of their hash."""
     images = {}
     for recipe in RECIPES:
-        with _staged(layout, recipe) as context:
+        with _staged(layout, recipe, tree) as context:
             tag = _hash(context, recipe, base)
             image = Image(f"{recipe.name}:{tag}", layout.images / f"{recipe.name.rpartition('/')[2]}-{tag}.tar")
             if not image.archive.exists():
@@ -101,20 +102,20 @@ def find_archive(layout: Layout, name: str) -> Path | None:
 
 
 @contextmanager
-def _staged(layout: Layout, recipe: Recipe) -> Iterator[Path]:
-    """Copy the recipe's paths aside; folders of killed attempts are deleted on the way."""
+def _staged(layout: Layout, recipe: Recipe, tree: Path) -> Iterator[Path]:
+    """Copy the recipe's paths of `tree` aside; folders of killed attempts are deleted on the way."""
     layout.images.mkdir(parents=True, exist_ok=True)
     for stale in layout.images.glob("context-*"):
         remove_tree(stale)
-    if not (REPOSITORY / recipe.dockerfile).exists():
+    if not (tree / recipe.dockerfile).exists():
         sentence = f"{recipe.dockerfile} does not exist, so {recipe.name} cannot be built."
         raise LabError(sentence)
     context = Path(tempfile.mkdtemp(prefix="context-", dir=layout.images))
     context.chmod(0o755)
     try:
         for pattern in recipe.paths:
-            for source in sorted(REPOSITORY.glob(pattern)):
-                _copy(source, context / source.relative_to(REPOSITORY))
+            for source in sorted(tree.glob(pattern)):
+                _copy(source, context / source.relative_to(tree))
         yield context
     finally:
         remove_tree(context)

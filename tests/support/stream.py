@@ -35,6 +35,8 @@ class Stream:
         """The Subject lines of what was acknowledged."""
         self.refused = 0
         """How many connections ended in something else."""
+        self.refusals: set[tuple[int, str]] = set()
+        """The replies that ended them, code and text; the code is 0 for a connection that was lost, or could not be made."""
         self.serials: set[str] = set()
         """The serial numbers of the certificates that were shown."""
 
@@ -64,4 +66,5 @@ class Stream:
         taken = {subject for subject, outcome in zip(subjects, outcomes, strict=False) if outcome["code"] == ACCEPTED}
         self.acknowledged |= taken
         self.serials |= {outcome["serial"] for outcome in outcomes if "serial" in outcome}
+        self.refusals |= {(outcome["code"], outcome["reply"]) for outcome in outcomes if outcome["code"] != ACCEPTED}
         self.refused += len(taken) < len(subjects)

@@ -182,13 +182,21 @@ class Journal:
         return int(self.connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def close(self) -> None:
-        """Write everything into the index and remember that the stop was a clean one. Raises `sqlite3.Error`."""
+        """Write everything into the index and remember that the stop was a clean one. Raises `sqlite3.Error` or `OSError`.
+
+        An index without messages is removed: the next start makes one of its own version, also where that is an older one, which would
+        refuse this one (`schema.migrate`).
+        """
         try:
             self.connection.execute("UPDATE life SET running = 0")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            empty = rows.oldest(self.connection) is None
         finally:
             self.connection.close()
             os.close(self.log)
+        if empty and not self.folder.log.exists():
+            self.folder.index.unlink()
+            bodies.sync_folder(self.folder.path)
 
     def abandon(self) -> None:
         """Let go after a failure, without touching the files again.

@@ -166,7 +166,7 @@ class Writer:
         if self.broken is None:
             try:
                 await self._in_thread(self.journal.close)
-            except sqlite3.Error as fault:  # nothing is lost: the log is durable, and the next start reads it
+            except (sqlite3.Error, OSError) as fault:  # nothing is lost: the log is durable, and the next start reads it
                 _log.warning("spool not closed cleanly", reason=str(fault))
         else:
             self.journal.abandon()

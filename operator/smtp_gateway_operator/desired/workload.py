@@ -38,7 +38,7 @@ GRACE = 60
 PRE_STOP = 2
 """Seconds before SIGTERM, in which the nodes learn to send new connections elsewhere."""
 ANNOTATIONS = {
-    "kubectl.kubernetes.io/default-container": "gateway",
+    "kubectl.kubernetes.io/default-container": names.CONTAINER,
     "prometheus.io/scrape": "true",
     "prometheus.io/port": str(HTTP_PORT),
     "prometheus.io/path": "/metrics",
@@ -105,7 +105,7 @@ def _pod(owner: Owner, spec: Spec, images: Images) -> dict[str, Any]:
 def _container(spec: Spec, images: Images) -> dict[str, Any]:
     folders = ["--config", CONFIG_FOLDER, "--tls", TLS_FOLDER, "--spool", SPOOL_FOLDER]
     return {
-        "name": "gateway",
+        "name": names.CONTAINER,
         "image": images.gateway,
         "args": ["run", *folders, "--http-port", str(HTTP_PORT), *_ADMIN],
         "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}],

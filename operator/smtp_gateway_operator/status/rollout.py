@@ -1,6 +1,6 @@
 """How far the pods are: read from the StatefulSet, and for those that are not ready, from the pods themselves.
 
-Messages hold reasons and exit codes and no counters or durations, so that they change only when something did.
+Messages hold reasons, exit codes and why a gateway could not start, and no counters or durations, so that they change only when something did.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from smtp_gateway_operator.names import CONTAINER
 from smtp_gateway_operator.status.nodes import is_stranded, unready_node, unscheduled
 from smtp_gateway_operator.status.stalling import stalls_at
 from smtp_gateway_operator.steps.pods import members, pod_of
@@ -120,7 +121,13 @@ def _container_trouble(container: Mapping[str, Any]) -> str:
     # "PodInitializing" and "ContainerCreating" are no trouble, but say what is waited for.
     reasons = [state["waiting"].get("reason", "Waiting")] if "waiting" in state else []
     if ended:
-        reasons.append(f"{ended.get('reason', 'Terminated')} with exit code {ended.get('exitCode')}")
+        reasons.append(f"{ended.get('reason', 'Terminated')} with exit code {ended.get('exitCode')}{_last_word(container, ended)}")
     if not reasons and "running" in state and not container.get("ready"):
         reasons.append("not ready")
     return ", ".join(reasons)
+
+
+def _last_word(container: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
+    """Return what our own container said last, which is why it could not start; what others say may be new each time."""
+    said = str(ended.get("message") or "").strip() if container.get("name") == CONTAINER else ""
+    return f": {said}" if said else ""

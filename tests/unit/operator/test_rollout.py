@@ -72,6 +72,25 @@ def test_without_a_workload_there_are_no_pods() -> None:
             "CrashLoopBackOff, OOMKilled with exit code 137",
         ),
         ({"containerStatuses": [container(state={"terminated": {"reason": "Error", "exitCode": 1}})]}, "Error with exit code 1"),
+        (
+            {
+                "containerStatuses": [
+                    container(
+                        state={"waiting": {"reason": "CrashLoopBackOff"}},
+                        lastState={"terminated": {"reason": "Error", "exitCode": 1, "message": "the spool is newer\n"}},
+                    )
+                ]
+            },
+            "CrashLoopBackOff, Error with exit code 1: the spool is newer",
+        ),
+        (
+            {
+                "containerStatuses": [
+                    container(name="mesh", state={"terminated": {"reason": "Error", "exitCode": 1, "message": "at 12:00"}})
+                ]
+            },
+            "Error with exit code 1",
+        ),
         ({"containerStatuses": [container(state={"running": {}})]}, "not ready"),
         (
             {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes available"}]},
@@ -81,7 +100,7 @@ def test_without_a_workload_there_are_no_pods() -> None:
     ],
 )
 def test_a_pod_says_what_keeps_it(status: dict[str, Any], trouble: str | None) -> None:
-    """Reasons and exit codes are told; counters and durations, which change all the time, are not."""
+    """Reasons, exit codes and a gateway's last word are told; counters and durations, which change all the time, are not."""
     expected = (f"mail-0: {trouble}",) if trouble else ()
 
     assert rollout_of(2, workload(readyReplicas=1), [pod("mail-0", **status)]).troubles == expected
