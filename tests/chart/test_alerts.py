@@ -11,23 +11,21 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.debian import unpacked
 from smtp_gateway.telemetry.prometheus import METRICS, PrometheusObserver
 from smtp_gateway_operator import metrics as operator
 from tests.chart.readme import CHART
 from tests.chart.test_chart import of_kind, render
+from tests.support.alerting import programs
 
 ALERTS = CHART / "files/alerts.yaml"
 SCENARIOS = Path("tests/chart/alerts.test.yaml")
 RUNBOOKS = Path("docs/runbooks")
-PACKAGES = Path("/var/cache/smtp-gateway-tests")
-"""Where Debian's Prometheus is unpacked, for all later runs."""
 
 
 @pytest.fixture(scope="module")
 def promtool() -> Path:
     """Return Prometheus' own tool."""
-    return unpacked(PACKAGES, "prometheus") / "usr/bin/promtool"
+    return programs() / "promtool"
 
 
 def rules() -> list[dict[str, Any]]:
