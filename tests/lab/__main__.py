@@ -17,6 +17,7 @@ _COMMANDS = {
     "status": commands.status,
     "images": commands.images,
     "recycle": commands.recycle,
+    "monitoring": commands.monitoring,
     "kubeconfig": commands.kubeconfig,
     "path": commands.path,
 }

@@ -31,6 +31,8 @@ class Module:
 
     name: str
     packages: dict[str, str]
+    tags: str = ""
+    """Build tags."""
 
     @property
     def folder(self) -> Path:
@@ -48,10 +50,10 @@ MODULES = (
 )
 
 
-def ensure_binaries(layout: Layout) -> None:
-    """Build what is not there yet, and link all of it into the tools folder."""
+def ensure_binaries(layout: Layout, modules: tuple[Module, ...] = MODULES) -> None:
+    """Build what is not there yet of *modules*, and link all of it into the tools folder."""
     layout.tools.mkdir(parents=True, exist_ok=True)
-    for module in MODULES:
+    for module in modules:
         folder = _folder(layout, module)
         folder.mkdir(parents=True, exist_ok=True)
         keep_newest(folder.glob("*.partial.*"), 0)
@@ -64,7 +66,7 @@ def ensure_binaries(layout: Layout) -> None:
 
 
 def _folder(layout: Layout, module: Module) -> Path:
-    digest = hashlib.sha256(_linker_flags(module).encode())
+    digest = hashlib.sha256((_linker_flags(module) + module.tags).encode())
     for source in sorted(module.folder.iterdir()):
         digest.update(source.read_bytes())
     return layout.binaries / f"{module.name}-{digest.hexdigest()[:12]}"
@@ -75,7 +77,8 @@ def _build(module: Module, package: str, binary: Path, layout: Layout) -> None:
     partial = binary.with_name(f"{binary.name}.partial.{os.getpid()}")
     log = layout.logs / f"build-{binary.name}.log"
     setting = Setting(cwd=module.folder, env={"CGO_ENABLED": "0"}, log=log, task=f"Building {binary.name}")
-    run(["go", "build", "-trimpath", "-ldflags", _linker_flags(module), "-o", partial, package], setting=setting)
+    options = ["-trimpath", "-tags", module.tags, "-ldflags", _linker_flags(module)]
+    run(["go", "build", *options, "-o", partial, package], setting=setting)
     partial.replace(binary)
 
 
