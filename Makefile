@@ -96,8 +96,9 @@ KILLS ?= 2000
 SEEDS ?= 20
 
 .PHONY: test-long
-test-long: setup ## What is too long for every day: queues of up to a million messages, with the promises about them
+test-long: setup ## What is too long for every day: queues of up to a million messages, and the Prometheus Operator's own controllers
 	$(BIN)/python -m bench.backlog --assert
+	$(BIN)/python -m tests.tiers monitoring
 
 .PHONY: fuzz
 fuzz: setup ## Talk FUZZ=5000 random conversations with the listener, and compare each reply with a model of RFC 5321

@@ -1,6 +1,6 @@
 """`python -m tests.tiers [TIER ...]`: run the tests tier by tier, by how much world each needs, and print what each took.
 
-All tiers together stay under 55 minutes on two cores from nothing; a tier that needs twice its budget is ended, because something
+All tiers but the long ones together stay under 55 minutes on two cores from nothing; a tier that needs twice its budget is ended, because something
 hangs. A skipped test fails its tier (`tests/conftest.py`).
 """
 
@@ -33,8 +33,12 @@ class Tier:
     """What to ask of the lab before."""
     lab: bool = False
     """Whether it must be the project's own lab."""
+    long: bool = False
+    """Whether it takes too much for every day: it runs where it is named, as `make test-long` does."""
 
 
+_APART = ("--ignore=tests/cluster/nodes", "--ignore=tests/cluster/monitoring")
+"""Tiers of their own within the folder of another."""
 TIERS = (
     Tier("unit", "no socket, disk or sleep", 240, ("tests/unit", "tests/golden"), measured=True),
     Tier("loopback", "loopback and a disk", 400, ("tests/contract", "tests/pipeline"), measured=True),
@@ -48,10 +52,19 @@ TIERS = (
         "cluster",
         "a real Kubernetes and both images",
         1200,
-        ("tests/cluster", "--ignore=tests/cluster/nodes"),
+        ("tests/cluster", *_APART),
         cluster=("up", "images", "previous"),
     ),
     Tier("nodes", "a second node, to break it", 450, ("tests/cluster/nodes",), cluster=("up", "images"), lab=True),
+    Tier(
+        "monitoring",
+        "the Prometheus Operator, built from its module",
+        1200,
+        ("tests/cluster/monitoring",),
+        cluster=("up", "images", "monitoring"),
+        lab=True,
+        long=True,
+    ),
 )
 """The first tier that asks for the cluster pays for building it: about 12 minutes of Go when nothing is cached."""
 COVERED = 90
@@ -85,9 +98,9 @@ def covered(names: list[str]) -> bool:
 
 
 def main() -> int:
-    """Run the tiers that the command line names, or all, and print the table."""
+    """Run the tiers that the command line names, or all but the long ones, and print the table."""
     known = {tier.name: tier for tier in TIERS}
-    names = sys.argv[1:] or list(known)
+    names = sys.argv[1:] or [tier.name for tier in TIERS if not tier.long]
     unknown = [name for name in names if name not in known]
     if unknown:
         print(f"no such tier: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)

@@ -19,6 +19,7 @@ _COMMANDS = {
     "previous": commands.previous,
     "recycle": commands.recycle,
     "chart-tools": commands.chart_tools,
+    "monitoring": commands.monitoring,
     "kubeconfig": commands.kubeconfig,
     "path": commands.path,
 }

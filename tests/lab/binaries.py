@@ -31,6 +31,8 @@ class Module:
 
     name: str
     packages: dict[str, str]
+    tags: str = ""
+    """Build tags."""
 
     @property
     def folder(self) -> Path:
@@ -69,7 +71,7 @@ def ensure_binaries(layout: Layout, modules: tuple[Module, ...] = MODULES) -> No
 
 
 def _folder(layout: Layout, module: Module) -> Path:
-    digest = hashlib.sha256(_linker_flags(module).encode())
+    digest = hashlib.sha256((_linker_flags(module) + module.tags).encode())
     for source in sorted(module.folder.iterdir()):
         digest.update(source.read_bytes())
     return layout.binaries / f"{module.name}-{digest.hexdigest()[:12]}"
@@ -80,7 +82,8 @@ def _build(module: Module, package: str, binary: Path, layout: Layout) -> None:
     partial = binary.with_name(f"{binary.name}.partial.{os.getpid()}")
     log = layout.logs / f"build-{binary.name}.log"
     setting = Setting(cwd=module.folder, env={"CGO_ENABLED": "0"}, log=log, task=f"Building {binary.name}")
-    run(["go", "build", "-trimpath", "-ldflags", _linker_flags(module), "-o", partial, package], setting=setting)
+    options = ["-trimpath", "-tags", module.tags, "-ldflags", _linker_flags(module)]
+    run(["go", "build", *options, "-o", partial, package], setting=setting)
     partial.replace(binary)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tests.lab.shell import HERE, Setting, run, succeeds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.lab.layout import Layout
@@ -26,8 +27,14 @@ def has_image(layout: Layout, name: str) -> bool:
 
 def commit_from_scratch(layout: Layout, name: str, source: Path, destination: str, *config: str) -> None:
     """Make an image of one file or one tree, and nothing else."""
-    container = buildah(layout, "from", "scratch").strip()
-    buildah(layout, "copy", "--quiet", container, source, destination)
+    commit(layout, name, "scratch", {source: destination}, *config)
+
+
+def commit(layout: Layout, name: str, base: str, files: Mapping[Path, str], *config: str) -> None:
+    """Make an image of another one, and of files or trees that are put into it."""
+    container = buildah(layout, "from", base).strip()
+    for source, destination in files.items():
+        buildah(layout, "copy", "--quiet", container, source, destination)
     buildah(layout, "config", *config, container)
     buildah(layout, "commit", "--quiet", "--rm", container, name)
 

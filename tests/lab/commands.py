@@ -7,7 +7,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.lab import boot, kind, project_images, teardown
+from tests.lab import boot, kind, project_images, prometheus_operator, teardown
 from tests.lab.base_images import python_archive
 from tests.lab.binaries import CHART_MODULES, ensure_binaries
 from tests.lab.builders import buildah_builder, docker_builder, forget_buildah_images, forget_docker_images
@@ -106,6 +106,15 @@ def recycle(layout: Layout, _: argparse.Namespace) -> int:
     if choose_provider() == "lab":
         connect()
         print("\n".join(recycle_volumes(layout)))
+    return 0
+
+
+def monitoring(layout: Layout, _: argparse.Namespace) -> int:
+    """Build the Prometheus Operator and the image of its pods, and load that into the cluster; print where they are."""
+    with _alone(layout):
+        image = prometheus_operator.ensure_image(layout)
+        connect().load(image)
+    print(json.dumps({"operator": str(layout.tool(prometheus_operator.NAME)), "image": image.name}))
     return 0
 
 

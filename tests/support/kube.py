@@ -72,29 +72,30 @@ class Kube:
     @contextmanager
     def port_forward(self, target: str, port: int) -> Iterator[int]:
         """Forward a free local port to *port* of *target* while the context lasts; yield it."""
-        with self._serving("port-forward", target, f":{port}") as local:
+        with _listening(self.command("port-forward", target, f":{port}")) as local:
             yield local
 
     @contextmanager
     def proxy(self) -> Iterator[int]:
-        """Serve the cluster's API, pods through it, on a free local port while the context lasts; yield it."""
-        with self._serving("proxy", "--port=0") as local:
+        """Let programs on this machine use the API as this client, without credentials, while the context lasts; yield the local port."""
+        with _listening(self.command("proxy", "--port=0")) as local:
             yield local
 
-    @contextmanager
-    def _serving(self, *arguments: str) -> Iterator[int]:
-        """Run a command that says on which local port it listens, until the end."""
-        process = subprocess.Popen(self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        try:
-            assert process.stdout is not None
-            said = process.stdout.readline()
-            match = re.search(r"127\.0\.0\.1:(\d+)", said)
-            if match is None:
-                raise CommandError(said + process.stdout.read())
-            yield int(match[1])
-        finally:
-            process.kill()
-            process.communicate()
+
+@contextmanager
+def _listening(command: list[str]) -> Iterator[int]:
+    """Run *command* while the context lasts; yield the local port that it says it listens on."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        match = re.search(r"127\.0\.0\.1:(\d+)", said)
+        if match is None:
+            raise CommandError(said + process.stdout.read())
+        yield int(match[1])
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def run(command: list[str], stdin: str | None = None) -> str:
