@@ -7,35 +7,25 @@ from __future__ import annotations
 
 import copy
 import json
-import re
-import subprocess
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.debian import unpacked
-from tests.support.waiting import eventually_sync
+from tests.support import prometheus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from tests.support.kube import Kube
 
-PACKAGES = Path("/var/cache/smtp-gateway-tests")
-"""Where Debian's packages are unpacked, for all later runs."""
 PORT_NAME = "http-metrics"
 """Of the port with the metrics: what the PodMonitors, the chart's and the gateways', select."""
 PATIENCE = 30.0
-"""Seconds that one answer, the start and the end may take."""
+"""Seconds that one answer may take."""
 _UNITS = {"s": 1, "m": 60, "h": 3600}
-
-
-def programs() -> Path:
-    """Return the folder with `prometheus` and `promtool`, fetched by apt when they are not there yet."""
-    return unpacked(PACKAGES, "prometheus") / "usr/bin"
 
 
 def hastened(rules: dict[str, Any], by: int) -> dict[str, Any]:
@@ -131,27 +121,5 @@ class Prometheus:
 @contextmanager
 def running(folder: Path, config: dict[str, Any]) -> Iterator[Prometheus]:
     """Run one with *config*, everything of it in *folder*, on a port of the system's choice, until the end."""
-    file, log = folder / "prometheus.yml", folder / "prometheus.log"
-    file.write_text(json.dumps(config))  # JSON is YAML too
-    line = [
-        str(programs() / "prometheus"),
-        f"--config.file={file}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        "--web.listen-address=127.0.0.1:0",
-    ]
-    with log.open("w") as output:
-        process = subprocess.Popen(line, stdout=output, stderr=output)
-    try:
-        yield Prometheus(f"http://127.0.0.1:{_port(process, log)}")
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
-
-
-def _port(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Wait until *process* is ready, and return its port."""
-    ready = "Server is ready to receive web requests"
-    eventually_sync(lambda: process.poll() is not None or ready in log.read_text(), PATIENCE, "Prometheus is ready", pause=0.1)
-    found = re.search(r"Listening on\W+address=127\.0\.0\.1:(\d+)", log.read_text())
-    assert found, log.read_text()
-    return found[1]
+    with prometheus.running(folder, config) as address:
+        yield Prometheus(address)

@@ -7,9 +7,9 @@ import re
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dashboards.server import QueryError, Server
+from dashboards.server import Server
 from tests.support.promtool import promtool
 from tests.support.waiting import eventually_sync
 
@@ -22,7 +22,7 @@ INTERVAL = 1
 RATE_INTERVAL = f"{10 * INTERVAL}s"
 """What is put in for `$__rate_interval` then: Grafana takes four scrapes, and on a busy machine some of a second's scrapes are missed."""
 PATIENCE = 30.0
-"""Seconds that it may take to start."""
+"""Seconds that its start and its end may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,7 @@ class Target:
     path: str = "/metrics"
 
 
-def _configuration(targets: Sequence[Target], rules: Path, interval: int) -> str:
-    """Return a configuration, as JSON, which is YAML too."""
+def _configuration(targets: Sequence[Target], rules: Path, interval: int) -> dict[str, Any]:
     jobs = [
         {
             "job_name": "/".join([*one.labels.values(), one.path]),
@@ -47,38 +46,36 @@ def _configuration(targets: Sequence[Target], rules: Path, interval: int) -> str
         for one in targets
     ]
     times = dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), f"{interval}s")
-    return json.dumps({"global": times, "rule_files": [str(rules.resolve())], "scrape_configs": jobs})
+    return {"global": times, "rule_files": [str(rules.resolve())], "scrape_configs": jobs}
 
 
 @contextmanager
 def scraping(targets: Sequence[Target], rules: Path, folder: Path, interval: int = INTERVAL) -> Iterator[Server]:
-    """Run one with the alerts in *rules*, which keeps what it scrapes in *folder*, on a port of the system's choice, until the end."""
+    """Run one with the alerts in *rules*, which keeps what it scrapes in *folder*, until the end."""
+    with running(folder, _configuration(targets, rules, interval)) as address:
+        yield Server(address)
+
+
+@contextmanager
+def running(folder: Path, configuration: Mapping[str, Any]) -> Iterator[str]:
+    """Run one with everything of it in *folder*, on a port of the system's choice, until the end; yield its address once it is ready."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "prometheus.yml").write_text(_configuration(targets, rules, interval))
-    log = folder / "prometheus.log"
-    line = [str(promtool().with_name("prometheus")), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
+    file, log = folder / "prometheus.yml", folder / "prometheus.log"
+    file.write_text(json.dumps(configuration))  # JSON is YAML too
+    line = [str(promtool().with_name("prometheus")), f"--config.file={file}", f"--storage.tsdb.path={folder / 'data'}"]
     with log.open("w") as output:
         process = subprocess.Popen([*line, "--web.listen-address=127.0.0.1:0"], stdout=output, stderr=output)
     try:
-        server = Server(f"http://127.0.0.1:{_port(process, log)}")
-        eventually_sync(lambda: _answers(server), PATIENCE, f"Prometheus answers: {log}")
-        yield server
+        yield f"http://127.0.0.1:{_port(process, log)}"
     finally:
         process.terminate()
         process.wait(PATIENCE)
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Wait until *process* listens, and return its port."""
-    pattern = re.compile(r"msg=\"?Listening on\"? address=127\.0\.0\.1:(\d+)")
-    eventually_sync(lambda: process.poll() is not None or pattern.search(log.read_text()), PATIENCE, "Prometheus listens")
-    found = pattern.search(log.read_text())
+    """Wait until *process* is ready, and return its port."""
+    ready = "Server is ready to receive web requests"
+    eventually_sync(lambda: process.poll() is not None or ready in log.read_text(), PATIENCE, "Prometheus is ready", pause=0.1)
+    found = re.search(r"Listening on\W+address=127\.0\.0\.1:(\d+)", log.read_text())
     assert found, log.read_text()
     return found[1]
-
-
-def _answers(server: Server) -> bool:
-    try:
-        return bool(server.now("vector(1)"))
-    except (OSError, QueryError):
-        return False
