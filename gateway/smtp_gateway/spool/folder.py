@@ -3,7 +3,8 @@
 ```
 ballast        room held for a full volume (smtp_gateway.spool.ballast)
 spool.lock     flock while a process uses the spool; its content means nothing
-index.db       SQLite: messages, recipients, bodies up to 256 KB (smtp_gateway.spool.schema), with index.db-wal beside it
+index.db       SQLite: messages, recipients, bodies up to 256 KB (smtp_gateway.spool.schema), with index.db-wal beside it; removed by a
+               clean stop with an empty queue
 bodies/        larger bodies, one file each (smtp_gateway.spool.bodies)
 awake          when a process last had it, in seconds since the epoch (smtp_gateway.waking)
 sent           what was sent in the last 24 hours on routes that have a budget of a day (smtp_gateway.daybook)

@@ -129,5 +129,5 @@ def _container_trouble(container: Mapping[str, Any]) -> str:
 
 def _last_word(container: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
     """Return what our own container said last, which is why it could not start; what others say may be new each time."""
-    said = str(ended.get("message") or "").strip() if container.get("name") == CONTAINER else ""
+    said = " ".join(str(ended.get("message") or "").split()) if container.get("name") == CONTAINER else ""
     return f": {said}" if said else ""

@@ -77,7 +77,7 @@ def test_without_a_workload_there_are_no_pods() -> None:
                 "containerStatuses": [
                     container(
                         state={"waiting": {"reason": "CrashLoopBackOff"}},
-                        lastState={"terminated": {"reason": "Error", "exitCode": 1, "message": "the spool is newer\n"}},
+                        lastState={"terminated": {"reason": "Error", "exitCode": 1, "message": "the spool\nis newer\n"}},
                     )
                 ]
             },
