@@ -151,9 +151,13 @@ def _states(_: Panel) -> Shown:
     return statetimeline.Panel().merge_values(True)
 
 
-def _table(_: Panel) -> Shown:
-    hidden = models.DataTransformerConfig(id_val="organize", options={"excludeByName": {"Time": True}, "renameByName": {"Value": "number"}})
-    return table.Panel().show_header(True).with_transformation(hidden)
+def _table(panel: Panel) -> Shown:
+    """Return a table of labels and the number of one query; of several, of labels alone, with those in one row that agree."""
+    values = {f"Value #{chr(ord('A') + place)}": True for place in range(len(panel.queries))}
+    hidden = {"Time": True} | (values if len(values) > 1 else {})
+    named = {"excludeByName": hidden, "renameByName": {"Value": "number", "Value #A": "number"}}
+    merged = table.Panel().show_header(True).with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
+    return merged.with_transformation(models.DataTransformerConfig(id_val="organize", options=named))
 
 
 _LOOKS = {Look.NUMBER: _number, Look.LINES: _lines, Look.HEATMAP: _heatmap, Look.STATES: _states, Look.TABLE: _table}
