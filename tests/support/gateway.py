@@ -33,8 +33,8 @@ from smtp_gateway.listener.timeouts import Timeouts
 from smtp_gateway.policy.certified import Certified
 from smtp_gateway.policy.relaying import Access
 from smtp_gateway.spool.memory import MemorySpool, octets
-from smtp_gateway.telemetry.observer import NullObserver
 from smtp_gateway.tls import Certificate
+from tests.support.observing import RecordingObserver
 from tests.support.waiting import eventually_sync
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from smtp_gateway.dispatch import Surroundings
-    from smtp_gateway.mail.envelope import MessageId, Peer
-    from smtp_gateway.mail.reply import Reply
+    from smtp_gateway.mail.envelope import MessageId
     from smtp_gateway.spool.api import Entry, NewMessage
 
 HOSTNAME = "mail.example.com"
@@ -171,58 +170,6 @@ async def at_once(_delay: float, _gone: asyncio.Future[None] | None) -> None:
 
 
 IMPATIENT = authentication.Sources(pause=at_once)
-
-
-class RecordingObserver(NullObserver):
-    """An observer that remembers what the way in tells."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.events: list[tuple[Any, ...]] = []
-        self.open = 0
-
-    def turned_away(self, listener: str, reason: str) -> None:
-        """Remember."""
-        self.events.append(("turned away", listener, reason))
-
-    def connected(self, listener: str) -> None:
-        """Remember."""
-        self.open += 1
-        self.events.append(("connected", listener))
-
-    def disconnected(self, listener: str) -> None:
-        """Remember."""
-        self.open -= 1
-        self.events.append(("disconnected", listener))
-
-    def authenticated(self, mechanism: str, *, succeeded: bool) -> None:
-        """Remember."""
-        self.events.append(("authenticated", mechanism, succeeded))
-
-    def shook_hands(self, listener: str, version: str) -> None:
-        """Remember."""
-        self.events.append(("shook hands", listener, version))
-
-    def handshake_failed(self, listener: str, reason: str) -> None:
-        """Remember."""
-        self.events.append(("handshake failed", listener, reason))
-
-    def authentication_failed(self, mechanism: str, reason: str) -> None:
-        """Remember."""
-        self.events.append(("authentication failed", mechanism, reason))
-
-    def refused(self, listener: str, command: str, reply: Reply) -> None:
-        """Remember."""
-        self.events.append(("refused", listener, command, reply.code, reply.enhanced))
-
-    def accepted(self, peer: Peer, recipients: int, octets: int, seconds: float) -> None:
-        """Remember."""
-        assert seconds >= 0
-        self.events.append(("accepted", peer.identity, recipients, octets))
-
-    def postponed(self, peer: Peer, reply: Reply) -> None:
-        """Remember."""
-        self.events.append(("postponed", peer.listener, reply.code))
 
 
 @dataclass

@@ -14,7 +14,8 @@ from smtp_gateway.listener.session import Session
 from smtp_gateway.listener.sessions import Sessions
 from smtp_gateway.listener.turns import Member, Turns
 from tests.support.conversation import PATIENCE, plain
-from tests.support.gateway import IMPATIENT, RecordingObserver, RecordingOnward, RecordingSpool, config
+from tests.support.gateway import IMPATIENT, RecordingOnward, RecordingSpool, config
+from tests.support.observing import RecordingObserver
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from smtp_gateway.mail.envelope import Peer
 from smtp_gateway.mail.reply import AUTHENTICATION_FAILED, Reply
 from smtp_gateway.policy.auth import Credentials, Identity
 from smtp_gateway.policy.bans import ALLOWED, BAN
-from tests.support.gateway import RecordingObserver
+from tests.support.observing import RecordingObserver
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:

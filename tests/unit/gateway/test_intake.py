@@ -15,8 +15,9 @@ from smtp_gateway.mail.envelope import Envelope, Peer
 from smtp_gateway.mail.identifier import message_id
 from smtp_gateway.spool.api import FULL, SpoolFullError, SpoolUnavailableError
 from smtp_gateway.spool.memory import MemoryDraft
-from tests.support.gateway import RecordingObserver, RecordingOnward, RecordingSpool, config
+from tests.support.gateway import RecordingOnward, RecordingSpool, config
 from tests.support.messages import octets
+from tests.support.observing import RecordingObserver
 
 if TYPE_CHECKING:
     from smtp_gateway.spool.api import Draft, Entry, NewMessage
