@@ -38,12 +38,14 @@ TAG = "smtp-gateway"
 RUNBOOKS = "docs/runbooks"
 """Where links to runbooks point in the committed files, as in those of the alerts; the chart puts an address in its place."""
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
+BY_GATEWAY = "by (namespace, gateway"
+"""What a query has whose series are of one gateway each."""
 _EVERY = ".+"
 _PALETTE = models.FieldColorModeId.PALETTE_CLASSIC
 
 
 def written(board: Board) -> str:
-    """Return *board* as Grafana's JSON."""
+    """Return *board* as Grafana's JSON. Its link to the others takes along what was chosen where that is one gateway: not each has an "All"."""
     built = (
         builders.Dashboard(board.title)
         .uid(f"{TAG}-{board.name}")
@@ -55,7 +57,11 @@ def written(board: Board) -> str:
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
         .variables(_variables(several=board.several))
         .link(
-            builders.DashboardLink("SMTP gateways").type(models.DashboardLinkType.DASHBOARDS).tags([TAG]).include_vars(True).keep_time(True)
+            builders.DashboardLink("SMTP gateways")
+            .type(models.DashboardLinkType.DASHBOARDS)
+            .tags([TAG])
+            .include_vars(not board.several)
+            .keep_time(True)
         )
     )
     number = 0
@@ -105,6 +111,8 @@ def _panel(panel: Panel, number: int) -> Shown:
     if panel.runbook:
         link = builders.DashboardLink(f"Runbook: {panel.runbook}").type(models.DashboardLinkType.LINK)
         built.links([link.url(f"{RUNBOOKS}/{panel.runbook}.md").target_blank(True)])
+    if panel.look is not Look.NUMBER and any(BY_GATEWAY in query.expr for query in panel.queries):
+        built.data_links([_in_depth(panel)])
     if panel.states:
         words = {str(state.value): models.ValueMappingResult(state.text, state.color) for state in panel.states}
         built.mappings([models.ValueMap(words)])
@@ -114,6 +122,14 @@ def _panel(panel: Panel, number: int) -> Shown:
 def _description(panel: Panel) -> str:
     """Return what *panel* means; the runbook's name too, for readers who have no address of it."""
     return f"{panel.meaning}\n\nRunbook: {panel.runbook}" if panel.runbook else panel.meaning
+
+
+def _in_depth(panel: Panel) -> builders.DashboardLink:
+    """Return where a series, or a row of a table, leads: to the dashboard of the one gateway that it is about."""
+    labels = "__data.fields" if panel.look is Look.TABLE else "__field.labels"
+    which = f"var-namespace=${{{labels}.namespace}}&var-gateway=${{{labels}.gateway}}&var-datasource=${{datasource}}"
+    address = f"/d/{TAG}-gateway?${{__url_time_range}}&{which}"
+    return builders.DashboardLink("This gateway in depth").type(models.DashboardLinkType.LINK).url(address)
 
 
 def _target(panel: Panel, place: int) -> prometheus.Dataquery:
@@ -151,9 +167,13 @@ def _states(_: Panel) -> Shown:
     return statetimeline.Panel().merge_values(True)
 
 
-def _table(_: Panel) -> Shown:
-    hidden = models.DataTransformerConfig(id_val="organize", options={"excludeByName": {"Time": True}, "renameByName": {"Value": "number"}})
-    return table.Panel().show_header(True).with_transformation(hidden)
+def _table(panel: Panel) -> Shown:
+    """Return a table of labels and the number of one query; of several, of labels alone, with those in one row that agree."""
+    values = {f"Value #{chr(ord('A') + place)}": True for place in range(len(panel.queries))}
+    hidden = {"Time": True} | (values if len(values) > 1 else {})
+    named = {"excludeByName": hidden, "renameByName": {"Value": "number", "Value #A": "number"}}
+    merged = table.Panel().show_header(True).with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
+    return merged.with_transformation(models.DataTransformerConfig(id_val="organize", options=named))
 
 
 _LOOKS = {Look.NUMBER: _number, Look.LINES: _lines, Look.HEATMAP: _heatmap, Look.STATES: _states, Look.TABLE: _table}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.panels import GOOD, WATCH, Look, Panel, Query, State, Threshold, Unit
-from dashboards.promql import ONE, metric, rate
+from dashboards.promql import ONE, OPERATOR, metric, rate
 
 PODS = (
     Panel(
@@ -35,8 +35,11 @@ PODS = (
     ),
     Panel(
         "Configuration of each pod",
-        "The hash of the configuration in force. Pods with another one have not taken the newest over.",
-        (Query(f"count by (pod, hash) ({metric('config_info', ONE)})"),),
+        "The hash of the configuration in force on each pod, and, with its generation, that of the newest one: a pod with another has not taken it over.",
+        (
+            Query(f"count by (pod, hash) ({metric('config_info', ONE)})"),
+            Query(f"count by (name, generation, hash) ({metric('operator_resource_config_info', OPERATOR)})"),
+        ),
         Unit.COUNT,
         Look.TABLE,
         runbook="SmtpGatewayConfigurationOutdated",

@@ -80,6 +80,20 @@ def test_each_alert_has_a_panel_with_its_runbook() -> None:
     assert {link["url"] for board in boards().values() for panel in panels(board) for link in panel.get("links", [])} == pages
 
 
+def test_what_is_seen_of_one_gateway_leads_to_it() -> None:
+    """From all gateways one goes on to the one that a line, a state or a row is about, at the same time."""
+    found = boards()
+    led = [panel for panel in panels(found["fleet"]) if "links" in panel["fieldConfig"]["defaults"]]
+
+    assert {"Queue", "Late mail", "Deferred by route", "Smarthosts", "Why smarthosts are down"} <= {panel["title"] for panel in led}
+    for panel in led:
+        (link,) = panel["fieldConfig"]["defaults"]["links"]
+        assert link["url"].startswith(f"/d/{found['gateway']['uid']}?")
+        chosen = set(re.findall(r"var-(\w+)=", link["url"]))
+        assert chosen == {one["name"] for one in found["gateway"]["templating"]["list"]} - {"pod"}
+        assert "by (namespace, gateway" in panel["targets"][0]["expr"]
+
+
 def installed(*chosen: str) -> dict[str, dict[str, Any]]:
     """Return the ConfigMaps of the dashboards by the only name in them."""
     found = of_kind(render(ENABLED, *chosen), "ConfigMap")
