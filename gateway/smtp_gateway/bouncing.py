@@ -27,6 +27,7 @@ from smtp_gateway.mail.dsn import FULL, NO_DSN
 from smtp_gateway.mail.envelope import END_OF_DATA, Envelope
 from smtp_gateway.mail.outcome import UNEXPECTED, Deferred, Delivered, Failed
 from smtp_gateway.routing.table import is_notice
+from smtp_gateway.spool import schedule
 from smtp_gateway.spool.api import NewMessage, Settlement
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Told:
     fate: Fate = Fate.SUPPRESSED
     to: str = ""
     """Where the notice goes; empty when there is none."""
+    outcomes: Mapping[str, Outcome] | None = None
+    """What the attempt came to where that is not what was decided, because no notice could be written."""
 
     @property
     def notice(self) -> MessageId | None:
@@ -106,7 +109,10 @@ class Bouncing:
         return bool(_late(entry, dict.fromkeys((one.address for one in entry.recipients), UNEXPECTED), warning, now))
 
     def told(self, entry: Entry, body: Body, decision: Decision, terms: Terms, now: float) -> Told:
-        """Return *decision*'s settlement of *entry* with the notice about it, if one is due."""
+        """Return *decision*'s settlement of *entry* with the notice about it, if one is due.
+
+        Where no notice can be written, whoever failed is tried again: nobody is given up without a word, and nobody else gets it twice.
+        """
         late = _late(entry, decision.outcomes, self._bounces.delay_warning, now)
         due = {address: one for address, one in decision.outcomes.items() if address in late or _wanted(entry, address, one)}
         if not due:
@@ -116,7 +122,12 @@ class Bouncing:
             return self._noticed(entry, body, found)
         except Exception:  # noqa: BLE001 a header that no one foresaw must not cost the others the record of their delivery
             _log.exception("notice without headers", message_id=entry.id)
+        try:
             return self._noticed(entry, END_OF_DATA, found)
+        except Exception:  # noqa: BLE001 nor may one that cannot be written at all
+            _log.exception("notice not written", message_id=entry.id)
+            put_off = {address: Deferred(one.reply, one.hop, one.local) for address, one in decision.failed.items()}
+            return Told(_owed_still(entry, decision, terms, now), outcomes={**decision.outcomes, **put_off})
 
     def _noticed(self, entry: Entry, body: Body, due: _Due) -> Told:
         kind = worst(due.outcomes.values())
@@ -182,6 +193,18 @@ def _addressee(entry: Entry, body: Body, due: Mapping[str, Outcome], bounces: Bo
     if bounces.to is BounceTo.POSTMASTER:
         return bounces.postmaster or "", Fate.POSTMASTER
     return entry.sender, Fate.SENDER
+
+
+def _owed_still(entry: Entry, decision: Decision, terms: Terms, now: float) -> Settlement:
+    """Return *decision*'s settlement with those who failed among the recipients that are tried again, by their routes' curves."""
+    waiting = {one.address: one for one in decision.settlement.remaining}
+    for one in entry.recipients:
+        if one.address in decision.failed:
+            again = now + schedule.wait(terms.retries[one.address], one.attempts + 1, 0.0)
+            reply = str(decision.failed[one.address].reply)
+            waiting[one.address] = replace(one, attempts=one.attempts + 1, last_reply=reply, next_attempt=again)
+    remaining = tuple(waiting[one.address] for one in entry.recipients if one.address in waiting)
+    return replace(decision.settlement, remaining=remaining, next_attempt=min((one.next_attempt for one in remaining), default=0.0))
 
 
 def _marked(settlement: Settlement, late: frozenset[str]) -> Settlement:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
+from smtp_gateway import bouncing
 from smtp_gateway.delivery import client
 from smtp_gateway.faring import Faring
 from smtp_gateway.spool.disk import DiskSpool
@@ -116,6 +117,28 @@ async def test_a_fault_in_what_is_known_of_destinations_loses_no_settlement(
         assert len(sink.taken) == 1
         assert (len(other.taken), left) == ((1, []) if step == "_note" else (0, ["b@y.example"]))
         assert any(log["log_level"] == "error" and log.get("exc_info") for log in logs)
+
+
+async def test_a_notice_that_cannot_be_written_repeats_no_delivery(sink: Sink, logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was refused is tried again instead of being given up without a word; who has the message does not get it with that."""
+
+    def explode(*_: object) -> bytes:
+        raise RuntimeError
+
+    sink.answer("RCPT", "550 5.1.1 No such user", matching=A)
+    async with working(config(over(sink))) as world:
+        with monkeypatch.context() as patch:
+            patch.setattr(bouncing, "notice", explode)
+            await world.put(A, B)
+            await world.deferred()
+            await eventually(
+                lambda: world.counts.seen == [("deferred", "default", 1), ("delivered", "default", 1)], what="the attempt's end"
+            )
+        world.later(30)
+        await world.settled()
+
+    assert [taken.recipients for taken in sink.taken] == [(B,), ("me@here.example",)]
+    assert [log["event"] for log in logs if log["log_level"] == "error"] == ["notice without headers", "notice not written"]
 
 
 async def test_a_damaged_body_is_owed_only_to_those_whose_next_hop_has_not_answered(sink: Sink, logs: Logs, tmp_path: Path) -> None:
