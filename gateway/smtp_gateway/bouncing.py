@@ -71,6 +71,8 @@ class Told:
     fate: Fate = Fate.SUPPRESSED
     to: str = ""
     """Where the notice goes; empty when there is none."""
+    outcomes: Mapping[str, Outcome] | None = None
+    """What the attempt came to where that is not what was decided, because no notice could be written."""
 
     @property
     def notice(self) -> MessageId | None:
@@ -124,7 +126,8 @@ class Bouncing:
             return self._noticed(entry, END_OF_DATA, found)
         except Exception:  # noqa: BLE001 nor may one that cannot be written at all
             _log.exception("notice not written", message_id=entry.id)
-            return Told(_owed_still(entry, decision, terms, now))
+            put_off = {address: Deferred(one.reply, one.hop, one.local) for address, one in decision.failed.items()}
+            return Told(_owed_still(entry, decision, terms, now), outcomes={**decision.outcomes, **put_off})
 
     def _noticed(self, entry: Entry, body: Body, due: _Due) -> Told:
         kind = worst(due.outcomes.values())

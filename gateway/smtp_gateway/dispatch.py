@@ -317,12 +317,12 @@ class Dispatch:
         # The next one need not wait until this one's result is written down.
         self._window.answered(entry.id, self._world.ticks())
         self._go_on()
-        retries = {address: batch.route.retry for batch in owed for address in batch.recipients}
-        terms = schedule.Terms(config.lifetime, retries)
+        terms = schedule.Terms(config.lifetime, {address: batch.route.retry for batch in owed for address in batch.recipients})
         decision = schedule.settle(entry, outcomes, terms, self._world.clock(), self._world.jitter())
         told = self._bouncing.told(entry, body, decision, terms, self._world.clock())
         await self._write_down(told.settlement)
-        accounting.tell(accounting.Settled(tried, owed, decision.outcomes, told.notice), self._observer, self._world.clock())
+        settled = accounting.Settled(tried, owed, told.outcomes or decision.outcomes, told.notice)
+        accounting.tell(settled, self._observer, self._world.clock())
         bouncing.tell(told, entry, self._observer)
 
     async def _deliver(self, leaving: Leaving, owed: tuple[Batch, ...]) -> None:

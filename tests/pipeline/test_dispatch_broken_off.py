@@ -131,7 +131,9 @@ async def test_a_notice_that_cannot_be_written_repeats_no_delivery(sink: Sink, l
             patch.setattr(bouncing, "notice", explode)
             await world.put(A, B)
             await world.deferred()
-            await eventually(lambda: len(world.counts.seen) == 2, what="the attempt's end")
+            await eventually(
+                lambda: world.counts.seen == [("deferred", "default", 1), ("delivered", "default", 1)], what="the attempt's end"
+            )
         world.later(30)
         await world.settled()
 
