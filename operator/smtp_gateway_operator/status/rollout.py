@@ -76,13 +76,14 @@ def rollout_of(
     counts = (size, status.get("replicas", 0), status.get("updatedReplicas", 0), ready)
     settled = current and all(count == wanted for count in counts)
     renewed = [pod for pod in serving if pod.ready and pod.revision == status.get("updateRevision")]
+    manned = current and 0 < wanted == len(renewed)
     return Rollout(
         wanted,
         pods=status.get("replicas", 0),
-        ready=ready,
+        ready=wanted if manned else ready,  # the StatefulSet counts a moment after its pods
         settled=settled,
         troubles=tuple(f"{name}: {trouble}" for name, trouble in _troubles((pod for pod in pods if pod not in draining.values()), claims)),
-        manned=current and 0 < wanted == len(renewed),
+        manned=manned,
         draining=tuple(f"{workload['metadata']['name']}-{number}" for number in reversed(range(wanted, size))) if wanted else (),
         stalls_at=None if settled else stalls_at(pod for number, pod in found.items() if number < wanted),
         stranded=any(is_stranded(pod) for number, pod in found.items() if number < wanted),

@@ -163,6 +163,16 @@ def test_ready_does_not_flap_while_the_last_pod_ends_its_sessions() -> None:
     assert (found.serves, found.settled, found.stalls_at) == (True, False, None)
 
 
+def test_pods_that_are_ready_are_counted_before_the_statefulset_does() -> None:
+    """Its status comes a moment after theirs: Ready would be told with "0 of 1 pods ready"."""
+    member = pod("mail-0", conditions=[{"type": "Ready", "status": "True"}])
+    member["metadata"]["labels"] = {"controller-revision-hash": "new"}
+    counts = {"replicas": 1, "readyReplicas": 0, "updatedReplicas": 1, "observedGeneration": 1, "updateRevision": "new"}
+    found = rollout_of(1, {"metadata": {"name": "mail", "generation": 1}, "spec": {"replicas": 1}, "status": counts}, [member])
+
+    assert (found.serves, found.sentence) == (True, "1 of 1 pods ready")
+
+
 @pytest.mark.parametrize("found", [fleet(1, "--"), fleet(1, "+-", revision="old"), fleet(2, "+"), fleet(0, "+")])
 def test_a_fleet_serves_only_with_all_its_pods_ready_and_renewed(found: Rollout) -> None:
     """One that stays and is not ready, or old, or missing; and none that stops is said to serve."""
