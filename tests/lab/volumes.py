@@ -35,7 +35,7 @@ class Kind:
 
 
 KINDS = (
-    Kind("pod", STORAGE_CLASS, "ReadWriteOncePod", 5120, 20),
+    Kind("pod", STORAGE_CLASS, "ReadWriteOncePod", 5120, 32),
     Kind("node", STORAGE_CLASS, "ReadWriteOnce", 5120, 4),
     Kind("small-pod", SMALL_STORAGE_CLASS, "ReadWriteOncePod", 64, 2),
     Kind("small-node", SMALL_STORAGE_CLASS, "ReadWriteOnce", 64, 2),
