@@ -30,7 +30,7 @@ class Tier:
     measured: bool = False
     """Whether branch coverage is measured: where the code under test runs in the tests' own process."""
     cluster: tuple[str, ...] = ()
-    """What to ask of the lab before."""
+    """What to ask of the lab before: also what takes longer to build than a test may."""
     lab: bool = False
     """Whether it must be the project's own lab."""
     long: bool = False
@@ -47,7 +47,7 @@ TIERS = (
     Tier("crash", "processes to kill", 300, ("tests/crash",)),
     Tier("clients", "root, Go, and mail programs from Debian, npm and Maven", 200, ("tests/clients",)),
     Tier("world", "root, and name and mail servers from Debian in a network of its own", 150, ("tests/world",)),
-    Tier("chart", "helm, helm-unittest and kubeconform", 1200, ("tests/chart",), cluster=("up",)),
+    Tier("chart", "helm, helm-unittest and kubeconform", 1200, ("tests/chart",), cluster=("up", "chart-tools")),
     Tier(
         "cluster",
         "a real Kubernetes and both images",
