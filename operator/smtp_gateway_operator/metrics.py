@@ -65,7 +65,7 @@ METRICS = (
         f"{PREFIX}_reconcile_total",
         "counter",
         ("result",),
-        "Reconciles that ended: `success`, also where a Secret of the user's is waited for, or `error` when one was given up.",
+        "Reconciles that ended: `success`, also where a Secret of the user's is waited for or the namespace is being deleted, or `error` when one was given up.",
         "2",
     ),
     Documented(

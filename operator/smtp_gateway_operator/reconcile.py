@@ -165,7 +165,7 @@ class Reconciler:
         try:
             if occasion is Occasion.LOOK and known is not None:
                 return await self._look(key, known, at_once=False)
-            with self._metrics.timed(AwaitedError):
+            with self._metrics.timed((AwaitedError, NamespaceTerminatingError)):
                 return await self._reconcile(key)
         except NamespaceTerminatingError:
             self._log.info("namespace is being deleted", gateway=str(key))

@@ -60,7 +60,6 @@ WORDS = Words(
             api.ForbiddenError,
             api.RejectedError,
             api.ImmutableError,
-            api.NamespaceTerminatingError,
             PutOffError,
             asyncio.CancelledError,
         )

@@ -218,6 +218,7 @@ async def test_a_namespace_that_is_being_deleted_is_no_fault(setting: Setting, l
 
     assert await setting.status() == before
     assert [(one["event"], one["log_level"]) for one in logged] == [("namespace is being deleted", "info")]
+    assert 'reconcile_total{result="error"} 0.0' in setting.metrics.exposition().decode()
 
 
 @pytest.mark.parametrize(("error", "reason"), [(ForbiddenError("exceeded quota: objects"), "Forbidden"), (RejectedError("no"), "Rejected")])
