@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,6 +65,11 @@ def later(world: World, ticks: Clock, seconds: float) -> None:
     world.later(seconds)
 
 
+def has_taken(sink: Sink, messages: int) -> bool:
+    """Tell whether so many have arrived."""
+    return len(sink.taken) == messages
+
+
 def to(sink: Sink) -> list[str]:
     """Return whom *sink* took mail for."""
     return [recipient for one in sink.taken for recipient in one.recipients]
@@ -117,7 +123,7 @@ async def test_a_warning_costs_no_turn(sink: Sink, home: Sink) -> None:
         await queue(world, range(3, 6))
         for turn in range(2, 7):
             later(world, ticks, 60.0)
-            await eventually(lambda number=turn: len(sink.taken) == number, what=f"turn {turn}")  # type: ignore[misc]
+            await eventually(partial(has_taken, sink, turn), what=f"turn {turn}")
         await world.settled()
 
     assert to(sink) == [f"u{number}@slow.example" for number in range(6)]
