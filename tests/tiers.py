@@ -1,7 +1,6 @@
 """`python -m tests.tiers [TIER ...]`: run the tests tier by tier, by how much world each needs, and print what each took.
 
-All tiers but the long ones together take some 47 minutes on two cores where the lab's programs are built, and some 14 more where nothing is cached;
-55 in all is what they are to come back to. A tier that needs twice its budget is ended, because something hangs. A skipped test fails its tier (`tests/conftest.py`).
+All tiers but the long ones together are to stay under 55 minutes on two cores from nothing. A tier that needs twice its budget is ended, because something hangs. A skipped test fails its tier (`tests/conftest.py`).
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ TIERS = (
     Tier(
         "cluster",
         "a real Kubernetes and both images",
-        1350,
+        1200,
         ("tests/cluster", *_APART),
         cluster=("up", "images", "previous"),
     ),
